@@ -1,0 +1,1 @@
+//! Measurements against a physical limit and against peers, in one run.

@@ -1,0 +1,3 @@
+//! The `bh` binary.
+
+fn main() {}

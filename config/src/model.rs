@@ -1,0 +1,311 @@
+//! The file's meaning: domain types that are valid by construction.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
+
+use blackhole_policy::{
+    backoff::Backoff,
+    supervision::{Restart, RestartLimit, Strategy},
+};
+use blackhole_protocol::Name;
+
+use crate::Template;
+
+/// A whole file, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[node]`.
+    pub node: Node,
+    /// `[supervisor]`.
+    pub supervisor: Supervisor,
+    /// `[groups.*]`, in the order of the file.
+    pub groups: Vec<Group>,
+    /// `[services.*]`, in the order of the file.
+    pub services: Vec<Service>,
+    /// `[http]`, when present.
+    pub http: Option<Http>,
+    /// `[logs]`.
+    pub logs: Logs,
+}
+
+/// Who the node is and where it keeps things. All paths are absolute.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Default: the host's name.
+    pub name: String,
+    /// Sockets and state. Default: `$XDG_RUNTIME_DIR/blackhole/<name>`, for root
+    /// `/run/blackhole/<name>`.
+    pub runtime_dir: PathBuf,
+    /// Data of services. Default: `$XDG_DATA_HOME/blackhole/<name>`, for root
+    /// `/var/lib/blackhole/<name>`.
+    pub data_dir: PathBuf,
+    /// Log files. Default: `$XDG_STATE_HOME/blackhole/<name>/log`, for root
+    /// `/var/log/blackhole/<name>`.
+    pub log_dir: PathBuf,
+}
+
+/// The root supervisor.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    /// How siblings at the root are treated when one fails.
+    pub strategy: Strategy,
+    /// The default of every service's own limit.
+    pub limit: RestartLimit,
+}
+
+/// A nested supervisor.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Unique among groups and services.
+    pub name: Name,
+    /// The group that it is a member of; `None` at the root.
+    pub parent: Option<Name>,
+    /// How siblings are treated when one fails.
+    pub strategy: Strategy,
+    /// Shared by all members.
+    pub limit: RestartLimit,
+    /// Services and groups, in start order. Not empty.
+    pub members: Vec<Name>,
+    /// Siblings at the parent that must be up first, lifted from members' `depends_on`.
+    pub after: Vec<Name>,
+    /// What follows when the group exceeded its limit and then its parent's.
+    pub on_failed: OnFailed,
+}
+
+/// One unit of the file.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Unique among groups and services.
+    pub name: Name,
+    /// The group that it is a member of; `None` at the root.
+    pub group: Option<Name>,
+    /// What is run.
+    pub kind: Kind,
+    /// `false`: listed, never started.
+    pub enabled: bool,
+    /// How many processes.
+    pub instances: NonZeroU32,
+    /// As written.
+    pub depends_on: Vec<Name>,
+    /// Siblings (services or groups under the same supervisor) that must be up first: the part of
+    /// `depends_on` that concerns this level, and in a group the members before it.
+    pub after: Vec<Name>,
+    /// Which exits are followed by a restart.
+    pub restart: Restart,
+    /// The service's own limit; without effect inside a group.
+    pub limit: RestartLimit,
+    /// What follows when the limit is exceeded.
+    pub on_failed: OnFailed,
+    /// Delays between restarts.
+    pub backoff: Backoff,
+    /// Must succeed once before `ready` and `live` are asked.
+    pub startup: Option<Probe>,
+    /// When it may be depended on and called.
+    pub ready: Ready,
+    /// When it counts as stuck.
+    pub live: Option<Live>,
+    /// From spawn to ready, at most.
+    pub start_deadline: Duration,
+    /// How it is asked to stop.
+    pub stop: Stop,
+    /// Listening sockets that the node holds and passes down, in the order of the file.
+    pub listen: Vec<Listen>,
+    /// Where it starts. Default: the node's working directory.
+    pub working_directory: Option<Template>,
+    /// As whom it runs. Default: as the node.
+    pub user: Option<User>,
+    /// What it finds in its environment.
+    pub environment: Environment,
+}
+
+/// What a service is made of.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Any program: the program and its arguments. Not empty.
+    Command(Vec<Template>),
+    /// A service of this binary.
+    Native {
+        /// Where it runs.
+        mode: Mode,
+        /// `[services.X.settings]`, as JSON text of an object.
+        settings: String,
+    },
+}
+
+/// Where a native service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In a child process.
+    Subprocess,
+    /// Inside the node.
+    Embedded,
+}
+
+/// What follows when a service or group exceeded its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailed {
+    /// It is `failed`, and the others run on.
+    Rest,
+    /// Its supervisor gives up as well.
+    Escalate,
+}
+
+/// When a service may be depended on and called.
+#[derive(Debug, Clone)]
+pub enum Ready {
+    /// Once it has exec'd (commands without a `ready` key).
+    Spawned,
+    /// The child says so on the link (native services).
+    Native,
+    /// The child says so by sd_notify.
+    Notify,
+    /// A line of its output matches.
+    Log(regex::Regex),
+    /// It has stayed up for so long.
+    UpFor(Duration),
+    /// A check from outside succeeds; afterwards it is repeated.
+    Probe(Probe),
+}
+
+/// How a stuck process is found.
+#[derive(Debug, Clone)]
+pub enum Live {
+    /// `WATCHDOG=1` must come by sd_notify at least this often.
+    Notify {
+        /// Told to the child as `WATCHDOG_USEC`.
+        timeout: Duration,
+    },
+    /// The native child answers pings on the link.
+    Native {
+        /// Silence longer than this is a failure.
+        timeout: Duration,
+    },
+    /// A check from outside.
+    Probe(Probe),
+}
+
+/// A check from outside, repeated.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// What is tried.
+    pub check: Check,
+    /// From the end of one try to the start of the next.
+    pub every: Duration,
+    /// Of one try.
+    pub timeout: Duration,
+    /// So many failures in a row are a failure.
+    pub failures_max: NonZeroU32,
+    /// So many successes in a row are a success.
+    pub successes_min: NonZeroU32,
+}
+
+/// One try of a probe.
+#[derive(Debug, Clone)]
+pub enum Check {
+    /// gRPC health v1: by `Watch` where it is served, else by `Check`.
+    Grpc(GrpcCheck),
+    /// An HTTP GET that must answer 200 to 399.
+    Http(HttpCheck),
+    /// A TCP connection to `host:port`.
+    Tcp(Template),
+    /// A connection to a Unix socket.
+    Unix(Template),
+    /// A program that must exit with 0. Not empty.
+    Exec(Vec<Template>),
+}
+
+/// Where gRPC health v1 is asked.
+#[derive(Debug, Clone)]
+pub struct GrpcCheck {
+    /// `unix:/path`, `host:port`.
+    pub target: Template,
+    /// The `service` field of the request; empty asks for the whole server.
+    pub service: String,
+    /// TLS when present; mutual when it has a certificate.
+    pub tls: Option<Tls>,
+}
+
+/// Where HTTP is asked.
+#[derive(Debug, Clone)]
+pub struct HttpCheck {
+    /// `http://…` or `https://…`.
+    pub url: Template,
+    /// For `https`; without it the host's certificate authorities are trusted.
+    pub tls: Option<Tls>,
+}
+
+/// Certificates of a client.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// PEM file with the authorities to trust; `None`: the host's own.
+    pub ca: Option<Template>,
+    /// PEM files with our certificate chain and its key.
+    pub identity: Option<(Template, Template)>,
+    /// The name that the certificate must carry. Default: the target's host.
+    pub server_name: Option<String>,
+}
+
+/// How a service is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// The number of the signal that asks. Default: SIGTERM.
+    pub signal: i32,
+    /// Between asking and killing; `None` waits for ever.
+    pub grace: Option<Duration>,
+}
+
+/// A listening socket that the node holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// `tcp://host:port`.
+    Tcp(SocketAddr),
+    /// `unix:///path`.
+    Unix(Template),
+}
+
+/// As whom a service runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name or number, as written.
+    pub user: String,
+    /// The name or number, as written; default: the user's primary group.
+    pub group: Option<String>,
+}
+
+/// What a child finds in its environment.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Do not inherit the node's environment.
+    pub clear: bool,
+    /// From `environment_files`, in order, later ones win; already read.
+    pub from_files: Vec<(String, String)>,
+    /// Inline values; they win over files.
+    pub inline: BTreeMap<String, Template>,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http {
+    /// Where `/health`, `/ready` and `/metrics` are served.
+    pub listen: SocketAddr,
+}
+
+/// `[logs]`: how much of the services' output is kept, for each instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logs {
+    /// A file larger than this is closed and a new one begun, in bytes.
+    pub file_size_max: u64,
+    /// A file older than this is closed and a new one begun.
+    pub file_age_max: Duration,
+    /// Closed files kept per instance.
+    pub files_max: u32,
+    /// Closed files older than this are removed.
+    pub retention: Duration,
+    /// A line longer than this is split, in bytes.
+    pub line_length_max: usize,
+}

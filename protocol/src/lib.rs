@@ -1,0 +1,22 @@
+//! What crosses a process boundary: gRPC definitions, link messages, names, environment. No IO.
+
+pub mod environment;
+pub mod link;
+mod names;
+
+pub use names::{InstanceId, NAME_LENGTH_MAX, Name, NameError};
+
+/// The node's control API, spoken on `<runtime_dir>/control.sock`.
+pub mod control {
+    /// Version 1.
+    #[expect(clippy::all, reason = "generated")]
+    pub mod v1 {
+        include!("generated/blackhole.control.v1.rs");
+    }
+}
+
+/// Encoded `FileDescriptorSet`s for gRPC server reflection.
+pub mod descriptors {
+    /// Every service definition of this crate, with the well-known types they import.
+    pub const ALL: &[u8] = include_bytes!("generated/descriptors.bin");
+}

@@ -1,0 +1,1 @@
+//! ractor with OTP supervision: the supervisor actor, child specifications, the link.

@@ -1,0 +1,1 @@
+//! Calls between services: connections over Unix sockets and mutual TLS.

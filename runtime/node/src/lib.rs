@@ -1,0 +1,1 @@
+//! The node: root supervisor, child-process actors, registry, logs, probes, control API.

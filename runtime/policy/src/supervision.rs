@@ -1,0 +1,90 @@
+//! OTP's supervisor as a value: events in, commands out.
+//!
+//! One machine serves two disciplines. `Strict` is Erlang/OTP's `supervisor` to the letter: one
+//! thing at a time, children in a total order, no delays, whole-second windows, one shared restart
+//! count. `Concurrent` is what OS processes need: children that do not depend on each other start
+//! and stop at the same time, restarts wait for their backoff, a failing first start is retried
+//! like any other, and each child may have a limit of its own.
+
+use std::{fmt, time::Duration};
+
+use crate::{backoff::Backoff, moment::Moment};
+
+/// What happens to siblings when a child is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Nothing.
+    OneForOne,
+    /// All are stopped and started again.
+    OneForAll,
+    /// Those that started after it are stopped and started again.
+    RestForOne,
+    /// Nothing; all children are alike and come and go at run time.
+    SimpleOneForOne,
+}
+
+/// Which exits are followed by a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// Every one.
+    Permanent,
+    /// Those that are abnormal.
+    Transient,
+    /// None; the specification goes with the child.
+    Temporary,
+}
+
+/// How a child ended, as far as policy cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, content: exit code 0.
+    Normal,
+    /// Asked by us, or `{shutdown, _}`.
+    Shutdown,
+    /// By a SIGKILL that we did not send.
+    Killed,
+    /// Any other way.
+    Abnormal,
+}
+
+/// How a child is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Killed at once.
+    Brutal,
+    /// Asked, and killed when it has not gone after so long.
+    Timeout(Duration),
+    /// Asked, and waited for.
+    Infinity,
+}
+
+/// More than `restarts_max` restarts within `window` are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartLimit {
+    /// Zero: the first restart is already too many.
+    pub restarts_max: u32,
+    /// How far back restarts count.
+    pub window: Duration,
+}
+
+/// Counts the incarnations of one child, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u64);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Whether the supervisor serves one thing at a time, as OTP does, or many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discipline {
+    /// OTP to the letter.
+    Strict,
+    /// What OS processes need.
+    Concurrent,
+}
+
+/// Placeholder so that the crate's users compile while the machine is written.
+pub type Unused = (Backoff, Moment);

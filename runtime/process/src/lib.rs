@@ -1,0 +1,1 @@
+//! One operating-system process: spawn, pidfd, signals, output, passed sockets, exit; and the guardian.

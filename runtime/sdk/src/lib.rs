@@ -1,0 +1,1 @@
+//! What a service links: the Service trait, serve(), health, graceful drain.

@@ -1,0 +1,1 @@
+//! Decentralised identifiers, password authentication, signed tokens.
