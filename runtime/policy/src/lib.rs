@@ -5,5 +5,6 @@
 //! depends on std alone, so that nobody can cheat.
 
 pub mod backoff;
+pub mod instance;
 pub mod moment;
 pub mod supervision;
