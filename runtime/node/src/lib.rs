@@ -1,1 +1,3 @@
 //! The node: root supervisor, child-process actors, registry, logs, probes, control API.
+
+pub mod registry;
