@@ -210,6 +210,8 @@ pub struct Entry {
     pub spawned_at: Option<Instant>,
     /// When the state was entered.
     pub since: Instant,
+    /// When its health was last learnt, by a probe, a word of its own, or its end.
+    pub checked_at: SystemTime,
     /// Restarts since the node started, by the reason of the exit before.
     pub restarts: BTreeMap<Reason, u64>,
     /// How the last process ended.
@@ -235,6 +237,7 @@ impl Entry {
             generation: Generation(0),
             spawned_at: None,
             since: Instant::now(),
+            checked_at: SystemTime::now(),
             restarts: BTreeMap::new(),
             last_exit: None,
             note: String::new(),
@@ -484,6 +487,7 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
     let enter = |entry: &mut Entry, state: State| {
         entry.state = state;
         entry.since = now;
+        entry.checked_at = SystemTime::now();
     };
     match change {
         Change::Pending(waits_for) => {

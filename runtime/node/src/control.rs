@@ -1,0 +1,206 @@
+//! The control API on `<runtime_dir>/control.sock`.
+//!
+//! Answers only peers that run as the node's own user or as root, which the kernel vouches for.
+//! Reads come from the registry, wishes go to the [`Operator`]; nothing is decided here.
+
+mod peer;
+mod wire;
+
+use std::{pin::Pin, time::Duration};
+
+use blackhole_protocol::control::v1::{
+    self as proto,
+    control_service_server::{ControlService, ControlServiceServer},
+};
+use futures::{Stream, StreamExt};
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::BroadcastStream;
+use tonic::{Request, Response, Status};
+
+pub(crate) use peer::TrustedPeers;
+
+use crate::{
+    logs::{Follow, Logs, Query},
+    operator::{Operator, OperatorError, Patience, Selection},
+    registry::Registry,
+    usage::Sampler,
+};
+
+/// Everything that the API is made of.
+#[derive(Clone)]
+pub(crate) struct Control {
+    pub(crate) registry: Registry,
+    pub(crate) operator: Operator,
+    pub(crate) logs: Logs,
+    pub(crate) sampler: std::sync::Arc<Sampler>,
+    pub(crate) identity: Identity,
+}
+
+/// What the node says of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) guardian_pid: u32,
+}
+
+/// Serves the API until the returned future is dropped.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    control: Control,
+) -> Result<(), tonic::transport::Error> {
+    let descriptors = blackhole_protocol::descriptors::ALL;
+    let reflection = || tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(descriptors);
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(None::<Duration>)
+        .add_service(reflection().build_v1().expect("the committed descriptors are valid"))
+        .add_service(reflection().build_v1alpha().expect("the committed descriptors are valid"))
+        .add_service(ControlServiceServer::new(control))
+        .serve_with_incoming(TrustedPeers::of(listener))
+        .await
+}
+
+type EventStream = Pin<Box<dyn Stream<Item = Result<proto::Event, Status>> + Send>>;
+type LogStream = Pin<Box<dyn Stream<Item = Result<proto::LogRecord, Status>> + Send>>;
+
+impl Control {
+    fn select(&self, names: &[String]) -> Result<Selection, Status> {
+        Ok(self.operator.select(names)?)
+    }
+
+    fn rows(&self, selection: &Selection) -> Vec<proto::InstanceStatus> {
+        self.registry
+            .entries(|entry| selection.contains(&entry.instance.service))
+            .iter()
+            .map(|entry| wire::status(entry, &self.sampler))
+            .collect()
+    }
+}
+
+#[tonic::async_trait]
+impl ControlService for Control {
+    async fn get_status(
+        &self,
+        request: Request<proto::GetStatusRequest>,
+    ) -> Result<Response<proto::GetStatusResponse>, Status> {
+        let selection = self.select(&request.into_inner().names)?;
+        Ok(Response::new(proto::GetStatusResponse {
+            node: Some(wire::node(&self.registry, &self.identity)),
+            instances: self.rows(&selection),
+        }))
+    }
+
+    async fn start(
+        &self,
+        request: Request<proto::StartRequest>,
+    ) -> Result<Response<proto::StartResponse>, Status> {
+        let request = request.into_inner();
+        let selection = self.operator.select_some(&request.names)?;
+        self.operator.start(&selection, Patience::from(request.no_wait)).await?;
+        Ok(Response::new(proto::StartResponse { instances: self.rows(&selection) }))
+    }
+
+    async fn stop(
+        &self,
+        request: Request<proto::StopRequest>,
+    ) -> Result<Response<proto::StopResponse>, Status> {
+        let request = request.into_inner();
+        let selection = self.operator.select_some(&request.names)?;
+        self.operator.stop(&selection, Patience::from(request.no_wait)).await?;
+        Ok(Response::new(proto::StopResponse { instances: self.rows(&selection) }))
+    }
+
+    async fn restart(
+        &self,
+        request: Request<proto::RestartRequest>,
+    ) -> Result<Response<proto::RestartResponse>, Status> {
+        let request = request.into_inner();
+        let selection = self.operator.select_some(&request.names)?;
+        self.operator.restart(&selection, Patience::from(request.no_wait)).await?;
+        Ok(Response::new(proto::RestartResponse { instances: self.rows(&selection) }))
+    }
+
+    async fn scale(
+        &self,
+        request: Request<proto::ScaleRequest>,
+    ) -> Result<Response<proto::ScaleResponse>, Status> {
+        let request = request.into_inner();
+        let selection = self.operator.select_some(std::slice::from_ref(&request.service))?;
+        let patience = Patience::from(request.no_wait);
+        self.operator.scale(&request.service, request.instances, patience).await?;
+        Ok(Response::new(proto::ScaleResponse { instances: self.rows(&selection) }))
+    }
+
+    async fn shutdown(
+        &self,
+        _: Request<proto::ShutdownRequest>,
+    ) -> Result<Response<proto::ShutdownResponse>, Status> {
+        self.operator.shut_down();
+        Ok(Response::new(proto::ShutdownResponse {}))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<proto::GetHistoryRequest>,
+    ) -> Result<Response<proto::GetHistoryResponse>, Status> {
+        let selection = self.select(&request.into_inner().names)?;
+        let entries = self
+            .registry
+            .history(|entry| selection.contains(&entry.instance.service))
+            .into_iter()
+            .map(wire::history)
+            .collect();
+        Ok(Response::new(proto::GetHistoryResponse { entries }))
+    }
+
+    type StreamEventsStream = EventStream;
+
+    async fn stream_events(
+        &self,
+        request: Request<proto::StreamEventsRequest>,
+    ) -> Result<Response<EventStream>, Status> {
+        let request = request.into_inner();
+        let selection = self.select(&request.names)?;
+        let everything = request.names.is_empty();
+        let (held, live) = self.registry.subscribe();
+        // A subscriber that lags sees a gap in the sequence; the channel then goes on with the
+        // oldest event that is left.
+        let live = BroadcastStream::new(live).filter_map(async |event| event.ok());
+        let live = if request.no_follow { live.take(0).left_stream() } else { live.right_stream() };
+        let events = futures::stream::iter(held).chain(live).filter_map(move |event| {
+            let wanted = match &event.instance {
+                Some(instance) => selection.contains(&instance.service),
+                None => everything,
+            };
+            std::future::ready(wanted.then(|| Ok(wire::event(&event))))
+        });
+        Ok(Response::new(events.boxed()))
+    }
+
+    type StreamLogsStream = LogStream;
+
+    async fn stream_logs(
+        &self,
+        request: Request<proto::StreamLogsRequest>,
+    ) -> Result<Response<LogStream>, Status> {
+        let request = request.into_inner();
+        let selection = self.select(&request.names)?;
+        todo!()
+    }
+}
+
+impl From<OperatorError> for Status {
+    fn from(error: OperatorError) -> Self {
+        let text = error.to_string();
+        match error {
+            OperatorError::UnknownName { .. } => Self::not_found(text),
+            OperatorError::NoName | OperatorError::TooManyInstances { .. } => {
+                Self::invalid_argument(text)
+            }
+            OperatorError::Disabled { .. } | OperatorError::NotAService { .. } => {
+                Self::failed_precondition(text)
+            }
+            OperatorError::NodeStopping => Self::unavailable(text),
+        }
+    }
+}

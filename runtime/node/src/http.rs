@@ -1,0 +1,74 @@
+//! `/health`, `/ready` and `/metrics`, read from the registry.
+//!
+//! Nothing here changes anything; whoever may connect may read. The address is the operator's
+//! choice, and absent unless the file gives one.
+
+mod exposition;
+mod health;
+mod metrics;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    registry::{NodeState, Registry},
+    usage::Sampler,
+};
+
+/// What the pages are made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    pub(crate) registry: Registry,
+    pub(crate) sampler: Arc<Sampler>,
+}
+
+/// Serves the pages until the returned future is dropped.
+pub(crate) async fn serve(listener: std::net::TcpListener, sources: Sources) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(sources);
+    axum::serve(listener, router).await
+}
+
+/// Binds the address now, so that a port in use is an error of the start and not of later.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    std::net::TcpListener::bind(address)
+}
+
+async fn health(State(sources): State<Sources>) -> impl IntoResponse {
+    let page = health::page(&sources.registry, &sources.sampler);
+    (page.code(), [(header::CONTENT_TYPE, "application/json")], page.json())
+}
+
+async fn ready(State(sources): State<Sources>) -> impl IntoResponse {
+    let waits_for: Vec<String> = sources
+        .registry
+        .entries(|entry| !health::counts_as_ready(entry))
+        .iter()
+        .map(|entry| format!("{} is {}", entry.instance, entry.state.as_str()))
+        .collect();
+    match sources.registry.node_state() {
+        NodeState::Running if waits_for.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
+        NodeState::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
+        NodeState::Running | NodeState::Starting => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", waits_for.join(", ")))
+        }
+    }
+}
+
+async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
+    let text = metrics::page(&sources.registry, &sources.sampler);
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text)
+}

@@ -1,0 +1,160 @@
+//! The page `/metrics`: every instance by `service` and `instance`, and the node itself.
+
+use blackhole_policy::instance::Reason;
+
+use super::exposition::{Page, Type};
+use crate::{
+    registry::{Entry, Registry, State},
+    usage::{Sampler, Usage},
+};
+
+/// A row with what it uses.
+struct Row {
+    entry: Entry,
+    index: String,
+    usage: Option<Usage>,
+}
+
+/// The page as of now.
+pub(super) fn page(registry: &Registry, sampler: &Sampler) -> String {
+    let rows: Vec<Row> = registry
+        .entries(|_| true)
+        .into_iter()
+        .map(|entry| Row {
+            index: entry.instance.index.to_string(),
+            usage: entry.pid.and_then(|pid| sampler.of(pid)),
+            entry,
+        })
+        .collect();
+    let mut page = Page::default();
+    states(&mut page, &rows);
+    restarts(&mut page, &rows);
+    durations(&mut page, &rows);
+    usage(&mut page, &rows);
+    node(&mut page, registry, sampler);
+    page.into_text()
+}
+
+fn states(page: &mut Page, rows: &[Row]) {
+    let name = "blackhole_instance_state";
+    page.family(name, "1 for the state that the instance is in, 0 for the others.", Type::Gauge);
+    for row in rows {
+        for state in State::ALL {
+            let value = u8::from(row.entry.state == state);
+            page.sample(name, &row.labels_with("state", state.as_str()), value);
+        }
+    }
+    let name = "blackhole_instance_generation";
+    page.family(name, "Incarnations of the instance so far.", Type::Gauge);
+    for row in rows {
+        page.sample(name, &row.labels(), row.entry.generation);
+    }
+}
+
+fn restarts(page: &mut Page, rows: &[Row]) {
+    let name = "blackhole_instance_restarts_total";
+    page.family(name, "Restarts, by the reason of the exit before.", Type::Counter);
+    for row in rows {
+        for reason in Reason::ALL {
+            let count = row.entry.restarts.get(&reason).copied().unwrap_or(0);
+            page.sample(name, &row.labels_with("reason", reason.as_str()), count);
+        }
+    }
+}
+
+fn durations(page: &mut Page, rows: &[Row]) {
+    let name = "blackhole_instance_start_duration_seconds";
+    page.family(name, "From spawn to ready.", Type::Histogram);
+    for row in rows {
+        page.histogram(name, &row.labels(), &row.entry.start_durations);
+    }
+    let name = "blackhole_instance_stop_duration_seconds";
+    page.family(name, "From the request to stop to the exit.", Type::Histogram);
+    for row in rows {
+        page.histogram(name, &row.labels(), &row.entry.stop_durations);
+    }
+}
+
+/// A gauge or counter that is read off a process: its name, its help, its type, its value.
+type Reading = (&'static str, &'static str, Type, fn(&Usage) -> f64);
+
+const READINGS: [Reading; 4] = [
+    (
+        "blackhole_instance_cpu_seconds_total",
+        "Processor time that the process has used.",
+        Type::Counter,
+        |usage| usage.cpu.as_secs_f64(),
+    ),
+    (
+        "blackhole_instance_memory_bytes",
+        "Resident memory of the process.",
+        Type::Gauge,
+        |usage| usage.memory_bytes as f64,
+    ),
+    (
+        "blackhole_instance_descriptors",
+        "Open file descriptors of the process.",
+        Type::Gauge,
+        |usage| usage.descriptors as f64,
+    ),
+    ("blackhole_instance_threads", "Threads of the process.", Type::Gauge, |usage| {
+        usage.threads as f64
+    }),
+];
+
+fn usage(page: &mut Page, rows: &[Row]) {
+    for (name, help, kind, value) in READINGS {
+        page.family(name, help, kind);
+        for row in rows {
+            if let Some(usage) = &row.usage {
+                page.sample(name, &row.labels(), value(usage));
+            }
+        }
+    }
+}
+
+fn node(page: &mut Page, registry: &Registry, sampler: &Sampler) {
+    let own = sampler.own();
+    let mut single = |name: &str, help: &str, kind, value: f64| {
+        page.family(name, help, kind);
+        page.sample(name, &[], value);
+    };
+    single(
+        "blackhole_node_uptime_seconds",
+        "How long the node has run.",
+        Type::Gauge,
+        registry.uptime().as_secs_f64(),
+    );
+    single(
+        "process_resident_memory_bytes",
+        "Resident memory of the node.",
+        Type::Gauge,
+        own.memory_bytes as f64,
+    );
+    single(
+        "process_cpu_seconds_total",
+        "Processor time that the node has used.",
+        Type::Counter,
+        own.cpu.as_secs_f64(),
+    );
+    single(
+        "process_open_fds",
+        "Open file descriptors of the node.",
+        Type::Gauge,
+        own.descriptors as f64,
+    );
+    let name = "blackhole_node_info";
+    page.family(name, "1, with the version as a label.", Type::Gauge);
+    page.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+impl Row {
+    fn labels(&self) -> [(&str, &str); 2] {
+        [("service", self.entry.instance.service.as_str()), ("instance", &self.index)]
+    }
+
+    fn labels_with<'a>(&'a self, name: &'a str, value: &'a str) -> [(&'a str, &'a str); 3] {
+        let [service, instance] = self.labels();
+        [service, instance, (name, value)]
+    }
+}

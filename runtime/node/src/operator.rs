@@ -1,0 +1,412 @@
+//! What an operator may wish for, by name: start, stop, restart, scale, shut down.
+//!
+//! A wish goes to the supervisor that owns the child, as a call of its policy; the registry tells
+//! when it has come true. Nothing here decides whether a child runs.
+
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use blackhole_actors::supervisor;
+use blackhole_config::{Config, Service};
+use blackhole_policy::supervision::{Call, Generation, Reply};
+use blackhole_protocol::{InstanceId, Name};
+use tokio::sync::watch;
+
+use crate::{
+    nursery::{Member, Roster, specification},
+    registry::{Change, Kind, Registry, State},
+};
+
+/// The most processes one service may have.
+pub const INSTANCES_MAX: u32 = 1000;
+/// How long a supervisor may take to take note of a wish.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a wish was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// Nothing has that name.
+    #[error("there is no service or group `{name}` (known: {known})")]
+    UnknownName {
+        /// As asked.
+        name: String,
+        /// Everything that has a name.
+        known: String,
+    },
+    /// A wish for nothing.
+    #[error("no service was named")]
+    NoName,
+    /// A group, or a service that cannot have several processes.
+    #[error("`{name}` cannot be scaled: {why}")]
+    NotScalable {
+        /// As asked.
+        name: String,
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// More than [`INSTANCES_MAX`].
+    #[error("{asked} instances are too many: at most {INSTANCES_MAX}")]
+    TooManyInstances {
+        /// As asked.
+        asked: u32,
+    },
+    /// The file says that it is off.
+    #[error("`{name}` is disabled\nhint: set `enabled = true` under [services.{name}]")]
+    Disabled {
+        /// As asked.
+        name: Name,
+    },
+    /// The service's group is not running, so nobody could supervise it.
+    #[error("the group `{group}` of `{name}` is not running\nhint: `bh start {group}`")]
+    GroupDown {
+        /// As asked.
+        name: Name,
+        /// Where it is a member.
+        group: Name,
+    },
+    /// The supervisor did not take note in time, or is ending.
+    #[error("the node is stopping")]
+    NodeStopping,
+}
+
+/// Whether an answer waits until the wish has come true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It does.
+    Wait,
+    /// It does not.
+    Hasten,
+}
+
+/// From the field `no_wait` of a request.
+impl From<bool> for Patience {
+    fn from(no_wait: bool) -> Self {
+        if no_wait { Self::Hasten } else { Self::Wait }
+    }
+}
+
+/// Services, chosen by their own names or their groups'.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    services: BTreeSet<Name>,
+    members: Vec<Chosen>,
+}
+
+#[derive(Debug, Clone)]
+enum Chosen {
+    Service(Name),
+    Group(Name),
+}
+
+impl Selection {
+    /// Whether a service was chosen.
+    pub fn contains(&self, service: &Name) -> bool {
+        self.services.contains(service)
+    }
+}
+
+/// The one who carries wishes to supervisors; clones are the same.
+#[derive(Clone)]
+pub struct Operator {
+    config: Arc<Config>,
+    registry: Registry,
+    roster: Roster,
+    shutdown: watch::Sender<u32>,
+}
+
+impl Operator {
+    pub(crate) fn new(config: Arc<Config>, registry: Registry, roster: Roster) -> Self {
+        Self { config, registry, roster, shutdown: watch::Sender::new(0) }
+    }
+
+    /// The services behind names; all of them when there is none.
+    pub fn select(&self, names: &[String]) -> Result<Selection, OperatorError> {
+        if names.is_empty() {
+            let services = self.config.services.iter().map(|service| service.name.clone());
+            return Ok(Selection { services: services.collect(), members: Vec::new() });
+        }
+        let mut selection = Selection { services: BTreeSet::new(), members: Vec::new() };
+        for name in names {
+            if let Some(service) = self.service(name) {
+                selection.services.insert(service.name.clone());
+                selection.members.push(Chosen::Service(service.name.clone()));
+            } else if let Some(group) = self.config.groups.iter().find(|group| is(&group.name, name))
+            {
+                selection.services.extend(self.services_below(&group.name));
+                selection.members.push(Chosen::Group(group.name.clone()));
+            } else {
+                return Err(self.unknown(name));
+            }
+        }
+        Ok(selection)
+    }
+
+    /// As [`Self::select`], and at least one name must be there.
+    pub fn select_some(&self, names: &[String]) -> Result<Selection, OperatorError> {
+        if names.is_empty() { Err(OperatorError::NoName) } else { self.select(names) }
+    }
+
+    /// Starts what is stopped, completed or failed; what runs already stays untouched.
+    pub async fn start(
+        &self,
+        selection: &Selection,
+        patience: Patience,
+    ) -> Result<(), OperatorError> {
+        self.refuse_disabled(selection)?;
+        for member in self.members(selection) {
+            self.call(&member, Call::StartChild(member.clone())).await?;
+        }
+        if patience == Patience::Wait {
+            self.wait(selection, |state, _| has_begun(state)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops; a second wish while the first is under way skips the grace.
+    pub async fn stop(
+        &self,
+        selection: &Selection,
+        patience: Patience,
+    ) -> Result<(), OperatorError> {
+        let members: Vec<Member> = self.members(selection).into_iter().rev().collect();
+        for member in &members {
+            self.call(member, Call::StopChild(member.clone())).await?;
+        }
+        if patience == Patience::Wait {
+            self.wait(selection, |state, _| has_ended(state)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops, then starts; not counted as a restart.
+    pub async fn restart(
+        &self,
+        selection: &Selection,
+        patience: Patience,
+    ) -> Result<(), OperatorError> {
+        self.refuse_disabled(selection)?;
+        let before = self.registry.survey(|entry| (entry.instance.clone(), entry.generation));
+        for member in self.members(selection) {
+            self.call(&member, Call::RestartChild(member.clone())).await?;
+        }
+        if patience == Patience::Wait {
+            let is_new = |instance: &InstanceId, generation| {
+                !before.contains(&(instance.clone(), generation))
+            };
+            self.wait(selection, |state, incarnation| {
+                has_begun(state) && is_new(&incarnation.0, incarnation.1)
+            })
+            .await;
+        }
+        Ok(())
+    }
+
+    /// Changes the number of a service's processes; the highest numbers go first.
+    pub async fn scale(
+        &self,
+        name: &str,
+        instances: u32,
+        patience: Patience,
+    ) -> Result<(), OperatorError> {
+        let service = self.scalable(name)?;
+        if instances > INSTANCES_MAX {
+            return Err(OperatorError::TooManyInstances { asked: instances });
+        }
+        let present = self.registry.indices(&service.name);
+        let wanted = (1..=instances).filter_map(NonZeroU32::new);
+        for index in wanted.filter(|index| !present.contains(index)) {
+            self.add(service, index).await?;
+        }
+        for index in present.iter().rev().filter(|index| index.get() > instances) {
+            self.remove(service, *index).await?;
+        }
+        if patience == Patience::Wait {
+            let selection = self.select(&[name.to_owned()])?;
+            self.wait(&selection, |state, _| has_begun(state)).await;
+        }
+        self.registry.record_scaled(&service.name, instances);
+        Ok(())
+    }
+
+    /// Ends the node: everything is stopped in reverse order. A second time skips the graces.
+    pub fn shut_down(&self) {
+        self.shutdown.send_modify(|requests| *requests += 1);
+    }
+
+    /// Counts the wishes to end the node.
+    pub(crate) fn shutdown_requests(&self) -> watch::Receiver<u32> {
+        self.shutdown.subscribe()
+    }
+
+    async fn add(&self, service: &Service, index: NonZeroU32) -> Result<(), OperatorError> {
+        let instance = InstanceId { service: service.name.clone(), index };
+        let member = Member::Instance(instance.clone());
+        self.registry.add(instance, service.group.clone(), Kind::of(service), State::Pending);
+        let specification = specification(&self.config, service, index);
+        self.call(&member, Call::AddChild(specification)).await.map(drop)
+    }
+
+    async fn remove(&self, service: &Service, index: NonZeroU32) -> Result<(), OperatorError> {
+        let instance = InstanceId { service: service.name.clone(), index };
+        let member = Member::Instance(instance.clone());
+        self.call(&member, Call::StopChild(member.clone())).await?;
+        let gone = |registry: &Registry| {
+            registry.entries(|entry| entry.instance == instance).iter().all(|e| has_ended(e.state))
+        };
+        self.registry.wait_until(gone).await;
+        self.call(&member, Call::RemoveChild(member.clone())).await?;
+        self.registry.remove(&instance);
+        Ok(())
+    }
+
+    async fn call(
+        &self,
+        member: &Member,
+        call: Call<Member>,
+    ) -> Result<Reply<Member>, OperatorError> {
+        let owner = self.owner(member);
+        let Some(supervisor) = self.roster.supervisor(owner.as_ref()) else {
+            return Err(match (member, owner) {
+                (Member::Instance(instance), Some(group)) => {
+                    OperatorError::GroupDown { name: instance.service.clone(), group }
+                }
+                (Member::Group(name), Some(group)) => {
+                    OperatorError::GroupDown { name: name.clone(), group }
+                }
+                (_, None) => OperatorError::NodeStopping,
+            });
+        };
+        let message = |reply| supervisor::Message::Call(call, reply);
+        match supervisor.call(message, Some(CALL_TIMEOUT)).await {
+            Ok(ractor::rpc::CallResult::Success(reply)) => Ok(reply),
+            Ok(ractor::rpc::CallResult::Timeout | ractor::rpc::CallResult::SenderError)
+            | Err(_) => Err(OperatorError::NodeStopping),
+        }
+    }
+
+    /// Waits until every instance of the selection satisfies `settled`.
+    async fn wait(
+        &self,
+        selection: &Selection,
+        settled: impl Fn(State, (InstanceId, Generation)) -> bool,
+    ) {
+        let all = |registry: &Registry| {
+            registry
+                .entries(|entry| selection.contains(&entry.instance.service))
+                .into_iter()
+                .all(|entry| {
+                    entry.state == State::Disabled
+                        || settled(entry.state, (entry.instance, entry.generation))
+                })
+        };
+        self.registry.wait_until(all).await;
+    }
+
+    fn members(&self, selection: &Selection) -> Vec<Member> {
+        let of = |chosen: &Chosen| match chosen {
+            Chosen::Group(name) => vec![Member::Group(name.clone())],
+            Chosen::Service(name) => self
+                .registry
+                .indices(name)
+                .into_iter()
+                .map(|index| Member::Instance(InstanceId { service: name.clone(), index }))
+                .collect(),
+        };
+        selection.members.iter().flat_map(of).collect()
+    }
+
+    fn owner(&self, member: &Member) -> Option<Name> {
+        match member {
+            Member::Instance(instance) => self
+                .config
+                .services
+                .iter()
+                .find(|service| service.name == instance.service)
+                .and_then(|service| service.group.clone()),
+            Member::Group(name) => self
+                .config
+                .groups
+                .iter()
+                .find(|group| group.name == *name)
+                .and_then(|group| group.parent.clone()),
+        }
+    }
+
+    fn services_below(&self, group: &Name) -> Vec<Name> {
+        let direct = self.config.services.iter().filter(|service| service.group.as_ref() == Some(group));
+        let nested = self.config.groups.iter().filter(|nested| nested.parent.as_ref() == Some(group));
+        direct
+            .map(|service| service.name.clone())
+            .chain(nested.flat_map(|nested| self.services_below(&nested.name)))
+            .collect()
+    }
+
+    fn service(&self, name: &str) -> Option<&Service> {
+        self.config.services.iter().find(|service| is(&service.name, name))
+    }
+
+    fn scalable(&self, name: &str) -> Result<&Service, OperatorError> {
+        let not_scalable = |why| OperatorError::NotScalable { name: name.to_owned(), why };
+        let Some(service) = self.service(name) else {
+            return Err(match self.select(&[name.to_owned()]) {
+                Ok(_) => not_scalable("it is a group"),
+                Err(unknown) => unknown,
+            });
+        };
+        if service.enabled {
+            Ok(service)
+        } else {
+            Err(OperatorError::Disabled { name: service.name.clone() })
+        }
+    }
+
+    fn refuse_disabled(&self, selection: &Selection) -> Result<(), OperatorError> {
+        let named = selection.members.iter().filter_map(|chosen| match chosen {
+            Chosen::Service(name) => self.service(name.as_str()),
+            Chosen::Group(_) => None,
+        });
+        match named.into_iter().find(|service| !service.enabled) {
+            Some(service) => Err(OperatorError::Disabled { name: service.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> OperatorError {
+        let services = self.config.services.iter().map(|service| service.name.as_str());
+        let groups = self.config.groups.iter().map(|group| group.name.as_str());
+        let known: Vec<&str> = services.chain(groups).collect();
+        OperatorError::UnknownName { name: name.to_owned(), known: known.join(", ") }
+    }
+}
+
+fn is(name: &Name, text: &str) -> bool {
+    name.as_str() == text
+}
+
+/// A start has come to something, good or bad.
+fn has_begun(state: State) -> bool {
+    match state {
+        State::Ready | State::Unready | State::BackingOff | State::Completed | State::Failed => true,
+        State::Pending
+        | State::Starting
+        | State::Stopping
+        | State::Stopped
+        | State::Disabled => false,
+    }
+}
+
+fn has_ended(state: State) -> bool {
+    match state {
+        State::Stopped | State::Completed | State::Failed | State::Disabled => true,
+        State::Pending
+        | State::Starting
+        | State::Ready
+        | State::Unready
+        | State::Stopping
+        | State::BackingOff => false,
+    }
+}
