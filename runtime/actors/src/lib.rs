@@ -1,6 +1,8 @@
 //! ractor with OTP supervision: the supervisor actor, what it needs of its children, the link.
 
+mod alarm;
 mod clock;
 pub mod supervisor;
 
+pub use alarm::Alarm;
 pub use clock::Clock;

@@ -14,15 +14,13 @@ use std::{
 };
 
 use blackhole_policy::supervision::{
-    Call, CallId, ChildSpec, Command, Event, Exit, Generation, Reply, Supervisor as Policy,
+    Call, CallId, Command, Event, Exit, Generation, Reply, Supervisor as Policy,
     SupervisorExit, Transition,
 };
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
 };
-use tokio::task::JoinHandle;
-
-use crate::Clock;
+use crate::{Alarm, Clock};
 
 /// What a child is known by among its siblings.
 pub trait ChildId: Clone + Eq + Hash + Debug + Send + Sync + 'static {}
@@ -50,7 +48,7 @@ pub trait Nursery: Send + Sync + 'static {
     fn up(&self);
 
     /// Hears that all children are down and the supervisor ends.
-    fn ended(&self, exit: SupervisorExit);
+    fn ended(&self, exit: SupervisorExit<Self::Id>);
 }
 
 /// A running child, as its supervisor holds it.
@@ -165,23 +163,12 @@ pub struct State<N: Nursery> {
     actors: HashMap<ActorId, (N::Id, Generation)>,
     calls: HashMap<CallId, RpcReplyPort<Reply<N::Id>>>,
     calls_total: u64,
-    timer: Option<Timer>,
+    alarm: Alarm,
 }
 
 struct Held {
     generation: Generation,
     child: Box<dyn Child>,
-}
-
-struct Timer {
-    deadline: blackhole_policy::moment::Moment,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl<N: Nursery> Actor for Supervisor<N> {
@@ -203,7 +190,7 @@ impl<N: Nursery> Actor for Supervisor<N> {
             actors: HashMap::new(),
             calls: HashMap::new(),
             calls_total: 0,
-            timer: None,
+            alarm: Alarm::default(),
         })
     }
 
@@ -216,7 +203,10 @@ impl<N: Nursery> Actor for Supervisor<N> {
         let event = match message {
             Message::Event(event) => event,
             Message::Call(request, reply) => state.register(request, reply),
-            Message::DeadlineReached => Event::DeadlineReached,
+            Message::DeadlineReached => {
+                state.alarm.rang();
+                Event::DeadlineReached
+            }
         };
         state.decide(&myself, event).await;
         state.arm(&myself);
@@ -335,22 +325,11 @@ impl<N: Nursery> State<N> {
         }
     }
 
+    /// A supervisor that is gone needs no timer, so that nobody may hear the ring is no failure.
     fn arm(&mut self, myself: &ActorRef<Message<N::Id>>) {
-        let deadline = self.policy.next_deadline();
-        if self.timer.as_ref().map(|timer| timer.deadline) == deadline {
-            return;
-        }
-        self.timer = deadline.map(|deadline| {
-            let (myself, until) = (myself.clone(), self.clock.instant(deadline));
-            let task = tokio::spawn(async move {
-                tokio::time::sleep_until(until).await;
-                // A supervisor that is gone needs no timer.
-                let _ = myself.cast(Message::DeadlineReached);
-            });
-            Timer { deadline, task }
+        let myself = myself.clone();
+        self.alarm.set(&self.clock, self.policy.next_deadline(), move || {
+            let _ = myself.cast(Message::DeadlineReached);
         });
     }
 }
-
-/// The specification of a child under this crate's supervisor.
-pub type Spec<N> = ChildSpec<<N as Nursery>::Id>;

@@ -1,0 +1,269 @@
+//! The child-process actor: one incarnation of one service process.
+//!
+//! The process's life is the actor's life. The actor turns what happens to the process into events
+//! of [`blackhole_policy::instance`], and carries out what that says; whether the process is started
+//! again is its supervisor's business. An embedded service is the same actor with a thread where
+//! the process would be.
+
+mod body;
+mod link;
+mod preparation;
+mod resources;
+mod watch;
+
+use std::{sync::Arc, time::Instant};
+
+use blackhole_actors::{
+    Alarm,
+    supervisor::{Child, Reporter, StartFailed},
+};
+use blackhole_policy::{
+    instance::{Command, Ended, Event, Instance, Reason},
+    supervision::Exit,
+};
+use blackhole_protocol::InstanceId;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+pub(crate) use resources::Resources;
+
+use self::{
+    body::{Body, Remains},
+    preparation::{Birth, BirthError},
+    watch::Watches,
+};
+use crate::{
+    nursery::{Household, Member, find_service},
+    registry::{Change, Exited},
+};
+
+/// What the actor is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Something happened to the process.
+    Event(Event),
+    /// It says so about itself.
+    Noted(String),
+    /// It is gone, with everything it had started.
+    Gone(Remains),
+}
+
+/// Starts one incarnation; it reports to its supervisor what becomes of it.
+pub(crate) async fn start(
+    household: &Arc<Household>,
+    instance: InstanceId,
+    reporter: Reporter<Member>,
+) -> Result<Box<dyn Child>, StartFailed> {
+    let generation = reporter.generation();
+    let refused = |error: BirthError| {
+        household.registry.record(&instance, generation, Change::Exited(error.into_exited()));
+        StartFailed
+    };
+    let service = find_service(&household.config, &instance.service)
+        .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
+    let birth = preparation::give_birth(household, service, &instance, generation)
+        .map_err(refused)?;
+    household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });
+    let supervisor = reporter.supervisor();
+    let arguments = Arguments { household: household.clone(), instance, reporter, birth };
+    match Actor::spawn_linked(None, ChildProcess, arguments, supervisor).await {
+        Ok((actor, _)) => Ok(Box::new(Handle(actor))),
+        Err(error) => {
+            tracing::error!(%error, "a child-process actor did not start: this is a bug");
+            Err(StartFailed)
+        }
+    }
+}
+
+/// A running child, as its supervisor holds it.
+struct Handle(ActorRef<Message>);
+
+impl Handle {
+    /// An actor that is gone has reported so.
+    fn tell(&self, event: Event) {
+        let _ = self.0.cast(Message::Event(event));
+    }
+}
+
+impl Child for Handle {
+    fn actor(&self) -> ActorId {
+        self.0.get_id()
+    }
+
+    fn ask(&self) {
+        self.tell(Event::StopAsked);
+    }
+
+    fn kill(&self) {
+        self.tell(Event::KillAsked);
+    }
+}
+
+struct ChildProcess;
+
+struct Arguments {
+    household: Arc<Household>,
+    instance: InstanceId,
+    reporter: Reporter<Member>,
+    birth: Birth,
+}
+
+struct State {
+    household: Arc<Household>,
+    instance: InstanceId,
+    reporter: Reporter<Member>,
+    policy: Instance,
+    body: Body,
+    watches: Watches,
+    alarm: Alarm,
+    spawned_at: Instant,
+    /// Why it was killed, for people.
+    sentence: Option<String>,
+}
+
+impl Actor for ChildProcess {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let Arguments { household, instance, reporter, birth } = arguments;
+        let (policy, first) = Instance::spawned(birth.spec, household.clock.now());
+        let mut state = State {
+            household,
+            instance,
+            reporter,
+            policy,
+            body: birth.body,
+            watches: birth.watches,
+            alarm: Alarm::default(),
+            spawned_at: Instant::now(),
+            sentence: None,
+        };
+        state.body.report_end_to(&myself);
+        state.watches.begin(&myself);
+        state.carry_out(&myself, first);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Event(event) => {
+                if event == Event::DeadlineReached {
+                    state.alarm.rang();
+                }
+                let commands = state.policy.on_event(state.household.clock.now(), event);
+                state.carry_out(&myself, commands);
+            }
+            Message::Noted(note) => state.record(Change::Noted(note)),
+            Message::Gone(remains) => {
+                state.finish(remains);
+                myself.stop(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The actor has no child actors; its tasks are watched by their effects.
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Message>,
+        _: SupervisionEvent,
+        _: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+impl State {
+    fn carry_out(&mut self, myself: &ActorRef<Message>, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::WatchReadiness => self.watches.readiness(myself),
+                Command::WatchLiveness => self.watches.liveness(myself),
+                Command::AnnounceStarted => self.reporter.started(),
+                Command::AnnounceReady => self.record(Change::Ready),
+                Command::AnnounceUnready(why) => self.record(Change::Unready(why)),
+                Command::Ask => {
+                    self.record(Change::Stopping("was asked to stop".into()));
+                    self.body.ask();
+                }
+                Command::Kill(why) => {
+                    self.record(Change::Stopping(why.clone()));
+                    self.sentence = Some(why);
+                    self.body.kill();
+                }
+            }
+        }
+        let myself = myself.clone();
+        self.alarm.set(&self.household.clock, self.policy.next_deadline(), move || {
+            // An actor that is gone needs no timer.
+            let _ = myself.cast(Message::Event(Event::DeadlineReached));
+        });
+    }
+
+    fn finish(&mut self, remains: Remains) {
+        let (reason, exit) = self.policy.classify(remains.ended, remains.oom);
+        if let Some(leak) = remains.leak {
+            self.record(Change::Leaked(leak));
+        }
+        let (code, signal) = match remains.ended {
+            Ended::Code(code) => (Some(code), None),
+            Ended::Signal(number) => (None, Some(body::signal_name(number))),
+        };
+        let message = self.message(reason, code, signal.as_deref());
+        self.record(Change::Exited(Exited {
+            pid: Some(self.body.pid()),
+            reason,
+            code,
+            signal,
+            stage: None,
+            uptime: self.spawned_at.elapsed(),
+            stderr: remains.stderr,
+            message,
+        }));
+        self.report(exit);
+    }
+
+    fn report(&self, exit: Exit) {
+        self.reporter.exited(exit);
+    }
+
+    fn message(&self, reason: Reason, code: Option<i32>, signal: Option<&str>) -> String {
+        let how = match (code, signal) {
+            (Some(0), _) => "exited with 0".to_owned(),
+            (Some(code), _) => format!("exited with {code}"),
+            (None, Some(signal)) => format!("was ended by {signal}"),
+            (None, None) => "ended".to_owned(),
+        };
+        match (&self.sentence, reason) {
+            (Some(why), _) => format!("{why}; {how}"),
+            (None, Reason::Oom) => format!("ran out of memory; {how}"),
+            (None, Reason::Startup) => format!("{how} before it was ready"),
+            (
+                None,
+                Reason::Exit
+                | Reason::Signal
+                | Reason::Probe
+                | Reason::Limit
+                | Reason::Disk
+                | Reason::Spawn
+                | Reason::Stop
+                | Reason::Replace
+                | Reason::Unresponsive,
+            ) => how,
+        }
+    }
+
+    fn record(&self, change: Change) {
+        self.household.registry.record(&self.instance, self.reporter.generation(), change);
+    }
+}

@@ -1,0 +1,350 @@
+//! How the file becomes a tree of supervisors.
+//!
+//! The root supervises services and groups side by side; a group is a supervisor of its own. Each
+//! service at the root counts its own restarts; a group counts those of all its members together.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use blackhole_actors::{
+    Clock,
+    supervisor::{self, Arguments, Child, Nursery, Reporter, StartFailed, Supervisor},
+};
+use blackhole_config::{Config, Group, OnFailed, Service};
+use blackhole_policy::{
+    backoff::Backoff,
+    supervision::{
+        self, AutoShutdown, ChildKind, ChildSpec, Counting, Discipline, Generation, Restart,
+        RestartLimit, Shutdown, SpecError, SupervisorExit, SupervisorSpec, Transition,
+    },
+};
+use blackhole_protocol::{InstanceId, Name};
+use ractor::{Actor, ActorId, ActorRef};
+use tokio::sync::watch;
+
+use crate::{
+    child,
+    registry::{Change, NodeState, Registry},
+};
+
+/// A child of the root or of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Member {
+    /// One process of a service.
+    Instance(InstanceId),
+    /// A nested supervisor.
+    Group(Name),
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instance(instance) => instance.fmt(formatter),
+            Self::Group(name) => write!(formatter, "group {name}"),
+        }
+    }
+}
+
+type SupervisorRef = ActorRef<supervisor::Message<Member>>;
+
+/// The supervisors that run now, by group; the root has no name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Roster(Arc<Mutex<HashMap<Option<Name>, SupervisorRef>>>);
+
+impl Roster {
+    pub(crate) fn supervisor(&self, group: Option<&Name>) -> Option<SupervisorRef> {
+        self.supervisors().get(&group.cloned()).cloned()
+    }
+
+    pub(crate) fn enter(&self, group: Option<Name>, supervisor: SupervisorRef) {
+        self.supervisors().insert(group, supervisor);
+    }
+
+    fn leave(&self, group: Option<&Name>) {
+        self.supervisors().remove(&group.cloned());
+    }
+
+    fn supervisors(&self) -> MutexGuard<'_, HashMap<Option<Name>, SupervisorRef>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all supervisors of a node share.
+pub(crate) struct Household {
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Registry,
+    pub(crate) roster: Roster,
+    pub(crate) resources: Arc<child::Resources>,
+    /// Set when the root supervisor has ended.
+    pub(crate) outcome: watch::Sender<Option<SupervisorExit<Member>>>,
+}
+
+/// The nursery of one supervisor.
+pub(crate) struct Crib {
+    household: Arc<Household>,
+    /// The group, and how its parent hears of it; `None` is the root.
+    group: Option<(Name, Reporter<Member>)>,
+}
+
+impl Crib {
+    /// The nursery of the root.
+    pub(crate) fn root(household: Arc<Household>) -> Self {
+        Self { household, group: None }
+    }
+
+    async fn start_group(
+        &self,
+        name: Name,
+        reporter: Reporter<Member>,
+    ) -> Result<Box<dyn Child>, StartFailed> {
+        let household = self.household.clone();
+        let policy = policy(&household.config, Some(&name)).map_err(|error| {
+            tracing::error!(group = %name, %error, "the group's supervisor cannot be");
+            StartFailed
+        })?;
+        let supervisor = reporter.supervisor();
+        let nursery = Arc::new(Self {
+            household: household.clone(),
+            group: Some((name.clone(), reporter)),
+        });
+        let arguments = Arguments { policy, nursery, clock: household.clock };
+        let started =
+            Actor::spawn_linked(None, Supervisor::<Self>::default(), arguments, supervisor).await;
+        let (actor, _) = started.map_err(|error| {
+            tracing::error!(group = %name, %error, "the group's supervisor did not start");
+            StartFailed
+        })?;
+        household.roster.enter(Some(name), actor.clone());
+        Ok(Box::new(GroupHandle(actor)))
+    }
+
+    /// The instances that a member stands for.
+    fn instances(&self, member: &Member) -> Vec<InstanceId> {
+        match member {
+            Member::Instance(instance) => vec![instance.clone()],
+            Member::Group(name) => {
+                let below = members(&self.household.config, Some(name));
+                below.iter().flat_map(|member| self.instances(member)).collect()
+            }
+        }
+    }
+
+    fn record(&self, member: &Member, change: &Change) {
+        for instance in self.instances(member) {
+            let generation = self.household.registry.generation(&instance);
+            self.household.registry.record(&instance, generation, change.clone());
+        }
+    }
+}
+
+impl Nursery for Crib {
+    type Id = Member;
+
+    async fn start(&self, reporter: Reporter<Member>) -> Result<Box<dyn Child>, StartFailed> {
+        match reporter.child().clone() {
+            Member::Group(name) => self.start_group(name, reporter).await,
+            Member::Instance(instance) => {
+                child::start(&self.household, instance, reporter).await
+            }
+        }
+    }
+
+    fn observe(&self, transition: &Transition<Member>) {
+        match transition {
+            Transition::Pending { child, waits_for } => {
+                let names = waits_for.iter().map(ToString::to_string).collect();
+                self.record(child, &Change::Pending(names));
+            }
+            Transition::BackingOff { child, until, .. } => {
+                let delay = until.since(self.household.clock.now());
+                self.record(child, &Change::BackingOff(delay));
+            }
+            Transition::Failed { child, restarts } => {
+                let why = format!("{child} was restarted too often: {restarts} times");
+                tracing::error!(child = %child, restarts, event = "failed", "gave up restarting");
+                self.record(child, &Change::Failed(why));
+            }
+            Transition::Completed { child, .. } => self.record(child, &Change::Completed),
+            Transition::Stopped { child } => self.record(child, &Change::Stopped),
+            Transition::Removed { .. } => {}
+            Transition::GroupRestarting { cause, members } => {
+                tracing::info!(%cause, members = members.len(), event = "group_restarting");
+            }
+            Transition::Unkillable { child, generation } => {
+                let what = "was killed and is still there".to_owned();
+                tracing::error!(%child, %generation, event = "unkillable", "{what}");
+                self.record(child, &Change::Leaked(what));
+            }
+        }
+    }
+
+    fn up(&self) {
+        match &self.group {
+            Some((_, reporter)) => reporter.started(),
+            None => self.household.registry.record_node(NodeState::Running, "everything is up"),
+        }
+    }
+
+    fn ended(&self, exit: SupervisorExit<Member>) {
+        let household = &self.household;
+        match &self.group {
+            Some((name, reporter)) => {
+                household.roster.leave(Some(name));
+                tracing::info!(group = %name, ?exit, event = "exited", "the group ended");
+                reporter.exited(exit.exit());
+            }
+            None => {
+                household.roster.leave(None);
+                household.outcome.send_replace(Some(exit));
+            }
+        }
+    }
+}
+
+/// A group's supervisor, as its parent holds it.
+struct GroupHandle(SupervisorRef);
+
+impl GroupHandle {
+    /// A group that is gone has reported so.
+    fn request_stop(&self) {
+        let _ = self.0.cast(supervisor::Message::Event(supervision::Event::StopRequested));
+    }
+}
+
+impl Child for GroupHandle {
+    fn actor(&self) -> ActorId {
+        self.0.get_id()
+    }
+
+    fn ask(&self) {
+        self.request_stop();
+    }
+
+    /// To ask a second time skips every grace below.
+    fn kill(&self) {
+        self.request_stop();
+        self.request_stop();
+    }
+}
+
+/// The policy of the root (`None`) or of a group.
+pub(crate) fn policy(
+    config: &Config,
+    group: Option<&Name>,
+) -> Result<supervision::Supervisor<Member>, SpecError<Member>> {
+    let (strategy, counting) = match group.and_then(|name| find_group(config, name)) {
+        Some(group) => (group.strategy, Counting::Shared(group.limit)),
+        None => (config.supervisor.strategy, Counting::PerChild),
+    };
+    let spec = SupervisorSpec {
+        strategy,
+        discipline: Discipline::Concurrent,
+        counting,
+        auto_shutdown: AutoShutdown::Never,
+    };
+    let children = members(config, group)
+        .into_iter()
+        .filter_map(|member| match member {
+            Member::Instance(instance) => {
+                let service = find_service(config, &instance.service)?;
+                Some(specification(config, service, instance.index))
+            }
+            Member::Group(name) => Some(group_specification(config, find_group(config, &name)?)),
+        })
+        .collect();
+    supervision::Supervisor::new(spec, children)
+}
+
+/// One process of a service, as its supervisor sees it.
+pub(crate) fn specification(
+    config: &Config,
+    service: &Service,
+    index: NonZeroU32,
+) -> ChildSpec<Member> {
+    ChildSpec {
+        id: Member::Instance(InstanceId { service: service.name.clone(), index }),
+        restart: service.restart,
+        shutdown: match service.stop.grace {
+            Some(grace) if grace.is_zero() => Shutdown::Brutal,
+            Some(grace) => Shutdown::Timeout(grace),
+            None => Shutdown::Infinity,
+        },
+        significant: false,
+        kind: ChildKind::Worker,
+        after: expand(config, &service.after),
+        limit: service.limit,
+        on_failed: on_failed(service.on_failed),
+        backoff: service.backoff,
+    }
+}
+
+fn group_specification(config: &Config, group: &Group) -> ChildSpec<Member> {
+    ChildSpec {
+        id: Member::Group(group.name.clone()),
+        restart: Restart::Permanent,
+        shutdown: Shutdown::Infinity,
+        significant: false,
+        kind: ChildKind::Supervisor,
+        after: expand(config, &group.after),
+        limit: group_limit(config),
+        on_failed: on_failed(group.on_failed),
+        backoff: Backoff::default(),
+    }
+}
+
+/// How often a group may give up before its parent does: what the root allows a service.
+fn group_limit(config: &Config) -> RestartLimit {
+    config.supervisor.limit
+}
+
+fn on_failed(on_failed: OnFailed) -> supervision::OnFailed {
+    match on_failed {
+        OnFailed::Rest => supervision::OnFailed::Rest,
+        OnFailed::Escalate => supervision::OnFailed::Escalate,
+    }
+}
+
+/// What the root (`None`) or a group supervises, in start order; disabled services are not there.
+pub(crate) fn members(config: &Config, group: Option<&Name>) -> Vec<Member> {
+    let names: Vec<&Name> = match group {
+        Some(name) => find_group(config, name).map_or_else(Vec::new, |g| g.members.iter().collect()),
+        None => {
+            let services = config.services.iter().filter(|service| service.group.is_none());
+            let groups = config.groups.iter().filter(|group| group.parent.is_none());
+            services.map(|service| &service.name).chain(groups.map(|group| &group.name)).collect()
+        }
+    };
+    names.into_iter().flat_map(|name| stand_for(config, name)).collect()
+}
+
+/// The siblings that names stand for.
+fn expand(config: &Config, names: &[Name]) -> Vec<Member> {
+    names.iter().flat_map(|name| stand_for(config, name)).collect()
+}
+
+fn stand_for(config: &Config, name: &Name) -> Vec<Member> {
+    match find_service(config, name) {
+        Some(service) if service.enabled => (1..=service.instances.get())
+            .filter_map(NonZeroU32::new)
+            .map(|index| Member::Instance(InstanceId { service: name.clone(), index }))
+            .collect(),
+        Some(_) => Vec::new(),
+        None => vec![Member::Group(name.clone())],
+    }
+}
+
+pub(crate) fn find_service<'a>(config: &'a Config, name: &Name) -> Option<&'a Service> {
+    config.services.iter().find(|service| service.name == *name)
+}
+
+fn find_group<'a>(config: &'a Config, name: &Name) -> Option<&'a Group> {
+    config.groups.iter().find(|group| group.name == *name)
+}
+
+/// Before anything has run.
+pub(crate) const UNBORN: Generation = Generation(0);
