@@ -1,1 +1,28 @@
 //! One operating-system process: spawn, pidfd, signals, output, passed sockets, exit; and the guardian.
+//!
+//! [`Launch`] says how to start a process and starts it; [`Process`] is the running one. What processes may
+//! use is planned in `blackhole-isolation`; when and why they are started is decided elsewhere.
+
+mod child;
+mod children;
+mod clone;
+mod descriptors;
+mod environment;
+mod exit_status;
+mod launch;
+mod lookup;
+mod process;
+mod signal;
+mod slots;
+mod spawn;
+mod spawn_error;
+mod sweep;
+
+pub use descriptors::prepare;
+pub use exit_status::ExitStatus;
+pub use launch::{Generation, LISTEN_FDS_START, Launch, LaunchBuilder, LaunchError, SOCKETS_MAX};
+pub use process::Process;
+pub use signal::{Signal, UnknownSignal};
+pub use spawn::Spawned;
+pub use spawn_error::{SpawnError, Stage};
+pub use sweep::{Leftover, SWEEP_TIMEOUT, Swept, reap_orphans};

@@ -1,0 +1,195 @@
+//! What the child does between `clone` and `exec`.
+//!
+//! It runs in the parent's memory while the parent's thread stands still: no allocation, no lock, no
+//! panic, no call that is not async-signal-safe. What goes wrong is written where the parent reads it.
+#![expect(unsafe_code, reason = "raw system calls in borrowed memory")]
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+
+use blackhole_isolation::Plan;
+
+/// What the child needs, laid out by the parent.
+pub(crate) struct Orders<'a> {
+    pub(crate) program: *const c_char,
+    /// Ends with a null pointer.
+    pub(crate) arguments: *const *const c_char,
+    /// Ends with a null pointer.
+    pub(crate) environment: *const *const c_char,
+    /// Null to stay.
+    pub(crate) working_directory: *const c_char,
+    /// From slots, all of them above every target, to targets counted up from 0.
+    pub(crate) descriptors: &'a [(RawFd, RawFd)],
+    /// Descriptors from here up are not needed.
+    pub(crate) unneeded_from: c_uint,
+    pub(crate) plan: &'a Plan,
+    /// The limit on open files from before this process raised its own.
+    pub(crate) files_max: Option<libc::rlimit>,
+    /// Where the child's own pid goes in decimal digits, ended by a zero byte; null if nowhere.
+    pub(crate) listen_pid: *mut [u8; PID_DIGITS_MAX],
+    /// The parent whose death is to kill the child, or 0.
+    pub(crate) dies_with: libc::pid_t,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Room for the digits of a pid and the zero byte after them.
+pub(crate) const PID_DIGITS_MAX: usize = 12;
+
+/// The first thing that the kernel refused.
+#[derive(Clone, Copy)]
+pub(crate) struct Failure {
+    pub(crate) step: Step,
+    pub(crate) errno: c_int,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    Unshare,
+    Session,
+    Descriptors,
+    Signals,
+    Directory,
+    Isolation(&'static str),
+    Execute,
+}
+
+/// The child's whole life before `exec`.
+///
+/// # Safety
+/// `orders` must point to [`Orders`] whose pointers are valid, and the caller must be a fresh child of
+/// [`crate::clone::clone_and_wait`].
+pub(crate) unsafe extern "C" fn run(orders: *mut c_void) -> ! {
+    let orders = orders.cast::<Orders<'_>>();
+    // SAFETY: the caller's promise; the parent does not look before this process has gone on.
+    unsafe {
+        let Err(failure) = obey(&*orders);
+        (*orders).failure = Some(failure);
+        libc::_exit(127)
+    }
+}
+
+/// Comes back only with a failure.
+unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure> {
+    // SAFETY: every call is async-signal-safe, every pointer valid by the promise made to `run`.
+    unsafe {
+        own_descriptors(orders)?;
+        check(Step::Session, libc::setsid())?;
+        default_signals();
+        if let Some(limit) = &orders.files_max {
+            check(
+                Step::Descriptors,
+                libc::setrlimit(libc::RLIMIT_NOFILE, limit),
+            )?;
+        }
+        if !orders.working_directory.is_null() {
+            check(Step::Directory, libc::chdir(orders.working_directory))?;
+        }
+        write_pid(orders.listen_pid);
+        die_with_parent(orders.dies_with);
+        let refused = orders.plan.apply_in_child();
+        refused.map_err(|it| Failure {
+            step: Step::Isolation(it.step),
+            errno: it.errno,
+        })?;
+        unblock_signals()?;
+        libc::execve(orders.program, orders.arguments, orders.environment);
+        Err(Failure {
+            step: Step::Execute,
+            errno: errno(),
+        })
+    }
+}
+
+/// Until the first call has returned the descriptor table is still the parent's.
+unsafe fn own_descriptors(orders: &Orders<'_>) -> Result<(), Failure> {
+    // SAFETY: only integers are passed.
+    unsafe {
+        let (first, last) = (orders.unneeded_from, c_uint::MAX);
+        let flags = libc::CLOSE_RANGE_UNSHARE;
+        check(
+            Step::Unshare,
+            libc::syscall(libc::SYS_close_range, first, last, flags),
+        )?;
+        for (slot, target) in orders.descriptors {
+            check(Step::Descriptors, libc::dup2(*slot, *target))?;
+        }
+        // A descriptor that this process inherited, or opened without the flag, must not leak.
+        let first = c_uint::try_from(orders.descriptors.len()).unwrap_or(3);
+        let flags = libc::CLOSE_RANGE_CLOEXEC;
+        check(
+            Step::Descriptors,
+            libc::syscall(libc::SYS_close_range, first, last, flags),
+        )
+    }
+}
+
+/// Ignored signals stay ignored through `exec`, and a handler must not run in borrowed memory.
+unsafe fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: `sigaction` is plain data; the numbers that have no disposition are refused, as is right.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = libc::SIG_DFL;
+            libc::sigaction(signal, &raw const action, ptr::null_mut());
+        }
+    }
+}
+
+unsafe fn unblock_signals() -> Result<(), Failure> {
+    // SAFETY: the set is initialised before it is used.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        check(
+            Step::Signals,
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()),
+        )
+    }
+}
+
+/// An addition to the guardian's work, not a replacement: failure is not an error.
+unsafe fn die_with_parent(parent: libc::pid_t) {
+    if parent == 0 {
+        return;
+    }
+    // SAFETY: only integers are passed.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() != parent {
+            libc::_exit(127);
+        }
+    }
+}
+
+unsafe fn write_pid(slot: *mut [u8; PID_DIGITS_MAX]) {
+    if slot.is_null() {
+        return;
+    }
+    // SAFETY: the parent handed in a valid slot that nobody else uses meanwhile.
+    let slot = unsafe { &mut *slot };
+    // SAFETY: takes nothing, cannot fail.
+    let pid = unsafe { libc::getpid() };
+    let digits = pid.ilog10() as usize + 1;
+    let mut rest = pid;
+    slot.fill(0);
+    for digit in slot.iter_mut().take(digits).rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+}
+
+fn check(step: Step, result: impl Into<i64>) -> Result<(), Failure> {
+    match result.into() {
+        0.. => Ok(()),
+        _ => Err(Failure {
+            step,
+            errno: errno(),
+        }),
+    }
+}
+
+fn errno() -> c_int {
+    // SAFETY: the location is this thread's own and always valid.
+    unsafe { *libc::__errno_location() }
+}

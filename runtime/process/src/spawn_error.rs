@@ -1,0 +1,205 @@
+//! A start that failed: at which stage, on what, and what can be seen there.
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use crate::child::{Failure, Step};
+use crate::launch::Launch;
+use crate::lookup;
+
+/// What was being done when a start failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The program's name was searched for.
+    Lookup,
+    /// A variable of this generation was put into the environment.
+    Environment,
+    /// Pipes and slots were opened.
+    Pipes,
+    /// The new process was made.
+    Clone,
+    /// The new process became a session of its own.
+    Session,
+    /// Passed descriptors were put into their places.
+    Descriptors,
+    /// Signals were set to their defaults.
+    Signals,
+    /// The working directory was entered.
+    Directory,
+    /// A limit, a user or a filter was applied; the phrase says which.
+    Isolation(&'static str),
+    /// The program replaced the new process.
+    Execute,
+    /// The new process was registered for its exit.
+    Watch,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Lookup => "looking up the program",
+            Self::Environment => "preparing the environment of",
+            Self::Pipes => "creating pipes for",
+            Self::Clone => "creating the process of",
+            Self::Session => "starting a session for",
+            Self::Descriptors => "arranging the descriptors of",
+            Self::Signals => "resetting the signals of",
+            Self::Directory => "changing directory to",
+            Self::Isolation(phrase) => phrase,
+            Self::Execute => "executing",
+            Self::Watch => "watching the process of",
+        })
+    }
+}
+
+/// A process that could not be started. Reads as
+/// ``executing `/srv/api`: it is mode 0644, owned by 0:0`` with the kernel's answer as its source and,
+/// where the reader can act, a last line `hint: …`.
+#[derive(Debug, thiserror::Error)]
+pub struct SpawnError {
+    /// What was being done.
+    pub stage: Stage,
+    /// The path or program it was done to.
+    pub subject: String,
+    /// What can be seen there.
+    pub facts: Option<String>,
+    /// What the reader can do.
+    pub hint: Option<String>,
+    /// The kernel's answer.
+    pub source: io::Error,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} `{}`", self.stage, self.subject)?;
+        if let Some(facts) = &self.facts {
+            write!(out, ": {facts}")?;
+        }
+        match &self.hint {
+            Some(hint) => write!(out, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl SpawnError {
+    pub(crate) fn new(stage: Stage, launch: &Launch, source: io::Error) -> Self {
+        let subject = launch.program.to_string_lossy().into_owned();
+        Self {
+            stage,
+            subject,
+            facts: None,
+            hint: None,
+            source,
+        }
+    }
+
+    pub(crate) fn not_found(launch: &Launch) -> Self {
+        let source = io::Error::from_raw_os_error(libc::ENOENT);
+        let searched = lookup::searched(launch.environment.value("PATH"));
+        let mut error = Self::new(Stage::Lookup, launch, source);
+        error.facts = Some(format!("it is in none of {searched}"));
+        error.hint = Some("install it, or write its full path".to_owned());
+        error
+    }
+
+    pub(crate) fn is_missing_program(&self) -> bool {
+        self.stage == Stage::Execute && self.source.raw_os_error() == Some(libc::ENOENT)
+    }
+
+    /// What the child reported.
+    pub(crate) fn reported(launch: &Launch, program: &CStr, failure: Failure) -> Self {
+        let source = io::Error::from_raw_os_error(failure.errno);
+        let stage = match failure.step {
+            Step::Unshare | Step::Descriptors => Stage::Descriptors,
+            Step::Session => Stage::Session,
+            Step::Signals => Stage::Signals,
+            Step::Directory => Stage::Directory,
+            Step::Isolation(phrase) => Stage::Isolation(phrase),
+            Step::Execute => Stage::Execute,
+        };
+        let mut error = Self::new(stage, launch, source);
+        match stage {
+            Stage::Directory => error.look_at_directory(launch),
+            Stage::Execute => error.look_at_program(launch, program),
+            _ => {}
+        }
+        error
+    }
+
+    fn look_at_directory(&mut self, launch: &Launch) {
+        let path = launch
+            .working_directory
+            .as_deref()
+            .map(path_of)
+            .unwrap_or(Path::new("."));
+        self.subject = path.display().to_string();
+        (self.facts, self.hint) = match path.metadata() {
+            Err(_) => (
+                None,
+                Some("create it, or change `working_directory`".to_owned()),
+            ),
+            Ok(it) if !it.is_dir() => (Some("it is not a directory".to_owned()), None),
+            Ok(it) => (Some(permissions(&it)), None),
+        };
+    }
+
+    fn look_at_program(&mut self, launch: &Launch, program: &CStr) {
+        let relative = path_of(program);
+        let base = launch.working_directory.as_deref().map(path_of);
+        let path = base.map_or(relative.to_owned(), |base| base.join(relative));
+        self.subject = path.display().to_string();
+        let Ok(metadata) = path.metadata() else {
+            self.hint = Some("check the path of the program".to_owned());
+            return;
+        };
+        if metadata.is_dir() {
+            self.facts = Some("it is a directory".to_owned());
+        } else if self.source.raw_os_error() == Some(libc::ENOENT) {
+            self.facts = Some(match interpreter(&path) {
+                Some(name) => format!("its interpreter `{name}` does not exist"),
+                None => "the loader it asks for does not exist".to_owned(),
+            });
+        } else if self.source.raw_os_error() == Some(libc::ENOEXEC) {
+            self.facts = Some("it is neither a binary nor a script".to_owned());
+            self.hint = Some("a script's first line names its interpreter: #!/bin/sh".to_owned());
+        } else {
+            self.facts = Some(permissions(&metadata));
+            if metadata.permissions().mode() & 0o111 == 0 {
+                self.hint = Some(format!("chmod +x {}", path.display()));
+            }
+        }
+    }
+}
+
+fn path_of(path: &CStr) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()))
+}
+
+fn permissions(metadata: &std::fs::Metadata) -> String {
+    let mode = metadata.permissions().mode() & 0o7777;
+    format!(
+        "it is mode {mode:04o}, owned by {}:{}",
+        metadata.uid(),
+        metadata.gid()
+    )
+}
+
+/// The interpreter a script's first line names.
+fn interpreter(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut head = [0; 256];
+    let length = std::fs::File::open(path)
+        .and_then(|mut file| file.read(&mut head))
+        .ok()?;
+    let line = head[..length]
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let line = String::from_utf8_lossy(line);
+    line.split_whitespace().next().map(str::to_owned)
+}
