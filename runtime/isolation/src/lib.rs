@@ -1,21 +1,21 @@
 //! What a process may use: planned in the parent, applied in the child between clone and exec.
+//!
+//! [`plan`] resolves a [`Request`] against a [`Host`] and allocates everything that is needed;
+//! [`Plan::apply_in_child`] then only makes system calls. Starting, waiting for and stopping
+//! processes is not done here.
 
-/// What one process may use; `Plan::default()` changes nothing.
-#[derive(Debug, Default)]
-pub struct Plan {}
+mod host;
+mod identity;
+mod plan;
+mod request;
+mod rlimit;
+mod step;
+mod usage;
 
-/// A step of a plan that the kernel refused.
-#[derive(Debug, Clone, Copy)]
-pub struct Refused {
-    /// What was being done, as a phrase: "switching user".
-    pub step: &'static str,
-    /// The kernel's answer.
-    pub errno: i32,
-}
-
-impl Plan {
-    /// Applies the plan to the calling process. Async-signal-safe: no allocation, no locks.
-    pub fn apply_in_child(&self) -> Result<(), Refused> {
-        Ok(())
-    }
-}
+pub use host::Host;
+pub use identity::{Account, Identity, IdentityError};
+pub use plan::{IsolationError, Plan, plan};
+pub use request::{Request, Umask, User};
+pub use rlimit::{Bound, Resource, Rlimit, RlimitError};
+pub use step::{Refused, Step};
+pub use usage::{ProcessUsage, UsageError, usage_in, usage_of};

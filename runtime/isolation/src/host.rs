@@ -1,0 +1,54 @@
+//! What this host and this process permit, looked up once at the start.
+
+use std::path::Path;
+
+use rustix::{
+    process::{getegid, geteuid, getgroups},
+    thread::{CapabilitySet, capabilities},
+};
+
+/// What this host and this process permit.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Sorted.
+    pub(crate) groups: Vec<u32>,
+    pub(crate) capabilities: CapabilitySet,
+    /// No process may have more descriptors than this, root's included; `None` when unknown.
+    pub(crate) files_max: Option<u64>,
+}
+
+impl Host {
+    /// Looks at the running system.
+    pub fn detect() -> Self {
+        Self::detect_at(Path::new("/proc"))
+    }
+
+    /// As [`Host::detect`], with `proc_root` in the place of `/proc`.
+    pub fn detect_at(proc_root: &Path) -> Self {
+        let mut groups: Vec<u32> = getgroups()
+            .unwrap_or_default()
+            .iter()
+            .map(|group| group.as_raw())
+            .collect();
+        groups.sort_unstable();
+        Self {
+            uid: geteuid().as_raw(),
+            gid: getegid().as_raw(),
+            groups,
+            capabilities: capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
+            files_max: number_in(&proc_root.join("sys/fs/nr_open")),
+        }
+    }
+
+    /// Whether this process has a capability now.
+    pub(crate) fn may(&self, capability: CapabilitySet) -> bool {
+        self.capabilities.contains(capability)
+    }
+}
+
+/// The single number that a kernel file holds, if it can be read.
+fn number_in(path: &Path) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,42 @@
+//! What the file says about one instance, as domain types.
+
+use rustix::fs::Mode;
+
+use crate::Rlimit;
+
+/// What the file says about one instance. The default asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// As whom it runs; `None`: as the node.
+    pub user: Option<User>,
+    /// Which permissions its new files lack; `None`: as the node.
+    pub umask: Option<Umask>,
+    /// Per-process limits; of two for one resource the later one wins.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// As whom a process runs. Names or numbers, as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub user: String,
+    /// `None`: the user's primary group.
+    pub group: Option<String>,
+    /// Further groups; `None`: those that the host lists for the user.
+    pub supplementary: Option<Vec<String>>,
+}
+
+/// Permissions that new files lack: nine bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Umask(u32);
+
+impl Umask {
+    /// `None` if more than the nine permission bits are set.
+    pub fn new(bits: u32) -> Option<Self> {
+        (bits <= 0o777).then_some(Self(bits))
+    }
+
+    pub(crate) fn mode(self) -> Mode {
+        Mode::from_bits_truncate(self.0)
+    }
+}

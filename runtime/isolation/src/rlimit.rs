@@ -1,0 +1,273 @@
+//! Per-process limits (`setrlimit`): their names, and what this host lets us set.
+
+use std::fmt;
+
+use rustix::{
+    process::{Resource as RawResource, Rlimit as RawRlimit, getrlimit},
+    thread::CapabilitySet,
+};
+
+use crate::Host;
+
+/// One limit, both bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimit {
+    /// What is limited.
+    pub resource: Resource,
+    /// What holds; the process may raise it as far as `hard`.
+    pub soft: Bound,
+    /// What the process cannot raise.
+    pub hard: Bound,
+}
+
+impl Rlimit {
+    /// Both bounds the same, so that the process cannot raise it.
+    pub fn fixed(resource: Resource, bound: Bound) -> Self {
+        Self {
+            resource,
+            soft: bound,
+            hard: bound,
+        }
+    }
+}
+
+/// How much of a resource. `Unlimited` is larger than every number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bound {
+    /// In the resource's unit.
+    At(u64),
+    /// As much as there is.
+    Unlimited,
+}
+
+impl Bound {
+    fn raw(self) -> Option<u64> {
+        match self {
+            Self::At(number) => Some(number),
+            Self::Unlimited => None,
+        }
+    }
+
+    fn from_raw(raw: Option<u64>) -> Self {
+        raw.map_or(Self::Unlimited, Self::At)
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(number) => number.fmt(formatter),
+            Self::Unlimited => formatter.write_str("unlimited"),
+        }
+    }
+}
+
+macro_rules! resources {
+    ($($(#[$docs:meta])* $name:ident = $raw:ident, $kernel:literal;)*) => {
+        /// What the kernel can limit per process (`man 2 setrlimit`).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Resource { $($(#[$docs])* $name,)* }
+
+        impl Resource {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As in `man 2 setrlimit`, `RLIMIT_NOFILE`.
+            pub fn kernel_name(self) -> &'static str {
+                match self { $(Self::$name => $kernel,)* }
+            }
+
+            pub(crate) fn raw(self) -> RawResource {
+                match self { $(Self::$name => RawResource::$raw,)* }
+            }
+        }
+    };
+}
+
+resources! {
+    /// Bytes of address space.
+    AddressSpace = As, "RLIMIT_AS";
+    /// Bytes of a core dump; 0 for none.
+    Core = Core, "RLIMIT_CORE";
+    /// Seconds of CPU time.
+    Cpu = Cpu, "RLIMIT_CPU";
+    /// Bytes of heap and data.
+    Data = Data, "RLIMIT_DATA";
+    /// Descriptors.
+    Files = Nofile, "RLIMIT_NOFILE";
+    /// Bytes of one file.
+    FileSize = Fsize, "RLIMIT_FSIZE";
+    /// File locks; ignored by Linux since 2.4.
+    Locks = Locks, "RLIMIT_LOCKS";
+    /// Bytes of memory that may be locked.
+    LockedMemory = Memlock, "RLIMIT_MEMLOCK";
+    /// Bytes in POSIX message queues, of the user.
+    MessageQueue = Msgqueue, "RLIMIT_MSGQUEUE";
+    /// 20 minus the lowest nice value that may be set.
+    Nice = Nice, "RLIMIT_NICE";
+    /// Signals that may be pending, of the user.
+    PendingSignals = Sigpending, "RLIMIT_SIGPENDING";
+    /// The highest real-time priority that may be set.
+    RealtimePriority = Rtprio, "RLIMIT_RTPRIO";
+    /// Microseconds of real-time running without a blocking call.
+    RealtimeTime = Rttime, "RLIMIT_RTTIME";
+    /// Bytes of resident memory; ignored by Linux since 2.4.30.
+    ResidentSet = Rss, "RLIMIT_RSS";
+    /// Bytes of the main thread's stack.
+    Stack = Stack, "RLIMIT_STACK";
+    /// Threads of the user, in all its processes; not enforced for root.
+    Tasks = Nproc, "RLIMIT_NPROC";
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.kernel_name())
+    }
+}
+
+/// A limit that cannot be set here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RlimitError {
+    /// The kernel refuses such a pair.
+    #[error("the soft limit of {resource}, {soft}, is above its hard limit, {hard}")]
+    SoftAboveHard {
+        /// What is limited.
+        resource: Resource,
+        /// As asked.
+        soft: Bound,
+        /// As asked.
+        hard: Bound,
+    },
+    /// Only root, or who has `CAP_SYS_RESOURCE`, may raise a hard limit.
+    #[error(
+        "{resource} = {wanted} is above the {ceiling} that the node itself may use\nhint: raise the hard limit of the node (`ulimit -H`, or `Limit…=` in its systemd unit), or ask for {ceiling} or less"
+    )]
+    AboveNode {
+        /// What is limited.
+        resource: Resource,
+        /// As asked.
+        wanted: Bound,
+        /// The node's own hard limit.
+        ceiling: Bound,
+    },
+    /// The kernel has a ceiling even for root.
+    #[error(
+        "{resource} = {wanted} is above the kernel's ceiling of {ceiling}\nhint: ask for {ceiling} or less, or raise `sysctl fs.nr_open`"
+    )]
+    AboveKernel {
+        /// What is limited.
+        resource: Resource,
+        /// As asked.
+        wanted: Bound,
+        /// `fs.nr_open`.
+        ceiling: u64,
+    },
+}
+
+/// A limit that was found settable, as the kernel wants it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checked {
+    pub(crate) resource: Resource,
+    pub(crate) raw: RawRlimit,
+}
+
+impl Rlimit {
+    pub(crate) fn check(self, host: &Host) -> Result<Checked, RlimitError> {
+        let Self {
+            resource,
+            soft,
+            hard,
+        } = self;
+        if soft > hard {
+            return Err(RlimitError::SoftAboveHard {
+                resource,
+                soft,
+                hard,
+            });
+        }
+        if let (Resource::Files, Some(ceiling)) = (resource, host.files_max)
+            && hard > Bound::At(ceiling)
+        {
+            return Err(RlimitError::AboveKernel {
+                resource,
+                wanted: hard,
+                ceiling,
+            });
+        }
+        let ceiling = Bound::from_raw(getrlimit(resource.raw()).maximum);
+        if hard > ceiling && !host.may(CapabilitySet::SYS_RESOURCE) {
+            return Err(RlimitError::AboveNode {
+                resource,
+                wanted: hard,
+                ceiling,
+            });
+        }
+        Ok(Checked {
+            resource,
+            raw: RawRlimit {
+                current: soft.raw(),
+                maximum: hard.raw(),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(capabilities: CapabilitySet) -> Host {
+        Host {
+            capabilities,
+            files_max: Some(1_048_576),
+            ..Host::detect()
+        }
+    }
+
+    #[test]
+    fn a_soft_limit_above_the_hard_one_is_refused() {
+        let limit = Rlimit {
+            resource: Resource::Core,
+            soft: Bound::Unlimited,
+            hard: Bound::At(0),
+        };
+        let error = limit.check(&host(CapabilitySet::all())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the soft limit of RLIMIT_CORE, unlimited, is above its hard limit, 0"
+        );
+    }
+
+    #[test]
+    fn more_files_than_the_kernel_has_are_refused_even_for_root() {
+        let limit = Rlimit::fixed(Resource::Files, Bound::Unlimited);
+        let error = limit.check(&host(CapabilitySet::all())).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                RlimitError::AboveKernel {
+                    ceiling: 1_048_576,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_ordinary_user_may_lower_but_not_raise() {
+        let own = getrlimit(RawResource::Nofile).maximum.unwrap();
+        let nobody = host(CapabilitySet::empty());
+        Rlimit::fixed(Resource::Files, Bound::At(own))
+            .check(&nobody)
+            .unwrap();
+        let error = Rlimit::fixed(Resource::Files, Bound::At(own + 1))
+            .check(&nobody)
+            .unwrap_err();
+        assert!(matches!(
+            error,
+            RlimitError::AboveNode { .. } | RlimitError::AboveKernel { .. }
+        ));
+    }
+}

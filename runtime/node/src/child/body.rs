@@ -1,0 +1,152 @@
+//! What lives: a process, or a thread of the node.
+
+use std::{sync::Arc, time::Duration};
+
+use blackhole_policy::instance::{Ended, Event};
+use blackhole_process::{ExitStatus, Process, Signal, Swept};
+use ractor::ActorRef;
+
+use super::{Message, link::Link};
+use crate::{logs::{Capture, Closed}, native::Embedded};
+
+/// After the exit, output that somebody else holds open is read for so long.
+const OUTPUT_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// A process or what stands in its place.
+pub(super) enum Body {
+    /// A process of its own.
+    Process {
+        process: Process,
+        capture: Capture,
+        /// Asks it to go.
+        stop_signal: Signal,
+    },
+    /// A thread of the node.
+    Embedded { service: Arc<dyn Embedded>, link: Link },
+}
+
+/// What is known when it is gone.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    /// How it ended.
+    pub(super) ended: Ended,
+    /// The kernel ended it, or a process it had started, for want of memory.
+    pub(super) oom: bool,
+    /// The last lines of its standard error.
+    pub(super) stderr: String,
+    /// What outlived it, if anything did.
+    pub(super) leak: Option<String>,
+}
+
+impl Body {
+    /// The process; the node itself for a service inside it.
+    pub(super) fn pid(&self) -> u32 {
+        match self {
+            Self::Process { process, .. } => process.pid().unsigned_abs(),
+            Self::Embedded { .. } => std::process::id(),
+        }
+    }
+
+    /// Asks everything in it to go. What is gone already needs no asking.
+    pub(super) fn ask(&self) {
+        match self {
+            Self::Process { process, stop_signal, .. } => {
+                let _ = process.signal_group(*stop_signal);
+                // A stopped process takes the request only once it goes on.
+                let _ = process.signal_group(Signal::CONT);
+            }
+            Self::Embedded { link, .. } => link.stop(),
+        }
+    }
+
+    /// Ends everything in it now.
+    pub(super) fn kill(&self) {
+        match self {
+            Self::Process { process, .. } => {
+                let _ = process.kill_group();
+            }
+            Self::Embedded { service, .. } => service.abort(),
+        }
+    }
+
+    /// Sends [`Message::Gone`] once, when it is gone with everything that it had started.
+    pub(super) fn report_end_to(&self, actor: &ActorRef<Message>) {
+        let actor = actor.clone();
+        match self {
+            Self::Process { process, capture, .. } => {
+                let (exited, swept) = (process.exited(), process.sweep());
+                let capture = capture.clone();
+                tokio::spawn(async move {
+                    let status = exited.await;
+                    let leftovers = swept.await;
+                    let closed = capture.closed(OUTPUT_WAIT_MAX).await;
+                    let remains = Remains {
+                        ended: ended(status),
+                        oom: false,
+                        stderr: capture.stderr_tail(),
+                        leak: leak(leftovers, closed),
+                    };
+                    // The actor ends only after this message, or with the node.
+                    let _ = actor.cast(Message::Gone(remains));
+                });
+            }
+            Self::Embedded { service, .. } => {
+                let ended = service.ended();
+                tokio::spawn(async move {
+                    let (ended, stderr) = ended.await;
+                    let remains = Remains { ended, oom: false, stderr, leak: None };
+                    let _ = actor.cast(Message::Gone(remains));
+                });
+            }
+        }
+    }
+}
+
+/// A process whose status another part of the program has taken counts as failed.
+fn ended(status: ExitStatus) -> Ended {
+    match status {
+        ExitStatus::Code(code) => Ended::Code(code),
+        ExitStatus::Signal { signal, .. } => Ended::Signal(signal.number()),
+        ExitStatus::Unknown => Ended::Code(-1),
+    }
+}
+
+/// Such as `SIGKILL`.
+pub(super) fn signal_name(number: i32) -> String {
+    match Signal::from_number(number) {
+        Some(signal) => signal.to_string(),
+        None => format!("signal {number}"),
+    }
+}
+
+fn leak(leftovers: std::io::Result<Swept>, closed: Closed) -> Option<String> {
+    let mut sentences = Vec::new();
+    match leftovers {
+        Ok(swept) if swept.surviving.is_empty() => {
+            if !swept.killed.is_empty() {
+                let names: Vec<String> = swept
+                    .killed
+                    .iter()
+                    .map(|process| format!("{} ({})", process.name, process.pid))
+                    .collect();
+                sentences.push(format!("killed what it left behind: {}", names.join(", ")));
+            }
+        }
+        Ok(swept) => {
+            let pids: Vec<String> =
+                swept.surviving.iter().map(|process| process.pid.to_string()).collect();
+            sentences.push(format!("could not kill what it left behind: {}", pids.join(", ")));
+        }
+        Err(error) => sentences.push(format!("could not look for what it left behind: {error}")),
+    }
+    if closed == Closed::Leaked {
+        sentences.push("another process holds its output open".into());
+    }
+    (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+/// Turns a sign of life into the policy's word for it.
+pub(super) fn tell(actor: &ActorRef<Message>, event: Event) {
+    // An actor that is gone is past caring.
+    let _ = actor.cast(Message::Event(event));
+}

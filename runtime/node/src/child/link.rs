@@ -1,0 +1,92 @@
+//! The node's end of a native child's link.
+//!
+//! Turns what the child says into events of its policy, and carries the node's pings and its
+//! request to stop. Silence is judged by the [`Heartbeat`](crate::heartbeat::Heartbeat).
+
+use std::os::unix::net::UnixStream;
+
+use blackhole_actors::link::{self, LinkError};
+use blackhole_policy::instance::Event;
+use blackhole_protocol::link::{Assignment, ToChild, ToNode};
+use ractor::ActorRef;
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use super::{Message, body::tell};
+use crate::heartbeat::Pulse;
+
+/// Requests that may wait for a child that does not read.
+const REQUESTS_MAX: usize = 8;
+
+/// How the link is spoken to; the task behind it ends with the last clone.
+#[derive(Debug, Clone)]
+pub(super) struct Link(mpsc::Sender<ToChild>);
+
+/// A link whose child has been born, and that has not been opened.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    stream: UnixStream,
+    assignment: Assignment,
+    requests: mpsc::Receiver<ToChild>,
+}
+
+impl Link {
+    /// The node's end of `stream`, to be opened when the child's actor is there.
+    pub(super) fn new(stream: UnixStream, assignment: Assignment) -> (Self, Unopened) {
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        (Self(sender), Unopened { stream, assignment, requests })
+    }
+
+    /// Asks the child to go. A child that does not read is dealt with by its grace.
+    pub(super) fn stop(&self) {
+        let _ = self.0.try_send(ToChild::Stop);
+    }
+
+    /// Asks for a sign of life; `false` when the child has left too many questions unread.
+    pub(super) fn ping(&self, sequence: u64) -> bool {
+        self.0.try_send(ToChild::Ping { sequence }).is_ok()
+    }
+}
+
+impl Unopened {
+    /// Speaks the link until either end closes.
+    pub(super) fn open(self, actor: ActorRef<Message>, pulse: Pulse) -> AbortHandle {
+        tokio::spawn(async move {
+            match self.speak(&actor, &pulse).await {
+                // The child's exit, which follows, is the news.
+                Ok(()) | Err(LinkError::Closed) => {}
+                Err(error) => {
+                    tell(&actor, Event::Unresponsive(format!("its link failed: {error}")));
+                }
+            }
+        })
+        .abort_handle()
+    }
+
+    async fn speak(mut self, actor: &ActorRef<Message>, pulse: &Pulse) -> Result<(), LinkError> {
+        self.stream.set_nonblocking(true).map_err(LinkError::from)?;
+        let stream = tokio::net::UnixStream::from_std(self.stream).map_err(LinkError::from)?;
+        let (mut receiver, mut sender) = link::accept(stream, self.assignment).await?.split();
+        let listen = async {
+            loop {
+                match receiver.receive().await? {
+                    ToNode::Hello { .. } => return Err(LinkError::NotAHandshake),
+                    ToNode::Ready => tell(actor, Event::BecameReady),
+                    ToNode::Unready { reason } => tell(actor, Event::BecameUnready(reason)),
+                    ToNode::Stopping => tell(actor, Event::StoppingReported),
+                    ToNode::Pong { .. } => {}
+                }
+                pulse.felt();
+            }
+        };
+        let speak = async {
+            while let Some(request) = self.requests.recv().await {
+                sender.send(&request).await?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            end = listen => end,
+            end = speak => end,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the node holds on behalf of its children, across their incarnations.
+
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use blackhole_config::{Listen, Scope, Service};
+use blackhole_process::sockets::{self, SocketError};
+use blackhole_protocol::InstanceId;
+
+use crate::{heartbeat::Heartbeat, logs::Logs, native::NativeServices};
+
+/// What children are given or looked after with.
+pub(crate) struct Resources {
+    pub(crate) logs: Logs,
+    pub(crate) native: Arc<dyn NativeServices>,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) sockets: Sockets,
+}
+
+/// A listening socket and the name that the child knows it by.
+pub(crate) type NamedSocket = (String, Arc<OwnedFd>);
+
+/// Listening sockets. They belong to the node and stay open while their services come and go, so
+/// that clients wait in the backlog instead of being refused.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets(Mutex<HashMap<Address, Arc<OwnedFd>>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Address {
+    Tcp(std::net::SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Sockets {
+    /// The sockets of a service's `listen`, opened when they are first needed.
+    pub(crate) fn listed(
+        &self,
+        service: &Service,
+        scope: &Scope<'_>,
+    ) -> Result<Vec<NamedSocket>, SocketError> {
+        service
+            .listen
+            .iter()
+            .enumerate()
+            .map(|(position, listen)| {
+                let address = match listen {
+                    Listen::Tcp(address) => Address::Tcp(*address),
+                    Listen::Unix(path) => Address::Unix(path.render(scope).into()),
+                };
+                Ok((format!("listen{position}"), self.open(address)?))
+            })
+            .collect()
+    }
+
+    /// The socket on which a native instance serves gRPC.
+    pub(crate) fn grpc(
+        &self,
+        instance: &InstanceId,
+        scope: &Scope<'_>,
+    ) -> Result<Arc<OwnedFd>, SocketError> {
+        self.open(Address::Unix(scope.runtime_dir.join(instance.socket_file_name())))
+    }
+
+    /// Closes the socket of an instance that is no longer wanted, and removes its file.
+    pub(crate) fn close_grpc(&self, path: PathBuf) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.remove(&Address::Unix(path.clone())).is_some() {
+            // Nobody can connect any more, whether or not the name could be removed.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn open(&self, address: Address) -> Result<Arc<OwnedFd>, SocketError> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(socket) = open.get(&address) {
+            return Ok(socket.clone());
+        }
+        let socket = Arc::new(match &address {
+            Address::Tcp(address) => sockets::listen_tcp(*address)?,
+            Address::Unix(path) => sockets::listen_unix(path)?,
+        });
+        open.insert(address, socket.clone());
+        Ok(socket)
+    }
+}
+
+/// The files of sockets go with the node.
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        let open = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for address in open.keys() {
+            if let Address::Unix(path) = address {
+                // A name that cannot be removed is replaced by the next start.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
