@@ -50,7 +50,7 @@ pub(crate) enum Step {
     Descriptors,
     Signals,
     Directory,
-    Isolation(&'static str),
+    Isolation(blackhole_isolation::Step),
     Execute,
 }
 

@@ -31,7 +31,7 @@ pub enum Stage {
     /// The working directory was entered.
     Directory,
     /// A limit, a user or a filter was applied; the phrase says which.
-    Isolation(&'static str),
+    Isolation(blackhole_isolation::Step),
     /// The program replaced the new process.
     Execute,
     /// The new process was registered for its exit.
@@ -40,7 +40,7 @@ pub enum Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+        let phrase = match self {
             Self::Lookup => "looking up the program",
             Self::Environment => "preparing the environment of",
             Self::Pipes => "creating pipes for",
@@ -49,10 +49,11 @@ impl fmt::Display for Stage {
             Self::Descriptors => "arranging the descriptors of",
             Self::Signals => "resetting the signals of",
             Self::Directory => "changing directory to",
-            Self::Isolation(phrase) => phrase,
+            Self::Isolation(step) => return write!(out, "{step} for"),
             Self::Execute => "executing",
             Self::Watch => "watching the process of",
-        })
+        };
+        out.write_str(phrase)
     }
 }
 
@@ -119,7 +120,7 @@ impl SpawnError {
             Step::Session => Stage::Session,
             Step::Signals => Stage::Signals,
             Step::Directory => Stage::Directory,
-            Step::Isolation(phrase) => Stage::Isolation(phrase),
+            Step::Isolation(step) => Stage::Isolation(step),
             Step::Execute => Stage::Execute,
         };
         let mut error = Self::new(stage, launch, source);
