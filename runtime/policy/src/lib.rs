@@ -5,6 +5,7 @@
 //! depends on std alone, so that nobody can cheat.
 
 pub mod backoff;
+pub mod health;
 pub mod instance;
 pub mod moment;
 pub mod supervision;
