@@ -51,6 +51,8 @@ pub enum Event {
     LiveFailed(String),
     /// The sign of life that the watchdog waits for.
     Kicked,
+    /// The child says how often signs of life will come from now on.
+    WatchdogSet(Duration),
     /// The child cannot be reached by the means that must always work (the link).
     Unresponsive(String),
     /// The child asks for more time to start.
@@ -291,6 +293,10 @@ impl Instance {
             Event::LimitExceeded(reason) => self.condemn_for_limit(reason),
             Event::StopAsked => self.stop(),
             Event::KillAsked => self.kill(),
+            Event::WatchdogSet(timeout) => {
+                self.spec.watchdog = Some(timeout);
+                Vec::new()
+            }
             Event::StoppingReported | Event::Kicked | Event::DeadlineReached => Vec::new(),
         }
     }
@@ -336,6 +342,11 @@ impl Instance {
                     Vec::new()
                 }
             }
+            Event::WatchdogSet(timeout) => {
+                self.spec.watchdog = Some(timeout);
+                self.state = State::Running { ready, watchdog: self.watchdog_from(now) };
+                Vec::new()
+            }
             Event::Kicked => {
                 self.state = State::Running {
                     ready,
@@ -363,6 +374,7 @@ impl Instance {
             | Event::BecameUnready(_)
             | Event::LiveFailed(_)
             | Event::Kicked
+            | Event::WatchdogSet(_)
             | Event::Unresponsive(_)
             | Event::StartExtended(_)
             | Event::StoppingReported

@@ -1,6 +1,6 @@
 //! Whence a child's readiness and its signs of life are learnt.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use blackhole_policy::instance::Event;
 use ractor::ActorRef;
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     heartbeat::Heartbeat,
     logs::LineWatch,
-    notify::{Notification, NotifySocket},
+    notify::{Change, Notification, NotifyAccess, NotifySocket},
     probe::{Assumed, Prober, ResolvedProbe, Verdict},
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Watches {
     pub(super) startup: Option<ResolvedProbe>,
     pub(super) readiness: Readiness,
     pub(super) liveness: Option<ResolvedProbe>,
-    pub(super) notify: Option<NotifySocket>,
+    pub(super) notify: Option<(NotifySocket, NotifyAccess)>,
     pub(super) link: Option<Linked>,
     pub(super) running: Vec<Running>,
 }
@@ -70,13 +70,13 @@ impl Watches {
     /// Begins with what is watched from the first moment on.
     pub(super) fn begin(&mut self, actor: &ActorRef<Message>) {
         if let Some(probe) = self.startup.take() {
-            self.probe(probe, actor, |verdict| match verdict {
+            self.probe(probe, Assumed::Unhealthy, actor, |verdict| match verdict {
                 Verdict::Healthy => Some(Event::StartupPassed),
                 Verdict::Unhealthy { .. } => None,
             });
         }
-        if let Some(socket) = self.notify.take() {
-            let task = tokio::spawn(listen(socket, actor.clone()));
+        if let Some((socket, access)) = self.notify.take() {
+            let task = tokio::spawn(listen(socket, access, actor.clone()));
             self.running.push(Running::Task(task.abort_handle()));
         }
         if let Some(linked) = self.link.take() {
@@ -118,7 +118,7 @@ impl Watches {
                 });
                 self.running.push(Running::Task(task.abort_handle()));
             }
-            Readiness::Probe(probe) => self.probe(probe, actor, |verdict| {
+            Readiness::Probe(probe) => self.probe(probe, Assumed::Unhealthy, actor, |verdict| {
                 Some(match verdict {
                     Verdict::Healthy => Event::BecameReady,
                     Verdict::Unhealthy { reason, .. } => Event::BecameUnready(reason.to_string()),
@@ -130,7 +130,7 @@ impl Watches {
     /// Looks at liveness from now on.
     pub(super) fn liveness(&mut self, actor: &ActorRef<Message>) {
         if let Some(probe) = self.liveness.take() {
-            self.probe(probe, actor, |verdict| match verdict {
+            self.probe(probe, Assumed::Healthy, actor, |verdict| match verdict {
                 Verdict::Healthy => None,
                 Verdict::Unhealthy { failures, reason } => Some(Event::LiveFailed(format!(
                     "failed its liveness probe {failures} times in a row: {reason}"
@@ -142,11 +142,12 @@ impl Watches {
     fn probe(
         &mut self,
         probe: ResolvedProbe,
+        assumed: Assumed,
         actor: &ActorRef<Message>,
         meaning: impl Fn(Verdict) -> Option<Event> + Send + 'static,
     ) {
         let actor = actor.clone();
-        let prober = Prober::start(probe, Assumed::Unknown, move |verdict| {
+        let prober = Prober::start(probe, assumed, move |verdict| {
             if let Some(event) = meaning(verdict) {
                 tell(&actor, event);
             }
@@ -155,15 +156,43 @@ impl Watches {
     }
 }
 
-async fn listen(mut socket: NotifySocket, actor: ActorRef<Message>) {
+/// Hears the child's datagrams until its actor is gone.
+async fn listen(mut socket: NotifySocket, access: NotifyAccess, actor: ActorRef<Message>) {
     loop {
-        let notification = socket.next().await;
-        for event in meaning(&notification) {
-            tell(&actor, event);
-        }
-        if let Some(status) = notification.status {
-            // An actor that is gone is past caring.
-            let _ = actor.cast(Message::Noted(status));
+        match socket.next(&access).await {
+            Ok(Notification::Accepted { changes, refused, .. }) => {
+                for refusal in refused {
+                    tracing::warn!(main = access.main, "{refusal}");
+                }
+                changes.into_iter().for_each(|change| notified(&actor, change));
+            }
+            Ok(Notification::Refused(refusal)) => tracing::warn!(main = access.main, "{refusal}"),
+            Err(error) => {
+                tracing::error!(main = access.main, %error, "stopped hearing notifications");
+                return;
+            }
         }
     }
+}
+
+fn notified(actor: &ActorRef<Message>, change: Change) {
+    let event = match change {
+        Change::Ready => Event::BecameReady,
+        Change::Reloading => Event::BecameUnready("reads its configuration again".into()),
+        Change::Stopping => Event::StoppingReported,
+        Change::WatchdogKicked => Event::Kicked,
+        Change::WatchdogTriggered => Event::LiveFailed("said that it is stuck".into()),
+        Change::WatchdogTimeout(timeout) => Event::WatchdogSet(timeout),
+        Change::TimeoutExtended(by) => Event::StartExtended(by),
+        Change::Status(status) => return note(actor, status),
+        Change::Errno(errno) => {
+            return note(actor, std::io::Error::from_raw_os_error(errno.into()).to_string());
+        }
+    };
+    tell(actor, event);
+}
+
+fn note(actor: &ActorRef<Message>, text: String) {
+    // An actor that is gone is past caring.
+    let _ = actor.cast(Message::Noted(text));
 }

@@ -1,0 +1,470 @@
+//! From what the file says to a living process.
+//!
+//! Everything that one incarnation needs is put together here, synchronously, on the path from an
+//! exit to its replacement: what is opened is opened once and kept, and nothing waits.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
+use blackhole_isolation::{Host, IsolationError, Plan, Request, User};
+use blackhole_policy::{
+    instance::{InstanceSpec, Reason, Startup},
+    supervision::Generation,
+};
+use blackhole_process::{
+    Generation as LaunchGeneration, Launch, LaunchBuilder, LaunchError, Signal, SpawnError,
+    sockets::SocketError,
+};
+use blackhole_protocol::{InstanceId, environment, link::Assignment};
+
+use super::{
+    body::Body,
+    link::Link,
+    resources::NamedSocket,
+    watch::{Linked, Readiness, Watches},
+};
+use crate::{
+    logs::{LineWatch, Origin},
+    nursery::Household,
+    notify::{NotifyAccess, NotifyError, NotifySocket},
+    probe::{ExecContext, ResolveError, ResolvedProbe},
+    registry::Exited,
+};
+
+/// The name under which a native service finds its socket.
+const GRPC: &str = "grpc";
+/// A native child that was silent for longer has hung, unless the file says otherwise.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a native child has between the request to stop and its end, where the file says that
+/// it may take for ever.
+const GRACE_UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A newborn: what lives, and what is to be done with it.
+pub(super) struct Birth {
+    pub(super) body: Body,
+    pub(super) spec: InstanceSpec,
+    pub(super) watches: Watches,
+}
+
+/// Why an incarnation never came to be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BirthError {
+    #[error("there is no service `{0}`")]
+    Unknown(InstanceId),
+    #[error("could not open a listening socket")]
+    Socket(#[from] SocketError),
+    #[error("could not open the socket for its notifications")]
+    Notify(#[from] NotifyError),
+    #[error("could not prepare a probe")]
+    Probe(#[from] ResolveError),
+    #[error("could not make its directory `{}`", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("could not open its link")]
+    Link(#[source] io::Error),
+    #[error("could not prepare what it may use")]
+    Isolation(#[from] IsolationError),
+    #[error("could not prepare its command")]
+    Launch(#[from] LaunchError),
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    #[error("could not start it inside the node")]
+    Embed(#[source] io::Error),
+}
+
+impl BirthError {
+    pub(super) fn unknown(instance: &InstanceId) -> Self {
+        Self::Unknown(instance.clone())
+    }
+
+    /// The start that failed, as history has it: the whole chain of causes in one text.
+    pub(super) fn into_exited(self) -> Exited {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(&self);
+        // A transparent error and its source say the same.
+        if matches!(self, Self::Spawn(_)) {
+            cause = cause.filter(|cause| !message.contains(&cause.to_string()));
+        }
+        while let Some(error) = cause {
+            let (head, hint) = split_hint(&message);
+            message = format!("{head}: {error}{hint}");
+            cause = error.source();
+        }
+        Exited {
+            pid: None,
+            reason: Reason::Spawn,
+            code: None,
+            signal: None,
+            stage: Some(self.stage()),
+            uptime: Duration::ZERO,
+            stderr: String::new(),
+            message,
+        }
+    }
+
+    fn stage(&self) -> String {
+        match self {
+            Self::Unknown(_) => "looking up the service".into(),
+            Self::Socket(_) => "opening a listening socket".into(),
+            Self::Notify(_) => "opening the notification socket".into(),
+            Self::Probe(_) => "preparing a probe".into(),
+            Self::Directory { .. } => "making its directory".into(),
+            Self::Link(_) => "opening the link".into(),
+            Self::Isolation(_) => "preparing what it may use".into(),
+            Self::Launch(_) => "preparing the command".into(),
+            Self::Spawn(error) => error.stage.to_string(),
+            Self::Embed(_) => "starting it inside the node".into(),
+        }
+    }
+}
+
+/// A hint stays at the end, however long the chain before it grows.
+fn split_hint(message: &str) -> (&str, &str) {
+    match message.find("\nhint:") {
+        Some(position) => message.split_at(position),
+        None => (message, ""),
+    }
+}
+
+/// Starts one incarnation of an instance.
+pub(super) fn give_birth(
+    household: &Household,
+    service: &Service,
+    instance: &InstanceId,
+    generation: Generation,
+) -> Result<Birth, BirthError> {
+    let midwife = Midwife { household, service, instance, generation };
+    match &service.kind {
+        Kind::Command(command) => {
+            let scope = midwife.scope();
+            let words = command.iter().map(|word| word.render(&scope).into()).collect();
+            midwife.spawn(words, None)
+        }
+        Kind::Native { mode, settings } => {
+            let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
+            let grpc = household.resources.sockets.grpc(instance, &midwife.scope())?;
+            let assignment = midwife.assignment(settings)?;
+            match mode {
+                Mode::Subprocess => {
+                    let command = household.resources.native.command(&service.name);
+                    let (link, unopened) = Link::new(node_end, assignment);
+                    let linked = midwife.linked(link, unopened);
+                    midwife.spawn(command, Some(NativeParts { grpc, child_end, linked }))
+                }
+                Mode::Embedded => midwife.embed(&grpc, node_end, child_end, assignment),
+            }
+        }
+    }
+}
+
+/// What makes a native child's process differ from a command's.
+struct NativeParts {
+    grpc: Arc<OwnedFd>,
+    child_end: UnixStream,
+    linked: Linked,
+}
+
+struct Midwife<'a> {
+    household: &'a Household,
+    service: &'a Service,
+    instance: &'a InstanceId,
+    generation: Generation,
+}
+
+impl<'a> Midwife<'a> {
+    fn config(&self) -> &'a Config {
+        &self.household.config
+    }
+
+    fn scope(&self) -> Scope<'a> {
+        let node = &self.config().node;
+        Scope {
+            runtime_dir: &node.runtime_dir,
+            data_dir: &node.data_dir,
+            log_dir: &node.log_dir,
+            node: &node.name,
+            service: &self.instance.service,
+            instance: self.instance.index,
+        }
+    }
+
+    fn spawn(
+        &self,
+        command: Vec<OsString>,
+        native: Option<NativeParts>,
+    ) -> Result<Birth, BirthError> {
+        let resources = &self.household.resources;
+        let token = self.token();
+        let mut sockets = resources.sockets.listed(self.service, &self.scope())?;
+        if let Some(native) = &native {
+            sockets.insert(0, (GRPC.to_owned(), native.grpc.clone()));
+        }
+        let notify = self.notify_socket()?;
+        let variables = self.variables(notify.as_ref());
+        let context = self.exec_context(&variables);
+        let plan = Arc::new(self.isolation()?);
+        let uid = plan.identity().map(|identity| identity.uid);
+        let launch = self.launch(command, &variables, sockets, plan)?;
+        let generation = self.generation.to_string();
+        let spawned = launch.spawn(&LaunchGeneration {
+            variables: &[(environment::GENERATION, &generation)],
+            token: Some(&token),
+            link: native.as_ref().map(|native| native.child_end.as_fd()),
+        })?;
+        let pid = spawned.process.pid().unsigned_abs();
+        let access = |socket: NotifySocket| {
+            let uid = uid.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+            (socket, NotifyAccess { main: pid, uid, token: Some(token), cgroup: None })
+        };
+        let (readiness, line) = self.readiness(&context)?;
+        let origin = Origin {
+            service: self.instance.service.clone(),
+            instance: self.instance.index,
+            generation: self.generation.0,
+            pid,
+        };
+        let capture =
+            resources.logs.capture(Arc::new(origin), spawned.stdout, spawned.stderr, line);
+        Ok(Birth {
+            body: Body::Process {
+                process: spawned.process,
+                capture,
+                stop_signal: Signal::from_number(self.service.stop.signal)
+                    .unwrap_or(Signal::TERM),
+            },
+            spec: self.spec(),
+            watches: Watches {
+                startup: self.probe(self.service.startup.as_ref(), &context)?,
+                readiness,
+                liveness: self.liveness(&context)?,
+                notify: notify.map(access),
+                link: native.map(|native| native.linked),
+                running: Vec::new(),
+            },
+        })
+    }
+
+    fn embed(
+        &self,
+        grpc: &OwnedFd,
+        node_end: UnixStream,
+        child_end: UnixStream,
+        assignment: Assignment,
+    ) -> Result<Birth, BirthError> {
+        let listener = grpc.try_clone().map(UnixListener::from).map_err(BirthError::Embed)?;
+        let native = &self.household.resources.native;
+        let service = native
+            .embed(&self.service.name, listener, child_end, &assignment)
+            .map_err(BirthError::Embed)?;
+        let (link, unopened) = Link::new(node_end, assignment);
+        let context = ExecContext::default();
+        let (readiness, _) = self.readiness(&context)?;
+        Ok(Birth {
+            body: Body::Embedded { service, link: link.clone() },
+            spec: self.spec(),
+            watches: Watches {
+                startup: self.probe(self.service.startup.as_ref(), &context)?,
+                readiness,
+                liveness: self.liveness(&context)?,
+                notify: None,
+                link: Some(self.linked(link, unopened)),
+                running: Vec::new(),
+            },
+        })
+    }
+
+    fn linked(&self, link: Link, unopened: super::link::Unopened) -> Linked {
+        let patience = match self.service.live {
+            Some(Live::Native { timeout }) => timeout,
+            Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,
+        };
+        Linked { link, unopened, heartbeat: self.household.resources.heartbeat.clone(), patience }
+    }
+
+    fn launch(
+        &self,
+        command: Vec<OsString>,
+        variables: &[(OsString, OsString)],
+        sockets: Vec<NamedSocket>,
+        plan: Arc<Plan>,
+    ) -> Result<Launch, BirthError> {
+        let mut builder: LaunchBuilder = Launch::builder(command)
+            .token_variable(environment::TOKEN)
+            .link_variable(environment::LINK_FD)
+            .isolation(plan);
+        if self.service.environment.clear {
+            builder = builder.clear_environment();
+        }
+        for (name, value) in variables {
+            builder = builder.variable(name, value);
+        }
+        for (name, socket) in sockets {
+            builder = builder.socket(name, socket);
+        }
+        if let Some(path) = &self.service.working_directory {
+            builder = builder.working_directory(path.render(&self.scope()));
+        }
+        Ok(builder.build()?)
+    }
+
+    /// Unique to this generation on this machine: the node's own pid is part of it.
+    fn token(&self) -> String {
+        let node = std::process::id();
+        format!("{node}-{}-{}-{}", self.household.token, self.instance, self.generation)
+    }
+
+    /// What the child finds in its environment beside what it inherits, later ones winning.
+    fn variables(&self, notify: Option<&NotifySocket>) -> Vec<(OsString, OsString)> {
+        let scope = self.scope();
+        let own = &self.service.environment;
+        let mut variables: Vec<(OsString, OsString)> = Vec::new();
+        let mut set = |name: &str, value: OsString| variables.push((name.into(), value));
+        for (name, value) in &own.from_files {
+            set(name, value.into());
+        }
+        for (name, value) in &own.inline {
+            set(name, value.render(&scope).into());
+        }
+        set(environment::NODE, scope.node.into());
+        set(environment::SERVICE, scope.service.as_str().into());
+        set(environment::INSTANCE, scope.instance.to_string().into());
+        set(environment::RUNTIME_DIR, scope.runtime_dir.into());
+        set(environment::DATA_DIR, self.data_dir().into());
+        if let Some(socket) = notify {
+            set("NOTIFY_SOCKET", socket.path().into());
+        }
+        if let Some(Live::Notify { timeout }) = &self.service.live {
+            set("WATCHDOG_USEC", timeout.as_micros().to_string().into());
+        }
+        variables
+    }
+
+    /// Programs of probes run where and as what the service runs.
+    fn exec_context(&self, variables: &[(OsString, OsString)]) -> ExecContext {
+        let inherited = if self.service.environment.clear {
+            Vec::new()
+        } else {
+            std::env::vars_os().collect()
+        };
+        let not_for_probes = |name: &OsString| name == "NOTIFY_SOCKET" || name == "WATCHDOG_USEC";
+        let own = variables.iter().filter(|(name, _)| !not_for_probes(name)).cloned();
+        let directory = self.service.working_directory.as_ref();
+        ExecContext {
+            environment: inherited.into_iter().chain(own).collect(),
+            working_directory: directory.map(|path| path.render(&self.scope()).into()),
+        }
+    }
+
+    fn isolation(&self) -> Result<Plan, BirthError> {
+        let user = self.service.user.as_ref().map(|user| User {
+            user: user.user.clone(),
+            group: user.group.clone(),
+            supplementary: None,
+        });
+        if user.is_none() {
+            return Ok(Plan::default());
+        }
+        let request = Request { user, ..Request::default() };
+        Ok(blackhole_isolation::plan(&request, &Host::detect())?)
+    }
+
+    /// One for each generation: the file of one that goes must not be taken for its successor's.
+    fn notify_socket(&self) -> Result<Option<NotifySocket>, BirthError> {
+        let told = matches!(self.service.ready, Ready::Notify)
+            || matches!(self.service.live, Some(Live::Notify { .. }));
+        if !told {
+            return Ok(None);
+        }
+        let directory = self.scope().runtime_dir.join("notify");
+        make_directory(&directory)?;
+        let path = directory.join(format!("{}.{}", self.instance, self.generation));
+        Ok(Some(NotifySocket::bind(path)?))
+    }
+
+    fn readiness(
+        &self,
+        context: &ExecContext,
+    ) -> Result<(Readiness, Option<LineWatch>), BirthError> {
+        Ok(match &self.service.ready {
+            Ready::Spawned => (Readiness::Spawned, None),
+            Ready::Native | Ready::Notify => (Readiness::Told, None),
+            Ready::UpFor(duration) => (Readiness::UpFor(*duration), None),
+            Ready::Log(pattern) => {
+                let (line, matched) = LineWatch::new(pattern.clone());
+                (Readiness::Line(matched), Some(line))
+            }
+            Ready::Probe(probe) => {
+                let resolved = ResolvedProbe::new(probe, &self.scope(), context)?;
+                (Readiness::Probe(resolved), None)
+            }
+        })
+    }
+
+    fn liveness(&self, context: &ExecContext) -> Result<Option<ResolvedProbe>, BirthError> {
+        match &self.service.live {
+            Some(Live::Probe(probe)) => self.probe(Some(probe), context),
+            Some(Live::Notify { .. } | Live::Native { .. }) | None => Ok(None),
+        }
+    }
+
+    fn probe(
+        &self,
+        probe: Option<&blackhole_config::Probe>,
+        context: &ExecContext,
+    ) -> Result<Option<ResolvedProbe>, BirthError> {
+        Ok(probe.map(|probe| ResolvedProbe::new(probe, &self.scope(), context)).transpose()?)
+    }
+
+    fn spec(&self) -> InstanceSpec {
+        InstanceSpec {
+            start_deadline: self.service.start_deadline,
+            startup: match self.service.startup {
+                Some(_) => Startup::Probed,
+                None => Startup::Immediate,
+            },
+            watchdog: match self.service.live {
+                Some(Live::Notify { timeout }) => Some(timeout),
+                Some(Live::Native { .. } | Live::Probe(_)) | None => None,
+            },
+        }
+    }
+
+    fn assignment(&self, settings: &str) -> Result<Assignment, BirthError> {
+        let data_dir = self.data_dir();
+        make_directory(&data_dir)?;
+        let first = blackhole_process::LISTEN_FDS_START;
+        let grace = self.service.stop.grace.unwrap_or(GRACE_UNBOUNDED);
+        Ok(Assignment {
+            node: self.config().node.name.clone(),
+            instance: self.instance.clone(),
+            generation: self.generation.0,
+            data_dir,
+            runtime_dir: self.scope().runtime_dir.to_path_buf(),
+            sockets: [(GRPC.to_owned(), first)].into(),
+            settings: settings.to_owned(),
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.scope().data_dir.join(self.instance.service.as_str())
+    }
+}
+
+fn make_directory(path: &std::path::Path) -> Result<(), BirthError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| BirthError::Directory { path: path.to_path_buf(), source })
+}
