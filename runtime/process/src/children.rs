@@ -87,7 +87,8 @@ pub(crate) fn reap(pid: Pid) -> io::Result<bool> {
     }
 }
 
-fn first_dead() -> io::Result<Option<Pid>> {
+/// A dead child that has not been reaped, and is not by this.
+pub(crate) fn first_dead() -> io::Result<Option<Pid>> {
     // SAFETY: `siginfo_t` is plain data, filled in by the call; for a dead child it has a pid, and it
     // stays zero when there is none.
     let (result, pid) = unsafe {
