@@ -18,9 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rounds = arguments.next().transpose()?.unwrap_or(2000);
     let idle = arguments.next().transpose()?.unwrap_or(0);
     blackhole_process::prepare()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let _reaper = tokio::spawn(blackhole_process::reap_orphans());
         let sleep = Launch::builder(["sleep", "1000"]).build()?;
@@ -41,10 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn one(launch: &Launch) -> Result<Duration, Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let generation = Generation {
-        token: Some("1"),
-        ..Generation::default()
-    };
+    let generation = Generation { token: Some("1"), ..Generation::default() };
     let spawned = launch.spawn(&generation)?;
     let process: Process = spawned.process;
     assert!(process.exited().await.is_success());
@@ -86,7 +81,5 @@ fn report(ours: &mut [Duration], bare: &mut [Duration], idle: usize) {
     println!("{} rounds beside {idle} idle children", ours.len());
     show("median", |all| all[all.len() / 2]);
     show("p90", |all| all[all.len() * 9 / 10]);
-    show("mean", |all| {
-        all.iter().sum::<Duration>() / u32::try_from(all.len()).unwrap_or(1)
-    });
+    show("mean", |all| all.iter().sum::<Duration>() / u32::try_from(all.len()).unwrap_or(1));
 }

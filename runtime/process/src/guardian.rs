@@ -30,14 +30,8 @@ pub const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the guardian hands on to the node.
-const FORWARDED: [i32; 6] = [
-    libc::SIGTERM,
-    libc::SIGINT,
-    libc::SIGHUP,
-    libc::SIGQUIT,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-];
+const FORWARDED: [i32; 6] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
 /// Which of the two processes this is.
 #[derive(Debug)]
@@ -85,21 +79,14 @@ fn guard(variable: &str) -> Result<Outcome, GuardianError> {
     set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| GuardianError::System("becoming a child subreaper", error.into()))?;
     let signals = Signals::block().map_err(failed("blocking signals"))?;
-    let (own_end, node_end) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|error| GuardianError::System("creating the lifeline", error.into()))?;
+    let (own_end, node_end) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|error| GuardianError::System("creating the lifeline", error.into()))?;
     let node = start_node(variable, node_end).map_err(failed("starting the node"))?;
     let exit_code = watch(node, &signals).map_err(failed("watching the node"))?;
     lifeline::kill_entrusted(&own_end);
     let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
-    Ok(Outcome {
-        exit_code,
-        surviving,
-    })
+    Ok(Outcome { exit_code, surviving })
 }
 
 /// The node has a session of its own, so that a terminal's signals come once, through the guardian.
@@ -144,8 +131,7 @@ fn watch(node: Pid, signals: &Signals) -> io::Result<u8> {
 fn exit_code(status: &WaitIdStatus) -> u8 {
     let signalled = status.terminating_signal().map(|signal| 128 + signal);
     let code = status.exit_status().or(signalled);
-    code.and_then(|code| u8::try_from(code & 0xff).ok())
-        .unwrap_or(1)
+    code.and_then(|code| u8::try_from(code & 0xff).ok()).unwrap_or(1)
 }
 
 /// Kills direct children and reaps them until there is none: the death of each brings its own children here.

@@ -51,16 +51,10 @@ pub enum LifelineError {
 
 /// Makes this process the node.
 pub(crate) fn take_up(variable: &str, value: &OsStr) -> Result<Lifeline, LifelineError> {
-    let socket = value
-        .to_str()
-        .and_then(|it| it.parse::<RawFd>().ok())
-        .and_then(lifeline);
+    let socket = value.to_str().and_then(|it| it.parse::<RawFd>().ok()).and_then(lifeline);
     let Some((socket, guardian)) = socket else {
         let value = value.to_string_lossy().into_owned();
-        return Err(LifelineError::NoLifeline {
-            variable: variable.to_owned(),
-            value,
-        });
+        return Err(LifelineError::NoLifeline { variable: variable.to_owned(), value });
     };
     // SAFETY: there is one thread yet, as `guardian::init` demands. Children must not see the variable.
     unsafe { std::env::remove_var(variable) };
@@ -88,10 +82,7 @@ fn lifeline(number: RawFd) -> Option<(OwnedFd, i32)> {
 /// Executed as `/proc/self/exe`, the process would be called `exe` in `ps` and `top`.
 fn show_name() {
     let name = std::env::args_os().next().map(PathBuf::from);
-    let name = name
-        .as_deref()
-        .and_then(Path::file_name)
-        .map(OsStr::as_bytes);
+    let name = name.as_deref().and_then(Path::file_name).map(OsStr::as_bytes);
     if let Some(name) = name.and_then(|name| CString::new(name).ok()) {
         // A name is a courtesy.
         let _unnamed = rustix::thread::set_name(&name);
@@ -124,11 +115,7 @@ impl Lifeline {
 
     /// Has the guardian kill this cgroup (v2) at once when the node has ended, before it kills what falls to it.
     pub fn entrust_cgroup(&self, directory: &Path) -> io::Result<()> {
-        send(
-            &self.socket,
-            directory.as_os_str().as_bytes(),
-            SendFlags::DONTWAIT,
-        )?;
+        send(&self.socket, directory.as_os_str().as_bytes(), SendFlags::DONTWAIT)?;
         Ok(())
     }
 }

@@ -63,8 +63,7 @@ pub enum SocketError {
 }
 
 fn hint_line(hint: &Option<String>) -> String {
-    hint.as_ref()
-        .map_or(String::new(), |hint| format!("\nhint: {hint}"))
+    hint.as_ref().map_or(String::new(), |hint| format!("\nhint: {hint}"))
 }
 
 /// A TCP socket that listens and is not inherited; blocking, as programs expect to be passed it.
@@ -73,11 +72,7 @@ pub fn listen_tcp(address: SocketAddr) -> Result<OwnedFd, SocketError> {
 }
 
 fn try_tcp(address: SocketAddr) -> Result<OwnedFd, Errno> {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_reuseaddr(&socket, true)?;
     bind(&socket, &address)?;
@@ -91,20 +86,13 @@ fn tcp_error(address: SocketAddr, error: Errno) -> SocketError {
         Errno::ADDRINUSE => {
             let hint =
                 format!("`ss -ltnp 'sport = :{port}'` shows by whom; or choose another port");
-            return SocketError::InUse {
-                address: address.to_string(),
-                hint,
-            };
+            return SocketError::InUse { address: address.to_string(), hint };
         }
         Errno::ACCESS => Some(format!("port {port} needs root or CAP_NET_BIND_SERVICE")),
         Errno::ADDRNOTAVAIL => Some(format!("no network interface has {}", address.ip())),
         _ => None,
     };
-    SocketError::Listen {
-        address: address.to_string(),
-        hint,
-        source: error.into(),
-    }
+    SocketError::Listen { address: address.to_string(), hint, source: error.into() }
 }
 
 /// A Unix socket that listens and is not inherited. A file left by a dead listener is replaced, one that
@@ -127,10 +115,7 @@ pub fn unix_address(path: &Path) -> Result<SocketAddrUnix, SocketError> {
     match SocketAddrUnix::new(path) {
         Ok(address) if length <= UNIX_PATH_LENGTH_MAX => Ok(address),
         Err(error) if length <= UNIX_PATH_LENGTH_MAX => Err(unix_error(path, error)),
-        _ => Err(SocketError::PathTooLong {
-            path: path.to_owned(),
-            length,
-        }),
+        _ => Err(SocketError::PathTooLong { path: path.to_owned(), length }),
     }
 }
 
@@ -145,20 +130,10 @@ fn try_unix(address: &SocketAddrUnix, mode: u32) -> Result<OwnedFd, Errno> {
 }
 
 fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), SocketError> {
-    let failed = |source| SocketError::Listen {
-        address: path.display().to_string(),
-        hint: None,
-        source,
-    };
-    if !path
-        .symlink_metadata()
-        .map_err(failed)?
-        .file_type()
-        .is_socket()
-    {
-        return Err(SocketError::InTheWay {
-            path: path.to_owned(),
-        });
+    let failed =
+        |source| SocketError::Listen { address: path.display().to_string(), hint: None, source };
+    if !path.symlink_metadata().map_err(failed)?.file_type().is_socket() {
+        return Err(SocketError::InTheWay { path: path.to_owned() });
     }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
@@ -180,11 +155,7 @@ fn unix_error(path: &Path, error: Errno) -> SocketError {
         Errno::ACCESS => Some(format!("the directory `{directory}` must be writable")),
         _ => None,
     };
-    SocketError::Listen {
-        address: path.display().to_string(),
-        hint,
-        source: error.into(),
-    }
+    SocketError::Listen { address: path.display().to_string(), hint, source: error.into() }
 }
 
 /// A connected pair for a link: the node's end, which does not block, and the child's. Neither is inherited
