@@ -83,9 +83,10 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
             check(Step::Directory, libc::chdir(orders.working_directory))?;
         }
         write_pid(orders.listen_pid);
-        die_with_parent(orders.dies_with);
         let refused = orders.plan.apply_in_child();
         refused.map_err(|it| Failure { step: Step::Isolation(it.step), errno: it.errno })?;
+        // After the plan: a change of user takes the setting back.
+        die_with_parent(orders.dies_with);
         unblock_signals()?;
         libc::execve(orders.program, orders.arguments, orders.environment);
         Err(Failure { step: Step::Execute, errno: errno() })

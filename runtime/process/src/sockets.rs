@@ -95,9 +95,14 @@ fn tcp_error(address: SocketAddr, error: Errno) -> SocketError {
     SocketError::Listen { address: address.to_string(), hint, source: error.into() }
 }
 
-/// A Unix socket that listens and is not inherited. A file left by a dead listener is replaced, one that
-/// somebody listens on is not. `mode` holds from the first instant, as far as the umask lets it.
-pub fn listen_unix(path: &Path, mode: u32) -> Result<OwnedFd, SocketError> {
+/// A Unix socket that listens, is not inherited, and that only this user may connect to. A file left by a
+/// dead listener is replaced, one that somebody listens on is not.
+pub fn listen_unix(path: &Path) -> Result<OwnedFd, SocketError> {
+    listen_unix_with(path, 0o600)
+}
+
+/// The same for whom `mode` lets in, from the first instant, as far as the umask permits.
+pub fn listen_unix_with(path: &Path, mode: u32) -> Result<OwnedFd, SocketError> {
     let address = unix_address(path)?;
     let failed = |error| unix_error(path, error);
     match try_unix(&address, mode) {

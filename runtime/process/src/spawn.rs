@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use rustix::fs::OFlags;
@@ -167,10 +167,11 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 
 fn clone_with(orders: &mut Orders<'_>) -> io::Result<Cloned> {
     let blocked = BlockedSignals::all()?;
-    let orders = ptr::from_mut(orders).cast::<c_void>();
-    // SAFETY: `child::run` keeps the rules of a borrowed address space, `orders` and all it points to
+    let cgroup = orders.plan.cgroup_descriptor().map(|it| it.as_raw_fd());
+    let pointer = ptr::from_mut(orders).cast::<c_void>();
+    // SAFETY: `child::run` keeps the rules of a borrowed address space, the orders and all it points to
     // outlive the call, and all signals are blocked.
-    let cloned = unsafe { clone_and_wait(None, child::run, orders) };
+    let cloned = unsafe { clone_and_wait(cgroup, child::run, pointer) };
     drop(blocked);
     cloned
 }
