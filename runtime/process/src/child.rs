@@ -77,27 +77,19 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
         check(Step::Session, libc::setsid())?;
         default_signals();
         if let Some(limit) = &orders.files_max {
-            check(
-                Step::Descriptors,
-                libc::setrlimit(libc::RLIMIT_NOFILE, limit),
-            )?;
+            check(Step::Descriptors, libc::setrlimit(libc::RLIMIT_NOFILE, limit))?;
         }
         if !orders.working_directory.is_null() {
             check(Step::Directory, libc::chdir(orders.working_directory))?;
         }
         write_pid(orders.listen_pid);
-        die_with_parent(orders.dies_with);
         let refused = orders.plan.apply_in_child();
-        refused.map_err(|it| Failure {
-            step: Step::Isolation(it.step),
-            errno: it.errno,
-        })?;
+        refused.map_err(|it| Failure { step: Step::Isolation(it.step), errno: it.errno })?;
+        // After the plan: a change of user takes the setting back.
+        die_with_parent(orders.dies_with);
         unblock_signals()?;
         libc::execve(orders.program, orders.arguments, orders.environment);
-        Err(Failure {
-            step: Step::Execute,
-            errno: errno(),
-        })
+        Err(Failure { step: Step::Execute, errno: errno() })
     }
 }
 
@@ -107,20 +99,14 @@ unsafe fn own_descriptors(orders: &Orders<'_>) -> Result<(), Failure> {
     unsafe {
         let (first, last) = (orders.unneeded_from, c_uint::MAX);
         let flags = libc::CLOSE_RANGE_UNSHARE;
-        check(
-            Step::Unshare,
-            libc::syscall(libc::SYS_close_range, first, last, flags),
-        )?;
+        check(Step::Unshare, libc::syscall(libc::SYS_close_range, first, last, flags))?;
         for (slot, target) in orders.descriptors {
             check(Step::Descriptors, libc::dup2(*slot, *target))?;
         }
         // A descriptor that this process inherited, or opened without the flag, must not leak.
         let first = c_uint::try_from(orders.descriptors.len()).unwrap_or(3);
         let flags = libc::CLOSE_RANGE_CLOEXEC;
-        check(
-            Step::Descriptors,
-            libc::syscall(libc::SYS_close_range, first, last, flags),
-        )
+        check(Step::Descriptors, libc::syscall(libc::SYS_close_range, first, last, flags))
     }
 }
 
@@ -141,10 +127,7 @@ unsafe fn unblock_signals() -> Result<(), Failure> {
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
-        check(
-            Step::Signals,
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()),
-        )
+        check(Step::Signals, libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()))
     }
 }
 
@@ -182,10 +165,7 @@ unsafe fn write_pid(slot: *mut [u8; PID_DIGITS_MAX]) {
 fn check(step: Step, result: impl Into<i64>) -> Result<(), Failure> {
     match result.into() {
         0.. => Ok(()),
-        _ => Err(Failure {
-            step,
-            errno: errno(),
-        }),
+        _ => Err(Failure { step, errno: errno() }),
     }
 }
 

@@ -3,10 +3,7 @@
 //! A child subreaper gets the orphans of its descendants. They are told from known children by a register,
 //! and from children that other code of this program starts (`std::process`) by their session: a descendant
 //! of a known child can never be in this process's own session.
-#![expect(
-    unsafe_code,
-    reason = "rustix does not tell whose status `waitid` peeked at"
-)]
+#![expect(unsafe_code, reason = "rustix does not tell whose status `waitid` peeked at")]
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -77,26 +74,21 @@ impl Children {
 
 /// Whether the child was dead and is gone now.
 pub(crate) fn reap(pid: Pid) -> io::Result<bool> {
-    match waitid(
-        WaitId::Pid(pid),
-        WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-    ) {
+    match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
         Ok(status) => Ok(status.is_some()),
         Err(rustix::io::Errno::CHILD) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
 
-fn first_dead() -> io::Result<Option<Pid>> {
+/// A dead child that has not been reaped, and is not by this.
+pub(crate) fn first_dead() -> io::Result<Option<Pid>> {
     // SAFETY: `siginfo_t` is plain data, filled in by the call; for a dead child it has a pid, and it
     // stays zero when there is none.
     let (result, pid) = unsafe {
         let mut found: libc::siginfo_t = std::mem::zeroed();
         let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        (
-            libc::waitid(libc::P_ALL, 0, &raw mut found, options),
-            found.si_pid(),
-        )
+        (libc::waitid(libc::P_ALL, 0, &raw mut found, options), found.si_pid())
     };
     match result {
         0 => Ok(Pid::from_raw(pid)),
@@ -139,10 +131,7 @@ impl List {
                 self.buffer.resize(length * 2, 0);
             }
         }
-        Ok(self.buffer[..length]
-            .split(|byte| *byte == b' ')
-            .filter_map(parse)
-            .collect())
+        Ok(self.buffer[..length].split(|byte| *byte == b' ').filter_map(parse).collect())
     }
 }
 
@@ -170,9 +159,5 @@ fn parent_of(pid: Pid) -> Option<Pid> {
 }
 
 fn parse(digits: &[u8]) -> Option<Pid> {
-    std::str::from_utf8(digits)
-        .ok()?
-        .parse()
-        .ok()
-        .and_then(Pid::from_raw)
+    std::str::from_utf8(digits).ok()?.parse().ok().and_then(Pid::from_raw)
 }

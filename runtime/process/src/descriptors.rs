@@ -18,25 +18,12 @@ static BEFORE: OnceLock<libc::rlimit> = OnceLock::new();
 pub fn prepare() -> io::Result<()> {
     let before = getrlimit(Resource::Nofile);
     let raw = |limit: Option<u64>| limit.unwrap_or(libc::RLIM_INFINITY);
-    let first = libc::rlimit {
-        rlim_cur: raw(before.current),
-        rlim_max: raw(before.maximum),
-    };
+    let first = libc::rlimit { rlim_cur: raw(before.current), rlim_max: raw(before.maximum) };
     if BEFORE.set(first).is_err() {
         return Ok(());
     }
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: before.maximum,
-            ..before
-        },
-    )?;
-    let last = before
-        .maximum
-        .unwrap_or(TABLE_START)
-        .min(TABLE_START)
-        .saturating_sub(1);
+    setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before })?;
+    let last = before.maximum.unwrap_or(TABLE_START).min(TABLE_START).saturating_sub(1);
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let grown = fcntl_dupfd_cloexec(&null, i32::try_from(last).unwrap_or(i32::MAX))?;
     drop(grown);

@@ -48,21 +48,13 @@ impl Environment {
                 && !NEVER_INHERITED.iter().any(|never| never.as_bytes() == name)
                 && !own.iter().any(|mine| name_of(mine.to_bytes()) == name)
         };
-        let inherited = of_this_process()
-            .iter()
-            .map(CString::as_c_str)
-            .filter(wanted)
-            .collect();
+        let inherited = of_this_process().iter().map(CString::as_c_str).filter(wanted).collect();
         Self { inherited, own }
     }
 
     /// The value of a variable, as the child will see it.
     pub(crate) fn value(&self, name: &str) -> Option<&[u8]> {
-        let all = self
-            .own
-            .iter()
-            .map(CString::as_c_str)
-            .chain(self.inherited.iter().copied());
+        let all = self.own.iter().map(CString::as_c_str).chain(self.inherited.iter().copied());
         all.map(CStr::to_bytes)
             .find(|entry| name_of(entry) == name.as_bytes())
             .map(|entry| &entry[name.len() + 1..])
@@ -72,15 +64,9 @@ impl Environment {
     pub(crate) fn block(&self, generation: &[&CStr]) -> Vec<*const c_char> {
         let repeated = |entry: &&CStr| {
             let name = name_of(entry.to_bytes());
-            generation
-                .iter()
-                .any(|mine| name_of(mine.to_bytes()) == name)
+            generation.iter().any(|mine| name_of(mine.to_bytes()) == name)
         };
-        let base = self
-            .own
-            .iter()
-            .map(CString::as_c_str)
-            .chain(self.inherited.iter().copied());
+        let base = self.own.iter().map(CString::as_c_str).chain(self.inherited.iter().copied());
         let base = base.filter(|entry| !repeated(entry)).map(CStr::as_ptr);
         let mine = generation.iter().map(|entry| entry.as_ptr());
         let mut block = Vec::with_capacity(self.own.len() + self.inherited.len() + 8);
@@ -91,9 +77,6 @@ impl Environment {
 }
 
 fn name_of(entry: &[u8]) -> &[u8] {
-    let end = entry
-        .iter()
-        .position(|byte| *byte == b'=')
-        .unwrap_or(entry.len());
+    let end = entry.iter().position(|byte| *byte == b'=').unwrap_or(entry.len());
     &entry[..end]
 }

@@ -40,14 +40,8 @@ impl fmt::Display for ExitStatus {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(out, "exited with code {code}"),
-            Self::Signal {
-                signal,
-                core_dumped: false,
-            } => write!(out, "killed by {signal}"),
-            Self::Signal {
-                signal,
-                core_dumped: true,
-            } => {
+            Self::Signal { signal, core_dumped: false } => write!(out, "killed by {signal}"),
+            Self::Signal { signal, core_dumped: true } => {
                 write!(out, "killed by {signal} (core dumped)")
             }
             Self::Unknown => write!(out, "gone, its status was taken by somebody else"),

@@ -171,28 +171,20 @@ impl LaunchBuilder {
         let program = self.command.first().filter(|it| !it.is_empty()).cloned();
         let program = program.ok_or(LaunchError::EmptyCommand)?;
         if self.sockets.len() > SOCKETS_MAX {
-            return Err(LaunchError::TooManySockets {
-                count: self.sockets.len(),
-            });
+            return Err(LaunchError::TooManySockets { count: self.sockets.len() });
         }
-        let words = self
-            .command
-            .into_iter()
-            .map(|word| without_zero("the command", word));
+        let words = self.command.into_iter().map(|word| without_zero("the command", word));
         let arguments = words.collect::<Result<_, _>>()?;
         let directory = self.working_directory.map(PathBuf::into_os_string);
-        let directory = directory
-            .map(|it| without_zero("the working directory", it))
-            .transpose()?;
+        let directory =
+            directory.map(|it| without_zero("the working directory", it)).transpose()?;
         let mut own = Vec::with_capacity(self.variables.len() + 2);
         for (name, value) in self.variables {
             own.push(entry(name, &value)?);
         }
         own.extend(listen_entries(&self.sockets)?);
         let link_target = LISTEN_FDS_START as usize + self.sockets.len();
-        let link = self
-            .link_variable
-            .map(|it| entry(it.into(), link_target.to_string().as_ref()));
+        let link = self.link_variable.map(|it| entry(it.into(), link_target.to_string().as_ref()));
         Ok(Launch {
             program,
             arguments,
@@ -221,9 +213,7 @@ fn listen_entries(sockets: &[(String, Arc<OwnedFd>)]) -> Result<Vec<CString>, La
 /// `NAME=value` as the kernel wants it.
 pub(crate) fn entry(name: OsString, value: &OsStr) -> Result<CString, LaunchError> {
     if name.is_empty() || name.as_bytes().contains(&b'=') {
-        return Err(LaunchError::VariableName {
-            name: name.to_string_lossy().into_owned(),
-        });
+        return Err(LaunchError::VariableName { name: name.to_string_lossy().into_owned() });
     }
     let what = format!("the environment variable `{}`", name.to_string_lossy());
     let mut bytes = name.into_vec();
@@ -233,7 +223,5 @@ pub(crate) fn entry(name: OsString, value: &OsStr) -> Result<CString, LaunchErro
 }
 
 fn without_zero(what: &str, text: OsString) -> Result<CString, LaunchError> {
-    CString::new(text.into_vec()).map_err(|_| LaunchError::ZeroByte {
-        what: what.to_owned(),
-    })
+    CString::new(text.into_vec()).map_err(|_| LaunchError::ZeroByte { what: what.to_owned() })
 }

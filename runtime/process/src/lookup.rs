@@ -13,9 +13,7 @@ pub(crate) fn resolve(program: &OsStr, directories: Option<&[u8]>) -> Option<CSt
     if program.as_bytes().contains(&b'/') {
         return CString::new(program.as_bytes()).ok();
     }
-    let found: Vec<PathBuf> = candidates(program, directories)
-        .filter(|it| it.is_file())
-        .collect();
+    let found: Vec<PathBuf> = candidates(program, directories).filter(|it| it.is_file()).collect();
     // One that may not be executed is better than none: the kernel then says what is wrong with it.
     let best = found.iter().find(|it| is_executable(it)).or(found.first());
     best.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok())
@@ -30,9 +28,7 @@ fn candidates<'a>(
     program: &'a OsStr,
     directories: Option<&'a [u8]>,
 ) -> impl Iterator<Item = PathBuf> + 'a {
-    let directories = directories
-        .unwrap_or(DIRECTORIES_DEFAULT)
-        .split(|byte| *byte == b':');
+    let directories = directories.unwrap_or(DIRECTORIES_DEFAULT).split(|byte| *byte == b':');
     directories.map(move |directory| match directory {
         b"" => Path::new(".").join(program),
         directory => Path::new(OsStr::from_bytes(directory)).join(program),
@@ -40,6 +36,5 @@ fn candidates<'a>(
 }
 
 fn is_executable(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|it| it.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|it| it.permissions().mode() & 0o111 != 0)
 }

@@ -33,15 +33,8 @@ pub(crate) struct Shared {
 impl Process {
     pub(crate) fn watch(cloned: Cloned, mark: Option<Box<[u8]>>) -> io::Result<Self> {
         let pidfd = register(cloned.pidfd)?;
-        let shared = Shared {
-            pid: cloned.pid,
-            pidfd,
-            mark,
-            status: OnceLock::new(),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let shared = Shared { pid: cloned.pid, pidfd, mark, status: OnceLock::new() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Its number, which is also that of its session and process group. For showing: acting on a bare
@@ -76,10 +69,7 @@ impl Process {
 
     /// Sends a signal to the main process only. `ESRCH` if it has ended.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(pidfd_send_signal(
-            self.shared.pidfd.get_ref(),
-            signal.into(),
-        )?)
+        Ok(pidfd_send_signal(self.shared.pidfd.get_ref(), signal.into())?)
     }
 
     /// Kills every process of its group at once. `ESRCH` if the main process has been reaped.
@@ -157,18 +147,12 @@ fn exit_status(status: &WaitIdStatus) -> ExitStatus {
     let signal = status.terminating_signal().and_then(Signal::from_number);
     match (status.exit_status(), signal) {
         (Some(code), _) => ExitStatus::Code(code),
-        (None, Some(signal)) => ExitStatus::Signal {
-            signal,
-            core_dumped: status.dumped(),
-        },
+        (None, Some(signal)) => ExitStatus::Signal { signal, core_dumped: status.dumped() },
         (None, None) => ExitStatus::Unknown,
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "tokio has no safe constructor for descriptors it does not know"
-)]
+#[expect(unsafe_code, reason = "tokio has no safe constructor for descriptors it does not know")]
 fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by the result, which never gives it away or replaces it.
     unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }.map_err(Into::into)

@@ -62,9 +62,7 @@ impl Signal {
 
     /// The signal with this number, if there is one.
     pub fn from_number(number: i32) -> Option<Self> {
-        (1..=libc::SIGRTMAX())
-            .contains(&number)
-            .then_some(Self(number))
+        (1..=libc::SIGRTMAX()).contains(&number).then_some(Self(number))
     }
 
     /// Its number on this architecture.
@@ -73,10 +71,7 @@ impl Signal {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "rustix offers no checked conversion that knows real-time signals"
-)]
+#[expect(unsafe_code, reason = "rustix offers no checked conversion that knows real-time signals")]
 impl From<Signal> for rustix::process::Signal {
     fn from(signal: Signal) -> Self {
         // SAFETY: the number is at least 1, and one that libc keeps to itself is sent to other programs only.
@@ -152,14 +147,8 @@ mod tests {
         for text in ["SIGTERM", "TERM", "term", "15"] {
             assert_eq!(text.parse(), Ok(Signal::TERM), "{text}");
         }
-        assert_eq!(
-            "SIGRTMIN+3".parse::<Signal>().unwrap().to_string(),
-            "SIGRTMIN+3"
-        );
-        assert_eq!(
-            "RTMAX".parse::<Signal>().unwrap().number(),
-            libc::SIGRTMAX()
-        );
+        assert_eq!("SIGRTMIN+3".parse::<Signal>().unwrap().to_string(), "SIGRTMIN+3");
+        assert_eq!("RTMAX".parse::<Signal>().unwrap().number(), libc::SIGRTMAX());
         for number in 1..=libc::SIGRTMAX() {
             let signal = Signal::from_number(number).unwrap();
             assert_eq!(signal.to_string().parse(), Ok(signal), "{signal}");
@@ -168,14 +157,9 @@ mod tests {
 
     #[test]
     fn what_is_no_signal_is_refused_with_a_hint() {
-        for text in [
-            "", "SIG", "SIGNOPE", "0", "-1", "65", "RTMIN-1", "RTMAX+1", "RTMIN+99",
-        ] {
+        for text in ["", "SIG", "SIGNOPE", "0", "-1", "65", "RTMIN-1", "RTMAX+1", "RTMIN+99"] {
             let error = text.parse::<Signal>().unwrap_err();
-            assert!(
-                error.to_string().contains("hint: write a name"),
-                "{text}: {error}"
-            );
+            assert!(error.to_string().contains("hint: write a name"), "{text}: {error}");
         }
     }
 }

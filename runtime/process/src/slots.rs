@@ -26,18 +26,14 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) fn reserve() -> io::Result<Self> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        let mut slots = Self {
-            null,
-            slots: Vec::new(),
-        };
+        let mut slots = Self { null, slots: Vec::new() };
         slots.grow(SLOTS_AT_START)?;
         Ok(slots)
     }
 
     fn grow(&mut self, count: usize) -> io::Result<()> {
         while self.slots.len() < count {
-            self.slots
-                .push(fcntl_dupfd_cloexec(&self.null, TARGETS_MAX)?);
+            self.slots.push(fcntl_dupfd_cloexec(&self.null, TARGETS_MAX)?);
         }
         Ok(())
     }
@@ -48,10 +44,7 @@ impl Slots {
         &mut self,
         sources: impl IntoIterator<Item = BorrowedFd<'a>>,
     ) -> io::Result<Filled<'_>> {
-        let mut filled = Filled {
-            slots: self,
-            count: 1,
-        };
+        let mut filled = Filled { slots: self, count: 1 };
         for source in sources {
             filled.slots.grow(filled.count + 1)?;
             let slot = &mut filled.slots.slots[filled.count];
@@ -71,20 +64,14 @@ pub(crate) struct Filled<'a> {
 impl Filled<'_> {
     /// Pairs of slot and target, the targets counted up from 0.
     pub(crate) fn pairs(&self) -> Vec<(RawFd, RawFd)> {
-        let slots = self.slots.slots[..self.count]
-            .iter()
-            .map(AsRawFd::as_raw_fd);
+        let slots = self.slots.slots[..self.count].iter().map(AsRawFd::as_raw_fd);
         slots.zip(0..).collect()
     }
 
     /// The first descriptor above every slot in use.
     pub(crate) fn end(&self) -> c_uint {
-        let used = self.slots.slots[..self.count]
-            .iter()
-            .map(AsRawFd::as_raw_fd);
-        used.max()
-            .and_then(|slot| c_uint::try_from(slot + 1).ok())
-            .unwrap_or(3)
+        let used = self.slots.slots[..self.count].iter().map(AsRawFd::as_raw_fd);
+        used.max().and_then(|slot| c_uint::try_from(slot + 1).ok()).unwrap_or(3)
     }
 }
 

@@ -1,12 +1,9 @@
 //! Starting a process: the parent's side.
-#![expect(
-    unsafe_code,
-    reason = "the child runs in this process's memory until it executes"
-)]
+#![expect(unsafe_code, reason = "the child runs in this process's memory until it executes")]
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use rustix::fs::OFlags;
@@ -57,26 +54,16 @@ impl Launch {
 
     fn execute(&self, program: &CStr, generation: &Generation<'_>) -> Result<Spawned, SpawnError> {
         let failed = |stage| move |error| SpawnError::new(stage, self, error);
-        let variables = self
-            .variables(generation)
-            .map_err(failed(Stage::Environment))?;
+        let variables = self.variables(generation).map_err(failed(Stage::Environment))?;
         let (stdout, stdout_write) = output_pipe().map_err(failed(Stage::Pipes))?;
         let (stderr, stderr_write) = output_pipe().map_err(failed(Stage::Pipes))?;
         let outputs = [stdout_write.as_fd(), stderr_write.as_fd()];
         let sockets = self.sockets.iter().map(AsFd::as_fd);
-        let passed: Vec<_> = outputs
-            .into_iter()
-            .chain(sockets)
-            .chain(generation.link)
-            .collect();
+        let passed: Vec<_> = outputs.into_iter().chain(sockets).chain(generation.link).collect();
         let cloned = self.clone_child(program, &variables, &passed)?;
         let mark = generation.token.and(variables.last());
         let process = Process::watch(cloned, mark.map(|mark| mark.as_bytes().into()));
-        Ok(Spawned {
-            process: process.map_err(failed(Stage::Watch))?,
-            stdout,
-            stderr,
-        })
+        Ok(Spawned { process: process.map_err(failed(Stage::Watch))?, stdout, stderr })
     }
 
     /// The generation's own variables; the token's comes last.
@@ -110,9 +97,7 @@ impl Launch {
         arguments.push(ptr::null());
 
         let mut children = children::lock();
-        let filled = children
-            .slots()
-            .and_then(|slots| slots.fill(passed.iter().copied()));
+        let filled = children.slots().and_then(|slots| slots.fill(passed.iter().copied()));
         let filled = filled.map_err(|error| SpawnError::new(Stage::Pipes, self, error))?;
         let mut orders = Orders {
             program: program.as_ptr(),
@@ -137,10 +122,7 @@ impl Launch {
         if let Some(failure) = failure {
             // It has ended already, or is just about to: this does not wait for anything else.
             let reaped = waitid(WaitId::PidFd(cloned.pidfd.as_fd()), WaitIdOptions::EXITED);
-            debug_assert!(
-                reaped.is_ok(),
-                "a failed child could not be reaped: {reaped:?}"
-            );
+            debug_assert!(reaped.is_ok(), "a failed child could not be reaped: {reaped:?}");
             return Err(SpawnError::reported(self, program, failure));
         }
         children.add(cloned.pid);
@@ -166,21 +148,14 @@ struct ListenPid {
 
 impl Default for ListenPid {
     fn default() -> Self {
-        Self {
-            name: *b"LISTEN_PID=",
-            digits: [0; PID_DIGITS_MAX],
-        }
+        Self { name: *b"LISTEN_PID=", digits: [0; PID_DIGITS_MAX] }
     }
 }
 
 /// The parent's number if the calling thread lives as long as the process, else 0: the kernel sends the
 /// signal of a parent's death when the *thread* ends that made the child.
 fn thread_that_outlives_children() -> libc::pid_t {
-    if gettid() == getpid() {
-        Pid::as_raw(Some(getpid()))
-    } else {
-        0
-    }
+    if gettid() == getpid() { Pid::as_raw(Some(getpid())) } else { 0 }
 }
 
 /// A pipe whose read end does not block.
@@ -192,10 +167,11 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 
 fn clone_with(orders: &mut Orders<'_>) -> io::Result<Cloned> {
     let blocked = BlockedSignals::all()?;
-    let orders = ptr::from_mut(orders).cast::<c_void>();
-    // SAFETY: `child::run` keeps the rules of a borrowed address space, `orders` and all it points to
+    let cgroup = orders.plan.cgroup_descriptor().map(|it| it.as_raw_fd());
+    let pointer = ptr::from_mut(orders).cast::<c_void>();
+    // SAFETY: `child::run` keeps the rules of a borrowed address space, the orders and all it points to
     // outlive the call, and all signals are blocked.
-    let cloned = unsafe { clone_and_wait(None, child::run, orders) };
+    let cloned = unsafe { clone_and_wait(cgroup, child::run, pointer) };
     drop(blocked);
     cloned
 }

@@ -90,13 +90,7 @@ impl fmt::Display for SpawnError {
 impl SpawnError {
     pub(crate) fn new(stage: Stage, launch: &Launch, source: io::Error) -> Self {
         let subject = launch.program.to_string_lossy().into_owned();
-        Self {
-            stage,
-            subject,
-            facts: None,
-            hint: None,
-            source,
-        }
+        Self { stage, subject, facts: None, hint: None, source }
     }
 
     pub(crate) fn not_found(launch: &Launch) -> Self {
@@ -133,17 +127,10 @@ impl SpawnError {
     }
 
     fn look_at_directory(&mut self, launch: &Launch) {
-        let path = launch
-            .working_directory
-            .as_deref()
-            .map(path_of)
-            .unwrap_or(Path::new("."));
+        let path = launch.working_directory.as_deref().map(path_of).unwrap_or(Path::new("."));
         self.subject = path.display().to_string();
         (self.facts, self.hint) = match path.metadata() {
-            Err(_) => (
-                None,
-                Some("create it, or change `working_directory`".to_owned()),
-            ),
+            Err(_) => (None, Some("create it, or change `working_directory`".to_owned())),
             Ok(it) if !it.is_dir() => (Some("it is not a directory".to_owned()), None),
             Ok(it) => (Some(permissions(&it)), None),
         };
@@ -183,24 +170,15 @@ fn path_of(path: &CStr) -> &Path {
 
 fn permissions(metadata: &std::fs::Metadata) -> String {
     let mode = metadata.permissions().mode() & 0o7777;
-    format!(
-        "it is mode {mode:04o}, owned by {}:{}",
-        metadata.uid(),
-        metadata.gid()
-    )
+    format!("it is mode {mode:04o}, owned by {}:{}", metadata.uid(), metadata.gid())
 }
 
 /// The interpreter a script's first line names.
 fn interpreter(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut head = [0; 256];
-    let length = std::fs::File::open(path)
-        .and_then(|mut file| file.read(&mut head))
-        .ok()?;
-    let line = head[..length]
-        .strip_prefix(b"#!")?
-        .split(|byte| *byte == b'\n')
-        .next()?;
+    let length = std::fs::File::open(path).and_then(|mut file| file.read(&mut head)).ok()?;
+    let line = head[..length].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line);
     line.split_whitespace().next().map(str::to_owned)
 }

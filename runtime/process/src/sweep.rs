@@ -90,10 +90,7 @@ fn look(process: &Shared, swept: &mut Swept) -> io::Result<Left> {
 
 fn belongs(orphan: Pid, process: &Shared) -> bool {
     getsid(Some(orphan)).is_ok_and(|session| session == process.pid)
-        || process
-            .mark
-            .as_deref()
-            .is_some_and(|mark| carries(orphan, mark))
+        || process.mark.as_deref().is_some_and(|mark| carries(orphan, mark))
 }
 
 /// Whether the environment a process was executed with contains `entry`.
@@ -107,10 +104,7 @@ impl Leftover {
     fn seen(pid: Pid) -> Self {
         let pid = pid.as_raw_pid();
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        Self {
-            pid,
-            name: name.trim_end().to_owned(),
-        }
+        Self { pid, name: name.trim_end().to_owned() }
     }
 }
 
@@ -127,9 +121,7 @@ impl Swept {
     }
 
     fn gone(&mut self, pid: Pid) {
-        let gone = self
-            .surviving
-            .extract_if(.., |it| it.pid == pid.as_raw_pid());
+        let gone = self.surviving.extract_if(.., |it| it.pid == pid.as_raw_pid());
         self.killed.extend(gone);
     }
 }

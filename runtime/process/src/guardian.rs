@@ -1,0 +1,225 @@
+//! The guardian: the tiny parent of the node, alive to act when the node is killed.
+//!
+//! It starts the node (this program again), hands on signals, and when the node has ended kills whatever
+//! has fallen to it: being a child subreaper, that is everything the node had started, daemons that forked
+//! twice included. No threads, no async runtime, no network, no timers while the node lives; it sleeps in
+//! one system call. What the node does when the *guardian* ends is [`crate::Lifeline`]'s side.
+#![expect(unsafe_code, reason = "signal sets, and a hook between fork and exec")]
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, set_child_subreaper, waitid,
+};
+
+use crate::children::{self, List};
+use crate::lifeline::{self, Lifeline, LifelineError};
+
+/// How long the killed may take to die before the guardian leaves without them.
+pub const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// While cleaning up: look again after this even if no child has made itself heard.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What the guardian hands on to the node.
+const FORWARDED: [i32; 6] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+
+/// Which of the two processes this is.
+#[derive(Debug)]
+pub enum Role {
+    /// The node: carry on, and mind the lifeline.
+    Node(Lifeline),
+    /// The guardian, and the node has ended: leave `main` with this.
+    Guardian(Outcome),
+}
+
+/// What the guardian saw in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The node's exit code, or 128 and the signal that ended it.
+    pub exit_code: u8,
+    /// Processes that did not die within [`CLEANUP_TIMEOUT`] of their kill.
+    pub surviving: Vec<i32>,
+}
+
+/// The pair of guardian and node could not be set up or watched.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardianError {
+    /// One system call, which the text names by its purpose.
+    #[error("guardian: {0}")]
+    System(&'static str, #[source] io::Error),
+    /// The node could not take up its end.
+    #[error(transparent)]
+    Lifeline(#[from] LifelineError),
+}
+
+/// Makes this process the guardian, starts the same program with the same arguments again as the node, and
+/// comes back in both: in the node at once, in the guardian after the node has ended and nothing is left.
+///
+/// `variable` names the environment variable that carries the descriptor between them. To be called first
+/// in `main`, while there is one thread.
+pub fn init(variable: &str) -> Result<Role, GuardianError> {
+    match std::env::var_os(variable) {
+        Some(descriptor) => Ok(Role::Node(lifeline::take_up(variable, &descriptor)?)),
+        None => guard(variable).map(Role::Guardian),
+    }
+}
+
+fn guard(variable: &str) -> Result<Outcome, GuardianError> {
+    let failed = |doing| move |error: io::Error| GuardianError::System(doing, error);
+    set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| GuardianError::System("becoming a child subreaper", error.into()))?;
+    let signals = Signals::block().map_err(failed("blocking signals"))?;
+    let (own_end, node_end) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|error| GuardianError::System("creating the lifeline", error.into()))?;
+    let node = start_node(variable, node_end).map_err(failed("starting the node"))?;
+    let exit_code = watch(node, &signals).map_err(failed("watching the node"))?;
+    lifeline::kill_entrusted(&own_end);
+    let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
+    Ok(Outcome { exit_code, surviving })
+}
+
+/// The node has a session of its own, so that a terminal's signals come once, through the guardian.
+fn start_node(variable: &str, node_end: OwnedFd) -> io::Result<Pid> {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| OsString::from("node"));
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(name).args(arguments);
+    command.env(variable, node_end.as_raw_fd().to_string());
+    let inherit = move || {
+        rustix::process::setsid()?;
+        fcntl_setfd(&node_end, FdFlags::empty())?;
+        Ok(())
+    };
+    // SAFETY: two system calls that neither allocate nor lock.
+    unsafe { command.pre_exec(inherit) };
+    let node = command.spawn()?;
+    Ok(Pid::from_child(&node))
+}
+
+/// Hands on signals until the node has ended; what else dies meanwhile is reaped.
+fn watch(node: Pid, signals: &Signals) -> io::Result<u8> {
+    loop {
+        match signals.wait(None)? {
+            Some(libc::SIGCHLD) => {
+                while let Some(dead) = children::first_dead()? {
+                    let status = waitid(WaitId::Pid(dead), WaitIdOptions::EXITED)?;
+                    if dead == node {
+                        return Ok(status.as_ref().map_or(1, exit_code));
+                    }
+                }
+            }
+            Some(number) => {
+                // Refused only when it has ended, and then SIGCHLD is on its way.
+                let _ended = Signal::from_named_raw(number).map(|it| kill_process(node, it));
+            }
+            None => {}
+        }
+    }
+}
+
+fn exit_code(status: &WaitIdStatus) -> u8 {
+    let signalled = status.terminating_signal().map(|signal| 128 + signal);
+    let code = status.exit_status().or(signalled);
+    code.and_then(|code| u8::try_from(code & 0xff).ok()).unwrap_or(1)
+}
+
+/// Kills direct children and reaps them until there is none: the death of each brings its own children here.
+fn clean_up(signals: &Signals) -> io::Result<Vec<i32>> {
+    let mut list = List::default();
+    let deadline = Instant::now() + CLEANUP_TIMEOUT;
+    loop {
+        let children = list.read()?;
+        for child in &children {
+            // Not reaped yet, so the number is its own; a dead one does not mind.
+            let _dead = kill_process(*child, Signal::KILL);
+        }
+        match reap_all()? {
+            Reaped::NoChildren => return Ok(Vec::new()),
+            _ if Instant::now() >= deadline => {
+                return Ok(children.into_iter().map(Pid::as_raw_pid).collect());
+            }
+            Reaped::Some => {}
+            Reaped::None => {
+                signals.wait(Some(LOOK_AGAIN))?;
+            }
+        }
+    }
+}
+
+enum Reaped {
+    None,
+    Some,
+    NoChildren,
+}
+
+fn reap_all() -> io::Result<Reaped> {
+    let mut reaped = Reaped::None;
+    loop {
+        match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(Some(_)) => reaped = Reaped::Some,
+            Ok(None) => return Ok(reaped),
+            Err(Errno::CHILD) => return Ok(Reaped::NoChildren),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The signals the guardian waits for. Blocked, so that none is lost between two waits.
+struct Signals {
+    set: libc::sigset_t,
+}
+
+impl Signals {
+    /// A signal that was ignored from the start (`nohup`, a shell's `&`) stays ignored.
+    fn block() -> io::Result<Self> {
+        // SAFETY: the set is initialised before it is used; the dispositions are plain data.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            // Ignored, it would have the kernel reap the node and forget its status.
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+            libc::sigaddset(&raw mut set, libc::SIGCHLD);
+            for signal in FORWARDED {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(signal, ptr::null(), &raw mut action);
+                if action.sa_sigaction != libc::SIG_IGN {
+                    libc::sigaddset(&raw mut set, signal);
+                }
+            }
+            match libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) {
+                0 => Ok(Self { set }),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+    }
+
+    /// The next signal; none if the time was up or the process was stopped and continued.
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<Option<i32>> {
+        let timeout = timeout.map(|it| libc::timespec {
+            tv_sec: it.as_secs().cast_signed(),
+            tv_nsec: it.subsec_nanos().into(),
+        });
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: the set was initialised in `block`, the time lives through the call.
+        let signal = unsafe { libc::sigtimedwait(&raw const self.set, ptr::null_mut(), timeout) };
+        if signal > 0 {
+            return Ok(Some(signal));
+        }
+        match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            error => Err(error),
+        }
+    }
+}
