@@ -1,5 +1,18 @@
 //! The node: root supervisor, child-process actors, registry, logs, probes, control API.
 
+mod child;
+mod control;
+mod heartbeat;
+mod http;
+pub mod logs;
+pub mod native;
+mod node;
 pub mod notify;
+mod nursery;
+mod operator;
 pub mod probe;
 pub mod registry;
+mod usage;
+
+pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options};
+pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};

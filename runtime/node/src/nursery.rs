@@ -18,7 +18,7 @@ use blackhole_config::{Config, Group, OnFailed, Service};
 use blackhole_policy::{
     backoff::Backoff,
     supervision::{
-        self, AutoShutdown, ChildKind, ChildSpec, Counting, Discipline, Generation, Restart,
+        self, AutoShutdown, ChildKind, ChildSpec, Counting, Discipline, Restart,
         RestartLimit, Shutdown, SpecError, SupervisorExit, SupervisorSpec, Transition,
     },
 };
@@ -79,7 +79,9 @@ pub(crate) struct Household {
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) roster: Roster,
-    pub(crate) resources: Arc<child::Resources>,
+    pub(crate) resources: child::Resources,
+    /// Part of every child's token, so that those of an earlier node cannot be taken for ours.
+    pub(crate) token: String,
     /// Set when the root supervisor has ended.
     pub(crate) outcome: watch::Sender<Option<SupervisorExit<Member>>>,
 }
@@ -345,6 +347,3 @@ pub(crate) fn find_service<'a>(config: &'a Config, name: &Name) -> Option<&'a Se
 fn find_group<'a>(config: &'a Config, name: &Name) -> Option<&'a Group> {
     config.groups.iter().find(|group| group.name == *name)
 }
-
-/// Before anything has run.
-pub(crate) const UNBORN: Generation = Generation(0);

@@ -365,6 +365,27 @@ impl Registry {
         self.wake();
     }
 
+    /// Takes note that a service has another number of processes now.
+    pub fn record_scaled(&self, service: &Name, instances: u32) {
+        let instance = InstanceId { service: service.clone(), index: NonZeroU32::MIN };
+        let mut table = self.table();
+        self.publish(&mut table, |sequence, at| Event {
+            sequence,
+            at,
+            instance: Some(instance),
+            generation: Generation(0),
+            event: "scaled",
+            pid: None,
+            reason: String::new(),
+            message: format!("has {instances} instances now"),
+        });
+    }
+
+    /// The latest incarnation of an instance; 0 before the first.
+    pub fn generation(&self, instance: &InstanceId) -> Generation {
+        self.table().entries.get(instance).map_or(Generation(0), |entry| entry.generation)
+    }
+
     /// What the node as a whole is doing.
     pub fn node_state(&self) -> NodeState {
         self.table().node_state
@@ -440,6 +461,7 @@ impl Registry {
     fn publish(&self, table: &mut Table, event: impl FnOnce(u64, SystemTime) -> Event) {
         table.sequence += 1;
         let event = Arc::new(event(table.sequence, SystemTime::now()));
+        narrate(&event);
         if table.held.len() == EVENTS_HELD_MAX {
             table.held.pop_front();
         }
@@ -460,6 +482,25 @@ impl Registry {
 impl Default for Registry {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The line of the node's own log that goes with an event.
+fn narrate(event: &Event) {
+    let (service, instance) = match &event.instance {
+        Some(instance) => (instance.service.as_str(), instance.index.get()),
+        None => ("", 0),
+    };
+    let (generation, name, reason) = (event.generation.0, event.event, event.reason.as_str());
+    let message = event.message.as_str();
+    match name {
+        "failed" | "leaked" => {
+            tracing::error!(service, instance, generation, event = name, reason, "{message}");
+        }
+        "exited" if reason != Reason::Stop.as_str() => {
+            tracing::warn!(service, instance, generation, event = name, reason, "{message}");
+        }
+        _ => tracing::info!(service, instance, generation, event = name, reason, "{message}"),
     }
 }
 
@@ -580,6 +621,10 @@ fn note_exit(entry: &mut Entry, generation: Generation, exited: Exited, now: Ins
         count_restart(entry, generation);
     }
     (entry.pid, entry.spawned_at, entry.generation) = (None, None, generation);
+    // What follows is the supervisor's to say; until it does, this is what follows most often.
+    entry.state =
+        if exited.reason == Reason::Stop { State::Stopped } else { State::BackingOff };
+    (entry.since, entry.checked_at) = (now, SystemTime::now());
     let draft = Draft {
         event: Some("exited"),
         pid: exited.pid,

@@ -1,0 +1,366 @@
+//! The node: everything put together, from the first directory to the exit code.
+
+use std::{
+    fs,
+    future::Future,
+    io,
+    num::NonZeroU32,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use blackhole_actors::{
+    Clock,
+    supervisor::{Arguments, Message, Supervisor},
+};
+use blackhole_config::Config;
+use blackhole_policy::supervision::{Event, SupervisorExit};
+use blackhole_process::{Lifeline, sockets};
+use blackhole_protocol::InstanceId;
+use ractor::{Actor, ActorRef};
+use tokio::{net::UnixListener, signal::unix::{SignalKind, signal}, sync::watch};
+
+use crate::{
+    child::{self, Sockets},
+    control::{self, Control, Identity},
+    heartbeat::Heartbeat,
+    http,
+    logs::{LogSettings, Logs, LogsError},
+    native::NativeServices,
+    nursery::{Crib, Household, Member, Roster, policy},
+    operator::Operator,
+    registry::{Kind, NodeState, Registry, State},
+    usage::Sampler,
+};
+
+/// The control socket, below the runtime directory.
+pub const CONTROL_SOCKET: &str = "control.sock";
+/// Held by the node that runs in a runtime directory, and names its process.
+const LOCK: &str = "node.lock";
+/// After everything has stopped, what is still being told to clients may take so long.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// What a node needs beside its file.
+pub struct Options {
+    /// The services that this program contains.
+    pub native: Arc<dyn NativeServices>,
+    /// The guardian's end, where there is one.
+    pub lifeline: Option<Lifeline>,
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Somebody wanted that.
+    Stopped,
+    /// A service or group that escalates was restarted too often.
+    GaveUp {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Why a node could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A directory that the node needs.
+    #[error("could not make the directory `{}`\nhint: choose another with `{option}`", path.display())]
+    Directory {
+        /// Which directory.
+        path: PathBuf,
+        /// The flag that changes it.
+        option: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody is there already.
+    #[error(
+        "a node already runs in `{}` (process {holder})\n\
+         hint: stop it with `bh stop --all`, or give this one another place with `--runtime-dir`",
+        path.display()
+    )]
+    AlreadyRunning {
+        /// The runtime directory.
+        path: PathBuf,
+        /// The process that holds it.
+        holder: String,
+    },
+    /// The lock that keeps a second node away.
+    #[error("could not lock `{}`", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The control socket.
+    #[error("could not open the control socket")]
+    ControlSocket(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// `[http] listen`.
+    #[error("could not listen on {address} for HTTP\nhint: choose another address under [http]")]
+    Http {
+        /// As the file says.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The log files.
+    #[error("could not open the logs")]
+    Logs(#[from] LogsError),
+    /// The file passed every check and still makes no tree.
+    #[error("the supervisors cannot be built: {0}")]
+    Tree(String),
+    /// A part of the node did not start.
+    #[error("could not start {0}")]
+    Part(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A node that has begun; [`Node::run`] it.
+pub struct Node {
+    registry: Registry,
+    logs: Logs,
+    operator: Operator,
+    root: ActorRef<Message<Member>>,
+    outcome: watch::Receiver<Option<SupervisorExit<Member>>>,
+    lifeline: Option<Lifeline>,
+    _lock: fs::File,
+    control_path: PathBuf,
+    household: Arc<Household>,
+}
+
+impl Node {
+    /// Takes possession of its directories, opens what it listens on, and begins to start services.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn begin(config: Config, options: Options) -> Result<Self, NodeError> {
+        let config = Arc::new(config);
+        let lock = take_possession(&config)?;
+        let logs = Logs::open(LogSettings {
+            directory: config.node.log_dir.clone(),
+            node: config.node.name.clone(),
+            limits: config.logs,
+        })?;
+        let registry = Registry::new();
+        let roster = Roster::default();
+        let (outcome_sender, outcome) = watch::channel(None);
+        let clock = Clock::start();
+        let household = Arc::new(Household {
+            config: config.clone(),
+            clock,
+            registry: registry.clone(),
+            roster: roster.clone(),
+            resources: child::Resources {
+                logs: logs.clone(),
+                native: options.native,
+                heartbeat: Heartbeat::start(),
+                sockets: Sockets::default(),
+            },
+            token: token(),
+            outcome: outcome_sender,
+        });
+        enter_all(&registry, &config);
+        registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
+        let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
+        let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
+        let control = Control {
+            registry: registry.clone(),
+            operator: operator.clone(),
+            logs: logs.clone(),
+            sampler: Arc::new(Sampler::default()),
+            identity: Identity {
+                name: config.node.name.clone(),
+                guardian_pid: options
+                    .lifeline
+                    .as_ref()
+                    .map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs()),
+            },
+        };
+        serve(&config, &control_path, control)?;
+        let policy = policy(&config, None).map_err(|error| NodeError::Tree(error.to_string()))?;
+        let nursery = Arc::new(Crib::root(household.clone()));
+        let arguments = Arguments { policy, nursery, clock };
+        let (root, _) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
+            .await
+            .map_err(|error| NodeError::Part("the root supervisor", error.into()))?;
+        roster.enter(None, root.clone());
+        Ok(Self {
+            registry,
+            logs,
+            operator,
+            root,
+            outcome,
+            lifeline: options.lifeline,
+            _lock: lock,
+            control_path,
+            household,
+        })
+    }
+
+    /// What is known about every instance.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What the services print.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// For wishes from inside the program.
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// Goes on until everything has stopped: by a signal, a request, the loss of the guardian, or
+    /// because the root supervisor gave up. A second signal or request skips the graces.
+    pub async fn run(mut self) -> Result<Ending, NodeError> {
+        let part = |name| move |error: io::Error| NodeError::Part(name, error.into());
+        let mut terminate = signal(SignalKind::terminate()).map_err(part("signal handling"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(part("signal handling"))?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(part("signal handling"))?;
+        let mut requests = self.operator.shutdown_requests();
+        let guardian_lost = guardian_lost(self.lifeline.take());
+        tokio::pin!(guardian_lost);
+        let reaper = tokio::spawn(blackhole_process::reap_orphans());
+        let mut orphaned = false;
+        let exit = loop {
+            tokio::select! {
+                exit = self.outcome.wait_for(Option::is_some) => {
+                    let exit = exit.ok().and_then(|exit| exit.clone());
+                    break exit.unwrap_or(SupervisorExit::Stopped);
+                }
+                _ = terminate.recv() => self.stop("SIGTERM"),
+                _ = interrupt.recv() => self.stop("SIGINT"),
+                _ = hangup.recv() => self.stop("SIGHUP"),
+                _ = requests.changed() => self.stop("a request"),
+                () = &mut guardian_lost, if !orphaned => {
+                    orphaned = true;
+                    self.stop("the loss of the guardian");
+                }
+            }
+        };
+        reaper.abort();
+        tokio::time::sleep(FAREWELL).await;
+        self.logs.flush().await;
+        // The next node replaces a name that is left over.
+        let _ = fs::remove_file(&self.control_path);
+        drop(self.household);
+        Ok(match exit {
+            SupervisorExit::Stopped => Ending::Stopped,
+            SupervisorExit::RestartedTooOften(member)
+            | SupervisorExit::AutoShutdown(member)
+            | SupervisorExit::StartFailed(member) => Ending::GaveUp { name: member.to_string() },
+        })
+    }
+
+    fn stop(&self, why: &str) {
+        let again = self.registry.node_state() == NodeState::Stopping;
+        let how = if again { "again: graces are skipped" } else { "everything stops" };
+        self.registry.record_node(NodeState::Stopping, format!("{why}: {how}"));
+        // A root that is gone has told its outcome.
+        let _ = self.root.cast(Message::Event(Event::StopRequested));
+    }
+}
+
+/// Resolves when the guardian is gone; never, when there is none.
+async fn guardian_lost(lifeline: Option<Lifeline>) {
+    match lifeline {
+        Some(lifeline) => {
+            if let Err(error) = lifeline.lost().await {
+                tracing::error!(%error, "the guardian can no longer be watched");
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Every instance that the file names, before anything has started.
+fn enter_all(registry: &Registry, config: &Config) {
+    for service in &config.services {
+        let state = if service.enabled { State::Pending } else { State::Disabled };
+        for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
+            let instance = InstanceId { service: service.name.clone(), index };
+            registry.add(instance, service.group.clone(), Kind::of(service), state);
+        }
+    }
+}
+
+/// Opens the control socket and the HTTP port, and serves them as long as the node lives.
+fn serve(config: &Config, control_path: &Path, control: Control) -> Result<(), NodeError> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| NodeError::ControlSocket(error);
+    let socket = sockets::listen_unix_with(control_path, 0o600).map_err(|e| refused(e.into()))?;
+    let listener = UnixListener::from_std(socket.into()).map_err(|e| refused(e.into()))?;
+    if let Some(settings) = config.http {
+        let address = settings.listen;
+        let listener =
+            http::bind(address).map_err(|source| NodeError::Http { address, source })?;
+        let sources =
+            http::Sources { registry: control.registry.clone(), sampler: control.sampler.clone() };
+        tokio::spawn(report("HTTP", http::serve(listener, sources)));
+    }
+    tokio::spawn(report("the control API", control::serve(listener, control)));
+    Ok(())
+}
+
+async fn report<E: std::fmt::Display>(
+    part: &'static str,
+    serving: impl Future<Output = Result<(), E>>,
+) {
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "{part} is no longer served");
+    }
+}
+
+/// Makes the node's directories and locks the runtime directory against a second node.
+fn take_possession(config: &Config) -> Result<fs::File, NodeError> {
+    let node = &config.node;
+    for (path, option) in [
+        (&node.runtime_dir, "--runtime-dir"),
+        (&node.data_dir, "--data-dir"),
+        (&node.log_dir, "--log-dir"),
+    ] {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| NodeError::Directory { path: path.clone(), option, source })?;
+    }
+    let runtime_dir = &node.runtime_dir;
+    fs::set_permissions(runtime_dir, fs::Permissions::from_mode(0o700)).map_err(|source| {
+        NodeError::Directory { path: runtime_dir.clone(), option: "--runtime-dir", source }
+    })?;
+    lock(runtime_dir)
+}
+
+fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
+    use std::io::Write;
+    let path = runtime_dir.join(LOCK);
+    let failed = |source| NodeError::Lock { path: path.clone(), source };
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(&path).map_err(failed)?.trim().to_owned();
+            return Err(NodeError::AlreadyRunning { path: runtime_dir.to_path_buf(), holder });
+        }
+        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    file.set_len(0).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+/// Different for each node that ever ran on this machine.
+fn token() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}", since.as_nanos())
+}
