@@ -273,8 +273,8 @@ impl<N: Nursery> State<N> {
             Command::Start { child, generation } => {
                 return self.start(myself, child, generation).await;
             }
-            Command::Stop { child, generation, .. } => self.with(&child, generation, Child::ask),
-            Command::Kill { child, generation } => self.with(&child, generation, Child::kill),
+            Command::Stop { child, generation, .. } => self.with(&child, generation, |child| child.ask()),
+            Command::Kill { child, generation } => self.with(&child, generation, |child| child.kill()),
             Command::Reply { call, reply } => {
                 if let Some(port) = self.calls.remove(&call) {
                     // Whoever asked may have gone.

@@ -24,7 +24,7 @@ use blackhole_policy::{
 use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-pub(crate) use resources::Resources;
+pub(crate) use resources::{Resources, Sockets};
 
 use self::{
     body::{Body, Remains},

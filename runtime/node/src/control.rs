@@ -197,9 +197,9 @@ impl From<OperatorError> for Status {
             OperatorError::NoName | OperatorError::TooManyInstances { .. } => {
                 Self::invalid_argument(text)
             }
-            OperatorError::Disabled { .. } | OperatorError::NotAService { .. } => {
-                Self::failed_precondition(text)
-            }
+            OperatorError::Disabled { .. }
+            | OperatorError::NotScalable { .. }
+            | OperatorError::GroupDown { .. } => Self::failed_precondition(text),
             OperatorError::NodeStopping => Self::unavailable(text),
         }
     }

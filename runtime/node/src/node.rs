@@ -226,9 +226,10 @@ impl Node {
         tokio::pin!(guardian_lost);
         let reaper = tokio::spawn(blackhole_process::reap_orphans());
         let mut orphaned = false;
+        let mut outcome = self.outcome.clone();
         let exit = loop {
             tokio::select! {
-                exit = self.outcome.wait_for(Option::is_some) => {
+                exit = outcome.wait_for(Option::is_some) => {
                     let exit = exit.ok().and_then(|exit| exit.clone());
                     break exit.unwrap_or(SupervisorExit::Stopped);
                 }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     nursery::{Member, Roster, specification},
-    registry::{Change, Kind, Registry, State},
+    registry::{Kind, Registry, State},
 };
 
 /// The most processes one service may have.

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use blackhole_config::{self as config, Mode, Service};
 use blackhole_policy::{instance::Reason, supervision::Generation};
 use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::{broadcast, watch};
@@ -102,6 +103,17 @@ pub enum Kind {
     Native,
     /// A service of this binary inside the node.
     Embedded,
+}
+
+impl Kind {
+    /// What a service of the file is made of.
+    pub fn of(service: &Service) -> Self {
+        match &service.kind {
+            config::Kind::Command(_) => Self::Command,
+            config::Kind::Native { mode: Mode::Subprocess, .. } => Self::Native,
+            config::Kind::Native { mode: Mode::Embedded, .. } => Self::Embedded,
+        }
+    }
 }
 
 /// What can happen to an instance.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     heartbeat::Heartbeat,
-    logs::LineWatch,
+    logs::LineMatched,
     notify::{Change, Notification, NotifyAccess, NotifySocket},
     probe::{Assumed, Prober, ResolvedProbe, Verdict},
 };
@@ -35,7 +35,7 @@ pub(super) enum Readiness {
     /// When it says so, by its link or by sd_notify.
     Told,
     /// When a line of its output has matched.
-    Line(LineWatch),
+    Line(LineMatched),
     /// When it has stayed up for so long.
     UpFor(Duration),
     /// When a probe succeeds.
