@@ -37,10 +37,15 @@ impl Backoff {
     /// `restarts_before` counts the restarts in a row before this one; `draw`, from -1 to 1, is a
     /// uniform random number that the caller drew.
     pub fn delay(&self, restarts_before: u32, draw: f64) -> Duration {
-        let Some(exponent) = restarts_before.checked_sub(1) else { return Duration::ZERO };
+        let Some(exponent) = restarts_before.checked_sub(1) else {
+            return Duration::ZERO;
+        };
         let grown = self.initial.as_secs_f64() * self.factor.powf(f64::from(exponent));
-        let jittered = grown.min(self.max.as_secs_f64()) * (1.0 + self.jitter * draw.clamp(-1.0, 1.0));
-        Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(self.max).min(self.max)
+        let jittered =
+            grown.min(self.max.as_secs_f64()) * (1.0 + self.jitter * draw.clamp(-1.0, 1.0));
+        Duration::try_from_secs_f64(jittered.max(0.0))
+            .unwrap_or(self.max)
+            .min(self.max)
     }
 }
 
@@ -63,14 +68,21 @@ mod tests {
 
     #[test]
     fn the_first_restart_is_immediate_and_the_following_ones_grow_up_to_the_cap() {
-        let backoff = Backoff { jitter: 0.0, max: Duration::from_secs(1), ..Backoff::default() };
+        let backoff = Backoff {
+            jitter: 0.0,
+            max: Duration::from_secs(1),
+            ..Backoff::default()
+        };
         let delays: Vec<u128> = (0..6).map(|n| backoff.delay(n, 0.7).as_millis()).collect();
         assert_eq!(delays, [0, 200, 400, 800, 1000, 1000]);
     }
 
     #[test]
     fn jitter_moves_a_wait_both_ways_and_never_over_the_cap() {
-        let backoff = Backoff { jitter: 0.5, ..Backoff::default() };
+        let backoff = Backoff {
+            jitter: 0.5,
+            ..Backoff::default()
+        };
         assert_eq!(backoff.delay(1, -1.0).as_millis(), 100);
         assert_eq!(backoff.delay(1, 1.0).as_millis(), 300);
         assert_eq!(backoff.delay(u32::MAX, 1.0), backoff.max);
@@ -78,7 +90,10 @@ mod tests {
 
     #[test]
     fn an_initial_wait_of_zero_never_waits() {
-        let backoff = Backoff { initial: Duration::ZERO, ..Backoff::default() };
+        let backoff = Backoff {
+            initial: Duration::ZERO,
+            ..Backoff::default()
+        };
         assert!((0..100).all(|n| backoff.delay(n, 1.0).is_zero()));
     }
 }

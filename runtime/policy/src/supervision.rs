@@ -6,12 +6,21 @@
 //! and stop at the same time, restarts wait for their backoff, a failing first start is retried
 //! like any other, and each child may have a limit of its own.
 
+mod message;
+mod spec;
+
 use std::{fmt, time::Duration};
 
-use crate::{backoff::Backoff, moment::Moment};
+pub use self::{
+    message::{
+        Answer, Call, CallId, ChildStatus, Command, Counts, Event, Phase, Refusal, Reply,
+        SupervisorExit, Transition,
+    },
+    spec::{AutoShutdown, ChildKind, ChildSpec, Counting, OnFailed, SpecError, SupervisorSpec},
+};
 
 /// What happens to siblings when a child is restarted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Strategy {
     /// Nothing.
     OneForOne,
@@ -24,7 +33,7 @@ pub enum Strategy {
 }
 
 /// Which exits are followed by a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Restart {
     /// Every one.
     Permanent,
@@ -35,7 +44,7 @@ pub enum Restart {
 }
 
 /// How a child ended, as far as policy cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// By itself, content: exit code 0.
     Normal,
@@ -48,7 +57,7 @@ pub enum Exit {
 }
 
 /// How a child is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Killed at once.
     Brutal,
@@ -59,7 +68,7 @@ pub enum Shutdown {
 }
 
 /// More than `restarts_max` restarts within `window` are too many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RestartLimit {
     /// Zero: the first restart is already too many.
     pub restarts_max: u32,
@@ -78,13 +87,10 @@ impl fmt::Display for Generation {
 }
 
 /// Whether the supervisor serves one thing at a time, as OTP does, or many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Discipline {
     /// OTP to the letter.
     Strict,
     /// What OS processes need.
     Concurrent,
 }
-
-/// Placeholder so that the crate's users compile while the machine is written.
-pub type Unused = (Backoff, Moment);
