@@ -1,12 +1,6 @@
 //! The file's meaning: domain types that are valid by construction.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use blackhole_policy::{
     backoff::Backoff,

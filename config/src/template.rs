@@ -137,9 +137,7 @@ impl Placeholder {
 impl fmt::Display for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
-            Piece::Text(text) => {
-                formatter.write_str(&text.replace('{', "{{").replace('}', "}}"))
-            }
+            Piece::Text(text) => formatter.write_str(&text.replace('{', "{{").replace('}', "}}")),
             Piece::Placeholder(placeholder) => write!(formatter, "{{{}}}", placeholder.name()),
         })
     }

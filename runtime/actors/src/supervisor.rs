@@ -13,14 +13,14 @@ use std::{
     sync::Arc,
 };
 
+use crate::{Alarm, Clock};
 use blackhole_policy::supervision::{
-    Call, CallId, Command, Event, Exit, Generation, Reply, Supervisor as Policy,
-    SupervisorExit, Transition,
+    Call, CallId, Command, Event, Exit, Generation, Reply, Supervisor as Policy, SupervisorExit,
+    Transition,
 };
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
 };
-use crate::{Alarm, Clock};
 
 /// What a child is known by among its siblings.
 pub trait ChildId: Clone + Eq + Hash + Debug + Send + Sync + 'static {}
@@ -241,7 +241,11 @@ impl<N: Nursery> Actor for Supervisor<N> {
 }
 
 impl<N: Nursery> State<N> {
-    fn register(&mut self, request: Call<N::Id>, reply: RpcReplyPort<Reply<N::Id>>) -> Event<N::Id> {
+    fn register(
+        &mut self,
+        request: Call<N::Id>,
+        reply: RpcReplyPort<Reply<N::Id>>,
+    ) -> Event<N::Id> {
         self.calls_total += 1;
         let call = CallId(self.calls_total);
         self.calls.insert(call, reply);
@@ -273,8 +277,12 @@ impl<N: Nursery> State<N> {
             Command::Start { child, generation } => {
                 return self.start(myself, child, generation).await;
             }
-            Command::Stop { child, generation, .. } => self.with(&child, generation, |child| child.ask()),
-            Command::Kill { child, generation } => self.with(&child, generation, |child| child.kill()),
+            Command::Stop { child, generation, .. } => {
+                self.with(&child, generation, |child| child.ask())
+            }
+            Command::Kill { child, generation } => {
+                self.with(&child, generation, |child| child.kill())
+            }
             Command::Reply { call, reply } => {
                 if let Some(port) = self.calls.remove(&call) {
                     // Whoever asked may have gone.
@@ -297,8 +305,7 @@ impl<N: Nursery> State<N> {
         child: N::Id,
         generation: Generation,
     ) -> Option<Event<N::Id>> {
-        let reporter =
-            Reporter { supervisor: myself.clone(), child: child.clone(), generation };
+        let reporter = Reporter { supervisor: myself.clone(), child: child.clone(), generation };
         match self.nursery.start(reporter).await {
             Ok(handle) => {
                 self.actors.insert(handle.actor(), (child.clone(), generation));

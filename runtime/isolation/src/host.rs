@@ -27,11 +27,8 @@ impl Host {
 
     /// As [`Host::detect`], with `proc_root` in the place of `/proc`.
     pub fn detect_at(proc_root: &Path) -> Self {
-        let mut groups: Vec<u32> = getgroups()
-            .unwrap_or_default()
-            .iter()
-            .map(|group| group.as_raw())
-            .collect();
+        let mut groups: Vec<u32> =
+            getgroups().unwrap_or_default().iter().map(|group| group.as_raw()).collect();
         groups.sort_unstable();
         Self {
             uid: geteuid().as_raw(),

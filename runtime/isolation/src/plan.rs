@@ -48,26 +48,12 @@ pub enum IsolationError {
 /// # Errors
 /// When this host or the node's own rights do not permit what is asked.
 pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
-    let rlimits = request
-        .rlimits
-        .iter()
-        .map(|limit| limit.check(host))
-        .collect::<Result<_, _>>()?;
-    let identity = request
-        .user
-        .as_ref()
-        .map(|user| identity::resolve(user, host))
-        .transpose()?;
-    let credentials = identity
-        .as_ref()
-        .filter(|identity| !identity.is_of(host))
-        .map(Credentials::of);
-    Ok(Plan {
-        rlimits,
-        umask: request.umask,
-        identity,
-        credentials,
-    })
+    let rlimits =
+        request.rlimits.iter().map(|limit| limit.check(host)).collect::<Result<_, _>>()?;
+    let identity = request.user.as_ref().map(|user| identity::resolve(user, host)).transpose()?;
+    let credentials =
+        identity.as_ref().filter(|identity| !identity.is_of(host)).map(Credentials::of);
+    Ok(Plan { rlimits, umask: request.umask, identity, credentials })
 }
 
 impl Plan {
@@ -114,21 +100,13 @@ impl Credentials {
         Self {
             user: Uid::from_raw(identity.uid),
             group: Gid::from_raw(identity.gid),
-            groups: identity
-                .groups
-                .iter()
-                .map(|group| Gid::from_raw(*group))
-                .collect(),
+            groups: identity.groups.iter().map(|group| Gid::from_raw(*group)).collect(),
         }
     }
 
     /// Groups first: who has given up the user may not change groups any more.
     fn assume(&self) -> Result<(), Refused> {
-        let Self {
-            user,
-            group,
-            groups,
-        } = self;
+        let Self { user, group, groups } = self;
         set_thread_groups(groups).map_err(Refused::at(Step::SetSupplementaryGroups))?;
         set_thread_res_gid(*group, *group, *group).map_err(Refused::at(Step::SetGroup))?;
         set_thread_res_uid(*user, *user, *user).map_err(Refused::at(Step::SetUser))

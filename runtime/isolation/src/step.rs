@@ -39,21 +39,13 @@ pub struct Refused {
 
 impl Refused {
     pub(crate) fn at(step: Step) -> impl FnOnce(rustix::io::Errno) -> Self {
-        move |errno| Self {
-            step,
-            errno: errno.raw_os_error(),
-        }
+        move |errno| Self { step, errno: errno.raw_os_error() }
     }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}: {}",
-            self.step,
-            io::Error::from_raw_os_error(self.errno)
-        )
+        write!(formatter, "{}: {}", self.step, io::Error::from_raw_os_error(self.errno))
     }
 }
 

@@ -23,9 +23,7 @@ pub struct Connector {
 impl Connector {
     /// Connects to `target`; encrypted when there are `tls` files.
     pub fn new(target: Target, tls: Option<TlsFiles>) -> Self {
-        Self {
-            server: Arc::new((target, tls)),
-        }
+        Self { server: Arc::new((target, tls)) }
     }
 }
 
@@ -42,9 +40,7 @@ impl Service<Uri> for Connector {
         let server = self.server.clone();
         Box::pin(async move {
             let (target, tls) = &*server;
-            connect(target, tls.as_ref(), Protocol::Http2)
-                .await
-                .map(TokioIo::new)
+            connect(target, tls.as_ref(), Protocol::Http2).await.map(TokioIo::new)
         })
     }
 }

@@ -98,9 +98,7 @@ pub async fn connect(
     let connection = match target {
         Target::Unix(path) => Connection::Unix(UnixStream::connect(path).await.map_err(failed)?),
         Target::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port))
-                .await
-                .map_err(failed)?;
+            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
             Connection::Tcp(stream)
         }
@@ -117,27 +115,17 @@ async fn encrypt(
     protocol: Protocol,
     connection: Connection,
 ) -> Result<Connection, ConnectError> {
-    let name = files
-        .server_name
-        .as_deref()
-        .unwrap_or(target.host())
-        .to_owned();
+    let name = files.server_name.as_deref().unwrap_or(target.host()).to_owned();
     let name = ServerName::try_from(name.clone()).map_err(|_| ConnectError::ServerName(name))?;
     let files = files.clone();
     let config = task::spawn_blocking(move || files.read(protocol.alpn()))
         .await
         .expect("reading certificates does not panic and is never aborted")
-        .map_err(|source| ConnectError::Files {
-            target: target.clone(),
-            source,
-        })?;
+        .map_err(|source| ConnectError::Files { target: target.clone(), source })?;
     let stream = TlsConnector::from(config)
         .connect(name, connection)
         .await
-        .map_err(|source| ConnectError::Handshake {
-            target: target.clone(),
-            source,
-        })?;
+        .map_err(|source| ConnectError::Handshake { target: target.clone(), source })?;
     Ok(Connection::Tls(Box::new(stream)))
 }
 
@@ -146,10 +134,7 @@ fn explain(target: &Target, source: io::Error) -> ConnectError {
         (io::ErrorKind::ConnectionRefused, _) => ConnectError::Refused(target.clone()),
         (io::ErrorKind::NotFound, Target::Unix(path)) => ConnectError::NoSocket(path.clone()),
         (io::ErrorKind::WouldBlock, Target::Unix(_)) => ConnectError::QueueFull(target.clone()),
-        _ => ConnectError::Failed {
-            target: target.clone(),
-            source,
-        },
+        _ => ConnectError::Failed { target: target.clone(), source },
     }
 }
 

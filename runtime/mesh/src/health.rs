@@ -62,10 +62,7 @@ impl HealthConnection {
         let (http2, driver) = Http2::open(target, tls).await?;
         let client = HealthClient::with_origin(http2, channel::origin(target, tls))
             .max_decoding_message_size(ANSWER_SIZE_MAX);
-        Ok(Self {
-            client,
-            _driver: driver,
-        })
+        Ok(Self { client, _driver: driver })
     }
 
     /// Asks once. An empty `service` asks about the whole server.
@@ -96,19 +93,13 @@ impl Watch {
 }
 
 fn request(service: &str) -> HealthCheckRequest {
-    HealthCheckRequest {
-        service: service.to_owned(),
-    }
+    HealthCheckRequest { service: service.to_owned() }
 }
 
 /// The code in the field's spelling, and what the server said.
 fn describe(status: &Status) -> String {
     let code = format!("{:?}", status.code());
-    if status.message().is_empty() {
-        code
-    } else {
-        format!("{code}: {}", status.message())
-    }
+    if status.message().is_empty() { code } else { format!("{code}: {}", status.message()) }
 }
 
 impl From<Status> for HealthError {

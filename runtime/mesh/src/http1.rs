@@ -66,13 +66,9 @@ pub async fn http_status(url: &HttpUrl, tls: Option<&TlsFiles>) -> Result<Status
         HttpScheme::Https => Some(tls.unwrap_or(&host_authorities)),
     };
     let connection = connect(&url.target, tls, Protocol::Http1).await?;
-    let failed = |source| HttpError::Failed {
-        url: url.clone(),
-        source,
-    };
-    let (mut requests, driver) = http1::handshake(TokioIo::new(connection))
-        .await
-        .map_err(failed)?;
+    let failed = |source| HttpError::Failed { url: url.clone(), source };
+    let (mut requests, driver) =
+        http1::handshake(TokioIo::new(connection)).await.map_err(failed)?;
     // How the connection ended is told to the request on it.
     let _driver = Driver(tokio::spawn(async move { drop(driver.await) }).abort_handle());
     let answer = requests.send_request(url.request()).await.map_err(failed)?;
@@ -107,10 +103,7 @@ impl HttpUrl {
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
         Request::get(path)
             .header(header::HOST, self.host())
-            .header(
-                header::USER_AGENT,
-                concat!("blackhole/", env!("CARGO_PKG_VERSION")),
-            )
+            .header(header::USER_AGENT, concat!("blackhole/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, "*/*")
             .header(header::CONNECTION, "close")
             .body(String::new())
@@ -119,13 +112,8 @@ impl HttpUrl {
 
     /// As written, without user and password.
     fn host(&self) -> &str {
-        let authority = self
-            .uri
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host)
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
     }
 }
 
@@ -133,27 +121,18 @@ impl FromStr for HttpUrl {
     type Err = HttpUrlError;
 
     fn from_str(text: &str) -> Result<Self, HttpUrlError> {
-        let malformed = || HttpUrlError {
-            text: text.to_owned(),
-        };
+        let malformed = || HttpUrlError { text: text.to_owned() };
         let uri: Uri = text.parse().map_err(|_| malformed())?;
         let (scheme, port) = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => (HttpScheme::Http, 80),
             Some(scheme) if *scheme == Scheme::HTTPS => (HttpScheme::Https, 443),
             Some(_) | None => return Err(malformed()),
         };
-        let host = uri
-            .host()
-            .filter(|host| !host.is_empty())
-            .ok_or_else(malformed)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(malformed)?;
         let target = format!("{host}:{}", uri.port_u16().unwrap_or(port))
             .parse()
             .map_err(|_| malformed())?;
-        Ok(Self {
-            target,
-            scheme,
-            uri,
-        })
+        Ok(Self { target, scheme, uri })
     }
 }
 
@@ -175,27 +154,12 @@ mod tests {
 
     #[test]
     fn urls_name_their_server_and_never_show_a_password() {
-        let url: HttpUrl = "http://me:secret@127.0.0.1:80/a?b=1"
-            .parse()
-            .expect("a url");
+        let url: HttpUrl = "http://me:secret@127.0.0.1:80/a?b=1".parse().expect("a url");
         assert_eq!(url.to_string(), "http://127.0.0.1:80/a?b=1");
         assert_eq!(url.host(), "127.0.0.1:80");
         let url: HttpUrl = "https://[::1]".parse().expect("a url");
-        assert_eq!(
-            url.target,
-            Target::Tcp {
-                host: "::1".into(),
-                port: 443
-            }
-        );
-        for text in [
-            "",
-            "/health",
-            "localhost:80",
-            "ftp://host/",
-            "http://",
-            "http:///x",
-        ] {
+        assert_eq!(url.target, Target::Tcp { host: "::1".into(), port: 443 });
+        for text in ["", "/health", "localhost:80", "ftp://host/", "http://", "http:///x"] {
             text.parse::<HttpUrl>().expect_err(text);
         }
     }

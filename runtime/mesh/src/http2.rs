@@ -35,10 +35,7 @@ impl Http2 {
         let connection = connect(target, tls, Protocol::Http2).await?;
         let (requests, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(connection))
             .await
-            .map_err(|source| ConnectError::Http {
-                target: target.clone(),
-                source,
-            })?;
+            .map_err(|source| ConnectError::Http { target: target.clone(), source })?;
         // How the connection ended is told to every request on it.
         let driver = tokio::spawn(async move { drop(driver.await) });
         Ok((Self { requests }, Driver(driver)))

@@ -46,9 +46,7 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let malformed = || TargetError {
-            text: text.to_owned(),
-        };
+        let malformed = || TargetError { text: text.to_owned() };
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.starts_with('/') {
@@ -58,11 +56,7 @@ impl FromStr for Target {
             };
         }
         let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
-        let port = port
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or_else(malformed)?;
+        let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(malformed)?;
         let bare = match host.strip_prefix('[') {
             Some(bracketed) => bracketed.strip_suffix(']').ok_or_else(malformed)?,
             None if host.contains(':') => return Err(malformed()),
@@ -72,10 +66,7 @@ impl FromStr for Target {
         if bare.is_empty() || !bare.bytes().all(legal) {
             return Err(malformed());
         }
-        Ok(Self::Tcp {
-            host: bare.to_owned(),
-            port,
-        })
+        Ok(Self::Tcp { host: bare.to_owned(), port })
     }
 }
 
@@ -96,12 +87,7 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_printed_as_users_write_them() {
-        for text in [
-            "unix:/run/a.sock",
-            "127.0.0.1:80",
-            "localhost:50051",
-            "[::1]:443",
-        ] {
+        for text in ["unix:/run/a.sock", "127.0.0.1:80", "localhost:50051", "[::1]:443"] {
             assert_eq!(text.parse::<Target>().expect(text).to_string(), text);
         }
         let with_slashes: Target = "unix:///run/a.sock".parse().expect("a path");
@@ -111,25 +97,10 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in [
-            "",
-            "host",
-            ":80",
-            "host:",
-            "host:0",
-            "host:x",
-            "host:70000",
-            "::1:80",
-        ] {
+        for text in ["", "host", ":80", "host:", "host:0", "host:x", "host:70000", "::1:80"] {
             text.parse::<Target>().expect_err(text);
         }
-        for text in [
-            "[::1:80",
-            "unix:",
-            "unix:a.sock",
-            "a b:80",
-            "http://host:80",
-        ] {
+        for text in ["[::1:80", "unix:", "unix:a.sock", "a b:80", "http://host:80"] {
             text.parse::<Target>().expect_err(text);
         }
     }

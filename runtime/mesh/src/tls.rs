@@ -99,17 +99,10 @@ impl TlsFiles {
         let mut store = RootCertStore::empty();
         let Some(path) = &self.ca else {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            return if store.is_empty() {
-                Err(TlsError::NoHostAuthorities)
-            } else {
-                Ok(store)
-            };
+            return if store.is_empty() { Err(TlsError::NoHostAuthorities) } else { Ok(store) };
         };
         for certificate in certificates(AUTHORITIES, path)? {
-            let refused = |source| TlsError::Authority {
-                path: path.clone(),
-                source,
-            };
+            let refused = |source| TlsError::Authority { path: path.clone(), source };
             store.add(certificate).map_err(refused)?;
         }
         Ok(store)
@@ -117,33 +110,19 @@ impl TlsFiles {
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |source| TlsError::Unreadable {
-        what,
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| TlsError::Unreadable { what, path: path.to_owned(), source };
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(|sections| sections.collect())
         .map_err(unreadable)?;
     if found.is_empty() {
-        return Err(TlsError::Absent {
-            what,
-            path: path.to_owned(),
-        });
+        return Err(TlsError::Absent { what, path: path.to_owned() });
     }
     Ok(found)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|source| match source {
-        pem::Error::NoItemsFound => TlsError::Absent {
-            what: KEY,
-            path: path.to_owned(),
-        },
-        source => TlsError::Unreadable {
-            what: KEY,
-            path: path.to_owned(),
-            source,
-        },
+        pem::Error::NoItemsFound => TlsError::Absent { what: KEY, path: path.to_owned() },
+        source => TlsError::Unreadable { what: KEY, path: path.to_owned(), source },
     })
 }

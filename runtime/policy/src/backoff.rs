@@ -43,9 +43,7 @@ impl Backoff {
         let grown = self.initial.as_secs_f64() * self.factor.powf(f64::from(exponent));
         let jittered =
             grown.min(self.max.as_secs_f64()) * (1.0 + self.jitter * draw.clamp(-1.0, 1.0));
-        Duration::try_from_secs_f64(jittered.max(0.0))
-            .unwrap_or(self.max)
-            .min(self.max)
+        Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(self.max).min(self.max)
     }
 }
 
@@ -68,21 +66,14 @@ mod tests {
 
     #[test]
     fn the_first_restart_is_immediate_and_the_following_ones_grow_up_to_the_cap() {
-        let backoff = Backoff {
-            jitter: 0.0,
-            max: Duration::from_secs(1),
-            ..Backoff::default()
-        };
+        let backoff = Backoff { jitter: 0.0, max: Duration::from_secs(1), ..Backoff::default() };
         let delays: Vec<u128> = (0..6).map(|n| backoff.delay(n, 0.7).as_millis()).collect();
         assert_eq!(delays, [0, 200, 400, 800, 1000, 1000]);
     }
 
     #[test]
     fn jitter_moves_a_wait_both_ways_and_never_over_the_cap() {
-        let backoff = Backoff {
-            jitter: 0.5,
-            ..Backoff::default()
-        };
+        let backoff = Backoff { jitter: 0.5, ..Backoff::default() };
         assert_eq!(backoff.delay(1, -1.0).as_millis(), 100);
         assert_eq!(backoff.delay(1, 1.0).as_millis(), 300);
         assert_eq!(backoff.delay(u32::MAX, 1.0), backoff.max);
@@ -90,10 +81,7 @@ mod tests {
 
     #[test]
     fn an_initial_wait_of_zero_never_waits() {
-        let backoff = Backoff {
-            initial: Duration::ZERO,
-            ..Backoff::default()
-        };
+        let backoff = Backoff { initial: Duration::ZERO, ..Backoff::default() };
         assert!((0..100).all(|n| backoff.delay(n, 1.0).is_zero()));
     }
 }

@@ -74,11 +74,7 @@ impl Health {
             Assumed::Healthy => (State::Healthy { failures: 0 }, now + thresholds.every),
             Assumed::Unhealthy => (State::Unhealthy { successes: 0 }, now),
         };
-        Self {
-            thresholds,
-            state,
-            next_try,
-        }
+        Self { thresholds, state, next_try }
     }
 
     /// Counts a try that ended at `now`.
@@ -110,16 +106,12 @@ impl Health {
                 None
             }
             Event::Failed if failures + 1 < self.thresholds.failures_max.get() => {
-                self.state = State::Healthy {
-                    failures: failures + 1,
-                };
+                self.state = State::Healthy { failures: failures + 1 };
                 None
             }
             Event::Failed => {
                 self.state = State::Unhealthy { successes: 0 };
-                Some(Change::BecameUnhealthy {
-                    failures: self.thresholds.failures_max,
-                })
+                Some(Change::BecameUnhealthy { failures: self.thresholds.failures_max })
             }
         }
     }
@@ -131,9 +123,7 @@ impl Health {
                 None
             }
             Event::Succeeded if successes + 1 < self.thresholds.successes_min.get() => {
-                self.state = State::Unhealthy {
-                    successes: successes + 1,
-                };
+                self.state = State::Unhealthy { successes: successes + 1 };
                 None
             }
             Event::Succeeded => {
@@ -154,10 +144,7 @@ pub struct Watchdog {
 impl Watchdog {
     /// Starts as if the child had given a sign of life at `now`.
     pub fn new(now: Moment, timeout: Duration) -> Self {
-        Self {
-            timeout,
-            kicked: now,
-        }
+        Self { timeout, kicked: now }
     }
 
     /// The child gave a sign of life.
@@ -201,11 +188,7 @@ mod tests {
         let mut lines = vec![format!("first try at {}", health.next_try())];
         for mark in tries.chars() {
             now = now + Duration::from_secs(1);
-            let event = if mark == '+' {
-                Event::Succeeded
-            } else {
-                Event::Failed
-            };
+            let event = if mark == '+' { Event::Succeeded } else { Event::Failed };
             let change = health.on_event(now, event);
             lines.push(match change {
                 Some(change) => format!("{now} {mark} {change:?}"),

@@ -176,15 +176,8 @@ pub struct Instance {
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
-    Starting {
-        deadline: Moment,
-        startup: Startup,
-        ready: Option<bool>,
-    },
-    Running {
-        ready: bool,
-        watchdog: Option<Moment>,
-    },
+    Starting { deadline: Moment, startup: Startup, ready: Option<bool> },
+    Running { ready: bool, watchdog: Option<Moment> },
     Stopping,
     Condemned(Reason),
 }
@@ -193,11 +186,7 @@ impl Instance {
     /// A process that was spawned at `now`, and what to do first.
     pub fn spawned(spec: InstanceSpec, now: Moment) -> (Self, Vec<Command>) {
         let deadline = now + spec.start_deadline;
-        let state = State::Starting {
-            deadline,
-            startup: spec.startup,
-            ready: None,
-        };
+        let state = State::Starting { deadline, startup: spec.startup, ready: None };
         let commands = match spec.startup {
             Startup::Immediate => vec![Command::WatchReadiness],
             Startup::Probed => Vec::new(),
@@ -208,11 +197,9 @@ impl Instance {
     /// What follows from `event`.
     pub fn on_event(&mut self, now: Moment, event: Event) -> Vec<Command> {
         match self.state {
-            State::Starting {
-                deadline,
-                startup,
-                ready,
-            } => self.while_starting(now, event, (deadline, startup, ready)),
+            State::Starting { deadline, startup, ready } => {
+                self.while_starting(now, event, (deadline, startup, ready))
+            }
             State::Running { ready, watchdog } => self.while_running(now, event, ready, watchdog),
             State::Stopping => self.while_stopping(event),
             State::Condemned(_) => Vec::new(),
@@ -256,11 +243,7 @@ impl Instance {
         event: Event,
         (deadline, startup, ready): (Moment, Startup, Option<bool>),
     ) -> Vec<Command> {
-        let stay = |deadline, startup, ready| State::Starting {
-            deadline,
-            startup,
-            ready,
-        };
+        let stay = |deadline, startup, ready| State::Starting { deadline, startup, ready };
         match event {
             Event::StartupPassed => {
                 self.state = stay(deadline, Startup::Immediate, ready);
@@ -310,32 +293,15 @@ impl Instance {
     ) -> Vec<Command> {
         match event {
             Event::BecameReady => {
-                self.state = State::Running {
-                    ready: true,
-                    watchdog,
-                };
-                if ready {
-                    Vec::new()
-                } else {
-                    vec![Command::AnnounceReady]
-                }
+                self.state = State::Running { ready: true, watchdog };
+                if ready { Vec::new() } else { vec![Command::AnnounceReady] }
             }
             Event::BecameUnready(why) => {
-                self.state = State::Running {
-                    ready: false,
-                    watchdog,
-                };
-                if ready {
-                    vec![Command::AnnounceUnready(why)]
-                } else {
-                    Vec::new()
-                }
+                self.state = State::Running { ready: false, watchdog };
+                if ready { vec![Command::AnnounceUnready(why)] } else { Vec::new() }
             }
             Event::StoppingReported => {
-                self.state = State::Running {
-                    ready: false,
-                    watchdog: None,
-                };
+                self.state = State::Running { ready: false, watchdog: None };
                 if ready {
                     vec![Command::AnnounceUnready("stops by itself".into())]
                 } else {
@@ -348,10 +314,7 @@ impl Instance {
                 Vec::new()
             }
             Event::Kicked => {
-                self.state = State::Running {
-                    ready,
-                    watchdog: self.watchdog_from(now),
-                };
+                self.state = State::Running { ready, watchdog: self.watchdog_from(now) };
                 Vec::new()
             }
             Event::DeadlineReached if watchdog.is_some_and(|deadline| now >= deadline) => {
@@ -385,15 +348,8 @@ impl Instance {
     }
 
     fn run(&mut self, now: Moment) -> Vec<Command> {
-        self.state = State::Running {
-            ready: true,
-            watchdog: self.watchdog_from(now),
-        };
-        vec![
-            Command::AnnounceStarted,
-            Command::AnnounceReady,
-            Command::WatchLiveness,
-        ]
+        self.state = State::Running { ready: true, watchdog: self.watchdog_from(now) };
+        vec![Command::AnnounceStarted, Command::AnnounceReady, Command::WatchLiveness]
     }
 
     fn stop(&mut self) -> Vec<Command> {
@@ -447,29 +403,18 @@ mod tests {
         assert_eq!(instance.next_deadline(), Some(at(30)));
         assert_eq!(
             instance.on_event(at(1), Event::BecameReady),
-            [
-                Command::AnnounceStarted,
-                Command::AnnounceReady,
-                Command::WatchLiveness
-            ],
+            [Command::AnnounceStarted, Command::AnnounceReady, Command::WatchLiveness],
         );
         assert_eq!(instance.next_deadline(), None);
     }
 
     #[test]
     fn a_startup_probe_holds_back_readiness_that_came_early() {
-        let spec = InstanceSpec {
-            startup: Startup::Probed,
-            ..SPEC
-        };
+        let spec = InstanceSpec { startup: Startup::Probed, ..SPEC };
         let (mut instance, first) = Instance::spawned(spec, at(0));
         assert!(first.is_empty());
         assert!(instance.on_event(at(1), Event::BecameReady).is_empty());
-        assert!(
-            instance
-                .on_event(at(2), Event::StartupPassed)
-                .contains(&Command::AnnounceStarted)
-        );
+        assert!(instance.on_event(at(2), Event::StartupPassed).contains(&Command::AnnounceStarted));
     }
 
     #[test]
@@ -477,10 +422,7 @@ mod tests {
         let (mut instance, _) = Instance::spawned(SPEC, at(0));
         assert!(instance.on_event(at(29), Event::DeadlineReached).is_empty());
         let commands = instance.on_event(at(30), Event::DeadlineReached);
-        assert_eq!(
-            commands,
-            [Command::Kill("was not ready within 30 s".into())]
-        );
+        assert_eq!(commands, [Command::Kill("was not ready within 30 s".into())]);
         assert_eq!(
             instance.classify(Ended::Signal(SIGKILL), false),
             (Reason::Startup, Exit::Abnormal),
@@ -498,14 +440,8 @@ mod tests {
     #[test]
     fn a_clean_exit_before_readiness_is_a_failed_start() {
         let (instance, _) = Instance::spawned(SPEC, at(0));
-        assert_eq!(
-            instance.classify(Ended::Code(0), false),
-            (Reason::Startup, Exit::Abnormal)
-        );
-        assert_eq!(
-            instance.classify(Ended::Code(3), false),
-            (Reason::Exit, Exit::Abnormal)
-        );
+        assert_eq!(instance.classify(Ended::Code(0), false), (Reason::Startup, Exit::Abnormal));
+        assert_eq!(instance.classify(Ended::Code(3), false), (Reason::Exit, Exit::Abnormal));
     }
 
     #[test]
@@ -513,52 +449,28 @@ mod tests {
         let mut instance = running(SPEC);
         let commands = instance.on_event(at(2), Event::LiveFailed("timed out".into()));
         assert_eq!(commands, [Command::Kill("timed out".into())]);
-        assert_eq!(
-            instance.classify(Ended::Signal(SIGKILL), false).0,
-            Reason::Probe
-        );
+        assert_eq!(instance.classify(Ended::Signal(SIGKILL), false).0, Reason::Probe);
     }
 
     #[test]
     fn a_watchdog_is_kept_off_by_kicks_only() {
-        let mut instance = running(InstanceSpec {
-            watchdog: Some(Duration::from_secs(5)),
-            ..SPEC
-        });
+        let mut instance = running(InstanceSpec { watchdog: Some(Duration::from_secs(5)), ..SPEC });
         instance.on_event(at(4), Event::Kicked);
         assert!(instance.on_event(at(6), Event::DeadlineReached).is_empty());
         assert_eq!(instance.next_deadline(), Some(at(9)));
         assert_eq!(instance.on_event(at(9), Event::DeadlineReached).len(), 1);
-        assert_eq!(
-            instance.classify(Ended::Signal(SIGKILL), false).0,
-            Reason::Probe
-        );
+        assert_eq!(instance.classify(Ended::Signal(SIGKILL), false).0, Reason::Probe);
     }
 
     #[test]
     fn exits_of_a_running_process_are_told_apart() {
         let instance = running(SPEC);
         let classify = |ended, oom| instance.classify(ended, oom);
-        assert_eq!(
-            classify(Ended::Code(0), false),
-            (Reason::Exit, Exit::Normal)
-        );
-        assert_eq!(
-            classify(Ended::Code(1), false),
-            (Reason::Exit, Exit::Abnormal)
-        );
-        assert_eq!(
-            classify(Ended::Signal(11), false),
-            (Reason::Signal, Exit::Abnormal)
-        );
-        assert_eq!(
-            classify(Ended::Signal(SIGKILL), false),
-            (Reason::Signal, Exit::Killed)
-        );
-        assert_eq!(
-            classify(Ended::Signal(SIGKILL), true),
-            (Reason::Oom, Exit::Abnormal)
-        );
+        assert_eq!(classify(Ended::Code(0), false), (Reason::Exit, Exit::Normal));
+        assert_eq!(classify(Ended::Code(1), false), (Reason::Exit, Exit::Abnormal));
+        assert_eq!(classify(Ended::Signal(11), false), (Reason::Signal, Exit::Abnormal));
+        assert_eq!(classify(Ended::Signal(SIGKILL), false), (Reason::Signal, Exit::Killed));
+        assert_eq!(classify(Ended::Signal(SIGKILL), true), (Reason::Oom, Exit::Abnormal));
     }
 
     #[test]
@@ -577,14 +489,7 @@ mod tests {
         let mut instance = running(SPEC);
         let gone = instance.on_event(at(2), Event::BecameUnready("busy".into()));
         assert_eq!(gone, [Command::AnnounceUnready("busy".into())]);
-        assert!(
-            instance
-                .on_event(at(3), Event::BecameUnready("busy".into()))
-                .is_empty()
-        );
-        assert_eq!(
-            instance.on_event(at(4), Event::BecameReady),
-            [Command::AnnounceReady]
-        );
+        assert!(instance.on_event(at(3), Event::BecameUnready("busy".into())).is_empty());
+        assert_eq!(instance.on_event(at(4), Event::BecameReady), [Command::AnnounceReady]);
     }
 }

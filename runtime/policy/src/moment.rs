@@ -54,11 +54,6 @@ impl Sub<Duration> for Moment {
 /// Prints seconds with milliseconds, such as `12.345`.
 impl fmt::Display for Moment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}.{:03}",
-            self.0.as_secs(),
-            self.0.subsec_millis()
-        )
+        write!(formatter, "{}.{:03}", self.0.as_secs(), self.0.subsec_millis())
     }
 }

@@ -118,10 +118,7 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
         match self {
             Self::DuplicateChild(id) => write!(formatter, "two children are called {id:?}"),
             Self::SignificantWithoutAutoShutdown(id) => {
-                write!(
-                    formatter,
-                    "child {id:?} is significant, but auto_shutdown is never"
-                )
+                write!(formatter, "child {id:?} is significant, but auto_shutdown is never")
             }
             Self::SignificantPermanent(id) => {
                 write!(
@@ -130,10 +127,7 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
                 )
             }
             Self::TemplateCount(count) => {
-                write!(
-                    formatter,
-                    "simple_one_for_one takes one child as a template, found {count}"
-                )
+                write!(formatter, "simple_one_for_one takes one child as a template, found {count}")
             }
             Self::StrategyFixed => {
                 formatter.write_str("simple_one_for_one cannot be switched on or off at run time")
@@ -144,10 +138,7 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
             Self::StrictCountsShared => formatter
                 .write_str("the strict discipline counts restarts for all children together"),
             Self::UnknownSibling { child, sibling } => {
-                write!(
-                    formatter,
-                    "child {child:?} comes after {sibling:?}, which is no sibling"
-                )
+                write!(formatter, "child {child:?} comes after {sibling:?}, which is no sibling")
             }
             Self::Circular(id) => write!(formatter, "child {id:?} comes after itself"),
         }
@@ -164,7 +155,6 @@ pub(super) fn check<Id: Clone + Eq + Hash>(
     spec: &SupervisorSpec,
     children: &[ChildSpec<Id>],
 ) -> Result<(), SpecError<Id>> {
-    check_supervisor(spec)?;
     let mut ids = HashSet::new();
     for child in children {
         check_child(spec, child)?;
@@ -178,11 +168,11 @@ pub(super) fn check<Id: Clone + Eq + Hash>(
     Ok(())
 }
 
-fn check_supervisor<Id>(spec: &SupervisorSpec) -> Result<(), SpecError<Id>> {
-    match (spec.discipline, spec.counting) {
-        (Discipline::Strict, Counting::PerChild) => Err(SpecError::StrictCountsShared),
-        (Discipline::Strict | Discipline::Concurrent, Counting::Shared(_))
-        | (Discipline::Concurrent, Counting::PerChild) => Ok(()),
+/// The limit that strict counts against.
+pub(super) const fn shared_limit<Id>(spec: &SupervisorSpec) -> Result<RestartLimit, SpecError<Id>> {
+    match spec.counting {
+        Counting::Shared(limit) => Ok(limit),
+        Counting::PerChild => Err(SpecError::StrictCountsShared),
     }
 }
 
