@@ -5,8 +5,9 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use blackhole_config::{self as config, Scope};
 use blackhole_mesh::{HttpUrl, HttpUrlError, Target, TargetError, TlsFiles};
+use blackhole_process::{LaunchBuilder, LaunchError};
 
-use super::exec::{Exec, ExecContext};
+use super::exec::Exec;
 
 /// A probe of one instance, with nothing left to fill in.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub enum ResolvedCheck {
 }
 
 /// Why a probe cannot be made for this instance: what a placeholder stood for made it senseless.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// Of `grpc`, `tcp` and `unix`.
     #[error(transparent)]
@@ -57,17 +58,21 @@ pub enum ResolveError {
     /// Of `http`.
     #[error(transparent)]
     Url(#[from] HttpUrlError),
+    /// Of `exec`.
+    #[error(transparent)]
+    Exec(#[from] LaunchError),
 }
 
 impl ResolvedProbe {
-    /// Fills in the placeholders. `context` is how programs of an `exec` check are started.
+    /// Fills in the placeholders. `dress` starts the program of an `exec` check in the way in which
+    /// the service itself is started: its environment, working directory and user.
     pub fn new(
         probe: &config::Probe,
         scope: &Scope<'_>,
-        context: &ExecContext,
+        dress: impl FnOnce(LaunchBuilder) -> LaunchBuilder,
     ) -> Result<Self, ResolveError> {
         Ok(Self {
-            check: ResolvedCheck::new(&probe.check, scope, context)?,
+            check: ResolvedCheck::new(&probe.check, scope, dress)?,
             every: probe.every,
             timeout: probe.timeout,
             failures_max: probe.failures_max,
@@ -80,7 +85,7 @@ impl ResolvedCheck {
     fn new(
         check: &config::Check,
         scope: &Scope<'_>,
-        context: &ExecContext,
+        dress: impl FnOnce(LaunchBuilder) -> LaunchBuilder,
     ) -> Result<Self, ResolveError> {
         Ok(match check {
             config::Check::Grpc(grpc) => Self::Grpc {
@@ -98,13 +103,10 @@ impl ResolvedCheck {
                 let path = path.strip_prefix("unix:").unwrap_or(&path);
                 Self::Socket(Target::Unix(path.into()))
             }
-            config::Check::Exec(command) => Self::Exec(Exec {
-                argv: command
-                    .iter()
-                    .map(|part| part.render(scope).into())
-                    .collect(),
-                context: context.clone(),
-            }),
+            config::Check::Exec(command) => {
+                let command = command.iter().map(|part| part.render(scope)).collect();
+                Self::Exec(Exec::new(command, dress)?)
+            }
         })
     }
 }
@@ -113,10 +115,7 @@ fn tls_files(tls: &config::Tls, scope: &Scope<'_>) -> TlsFiles {
     let path = |template: &config::Template| PathBuf::from(template.render(scope));
     TlsFiles {
         ca: tls.ca.as_ref().map(path),
-        identity: tls
-            .identity
-            .as_ref()
-            .map(|(certificate, key)| (path(certificate), path(key))),
+        identity: tls.identity.as_ref().map(|(certificate, key)| (path(certificate), path(key))),
         server_name: tls.server_name.clone(),
     }
 }
