@@ -22,7 +22,7 @@ use blackhole_policy::{
 use tokio::{task::AbortHandle, time::Instant};
 
 pub use blackhole_policy::health::Assumed;
-pub use exec::Exec;
+pub use exec::{Exec, ExecContext};
 pub use resolve::{ResolveError, ResolvedCheck, ResolvedProbe};
 
 use checker::{Checker, Occasion};

@@ -24,6 +24,22 @@ const OUTPUT_WAIT_MAX: Duration = Duration::from_millis(200);
 /// A longer command is cut when it is shown, in characters.
 const SHOWN_LENGTH_MAX: usize = 120;
 
+/// How the programs of a service's probes are started: as the service itself, in its environment,
+/// in its working directory, as its user. The default is as the node.
+#[derive(Clone, Default)]
+pub struct ExecContext {
+    dress: Option<Arc<Dress>>,
+}
+
+type Dress = dyn Fn(LaunchBuilder) -> LaunchBuilder + Send + Sync;
+
+impl ExecContext {
+    /// `dress` adds to a launch what all programs of the service have in common.
+    pub fn new(dress: impl Fn(LaunchBuilder) -> LaunchBuilder + Send + Sync + 'static) -> Self {
+        Self { dress: Some(Arc::new(dress)) }
+    }
+}
+
 /// A program and how it is started.
 #[derive(Debug, Clone)]
 pub struct Exec {
@@ -32,14 +48,15 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// A command, a program and its arguments, started as `dress` says.
-    pub fn new(
-        command: Vec<String>,
-        dress: impl FnOnce(LaunchBuilder) -> LaunchBuilder,
-    ) -> Result<Self, LaunchError> {
+    /// A command: a program and its arguments.
+    pub fn new(command: Vec<String>, context: &ExecContext) -> Result<Self, LaunchError> {
         let shown = command.join(" ").chars().take(SHOWN_LENGTH_MAX).collect();
-        let builder = dress(Launch::builder(command)).token_variable(environment::TOKEN);
-        Ok(Self { launch: Arc::new(builder.build()?), shown })
+        let builder = match &context.dress {
+            Some(dress) => dress(Launch::builder(command)),
+            None => Launch::builder(command),
+        };
+        let launch = builder.token_variable(environment::TOKEN).build()?;
+        Ok(Self { launch: Arc::new(launch), shown })
     }
 }
 

@@ -5,9 +5,9 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use blackhole_config::{self as config, Scope};
 use blackhole_mesh::{HttpUrl, HttpUrlError, Target, TargetError, TlsFiles};
-use blackhole_process::{LaunchBuilder, LaunchError};
+use blackhole_process::LaunchError;
 
-use super::exec::Exec;
+use super::exec::{Exec, ExecContext};
 
 /// A probe of one instance, with nothing left to fill in.
 #[derive(Debug, Clone)]
@@ -64,15 +64,14 @@ pub enum ResolveError {
 }
 
 impl ResolvedProbe {
-    /// Fills in the placeholders. `dress` starts the program of an `exec` check in the way in which
-    /// the service itself is started: its environment, working directory and user.
+    /// Fills in the placeholders. `context` is how programs of an `exec` check are started.
     pub fn new(
         probe: &config::Probe,
         scope: &Scope<'_>,
-        dress: impl FnOnce(LaunchBuilder) -> LaunchBuilder,
+        context: &ExecContext,
     ) -> Result<Self, ResolveError> {
         Ok(Self {
-            check: ResolvedCheck::new(&probe.check, scope, dress)?,
+            check: ResolvedCheck::new(&probe.check, scope, context)?,
             every: probe.every,
             timeout: probe.timeout,
             failures_max: probe.failures_max,
@@ -85,7 +84,7 @@ impl ResolvedCheck {
     fn new(
         check: &config::Check,
         scope: &Scope<'_>,
-        dress: impl FnOnce(LaunchBuilder) -> LaunchBuilder,
+        context: &ExecContext,
     ) -> Result<Self, ResolveError> {
         Ok(match check {
             config::Check::Grpc(grpc) => Self::Grpc {
@@ -105,7 +104,7 @@ impl ResolvedCheck {
             }
             config::Check::Exec(command) => {
                 let command = command.iter().map(|part| part.render(scope)).collect();
-                Self::Exec(Exec::new(command, dress)?)
+                Self::Exec(Exec::new(command, context)?)
             }
         })
     }
