@@ -4,7 +4,8 @@
 //! this process, a child subreaper, and is known by its session or by the token in its environment. A process
 //! that left the session *and* threw away its environment cannot be attributed; it dies with the node.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process_group};
@@ -23,6 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How often a process that shows neither environment nor arguments is looked at again.
 const UNSETTLED_LOOKS_MAX: usize = 20;
+
+const ENVIRONMENT_SIZE_TYPICAL_MAX: usize = 64 << 10;
 
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,7 +137,7 @@ fn owner(orphan: Pid, process: &Shared) -> Owner {
     let Some(mark) = process.mark.as_deref() else { return Owner::Another };
     let pid = orphan.as_raw_pid();
     // Of another user and this process not root, or gone: then it cannot be attributed.
-    let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
+    let Ok(environment) = environment(pid) else {
         return Owner::Another;
     };
     if environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
@@ -144,6 +147,18 @@ fn owner(orphan: Pid, process: &Shared) -> Owner {
         return Owner::Unsettled;
     }
     Owner::Another
+}
+
+/// Read in one go where it fits: between two reads the process may execute, and the rest reads as empty.
+fn environment(pid: i32) -> io::Result<Vec<u8>> {
+    let mut file = File::open(format!("/proc/{pid}/environ"))?;
+    let mut environment = vec![0; ENVIRONMENT_SIZE_TYPICAL_MAX];
+    let length = file.read(&mut environment)?;
+    environment.truncate(length);
+    if length == ENVIRONMENT_SIZE_TYPICAL_MAX {
+        file.read_to_end(&mut environment)?;
+    }
+    Ok(environment)
 }
 
 /// Whether it was executed with no variables at all, and is not just about to be executed, or dying.
