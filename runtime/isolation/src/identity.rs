@@ -92,26 +92,17 @@ pub(crate) fn resolve(user: &User, host: &Host) -> Result<Identity, IdentityErro
         (None, None) => return Err(IdentityError::NoPrimaryGroup { uid }),
     };
     let mut groups = match (&user.supplementary, &entry) {
-        (Some(names), _) => names
-            .iter()
-            .map(|name| resolve_group(name))
-            .collect::<Result<_, _>>()?,
+        (Some(names), _) => {
+            names.iter().map(|name| resolve_group(name)).collect::<Result<_, _>>()?
+        }
         (None, Some(entry)) => listed_groups(&entry.name, gid)?,
         (None, None) => vec![gid],
     };
     groups.sort_unstable();
     groups.dedup();
-    let account = entry.map(|entry| Account {
-        name: entry.name,
-        home: entry.dir,
-        shell: entry.shell,
-    });
-    let identity = Identity {
-        uid,
-        gid,
-        groups,
-        account,
-    };
+    let account =
+        entry.map(|entry| Account { name: entry.name, home: entry.dir, shell: entry.shell });
+    let identity = Identity { uid, gid, groups, account };
     permitted(&identity, &user.user, host)?;
     Ok(identity)
 }
@@ -125,47 +116,26 @@ impl Identity {
 
 fn permitted(identity: &Identity, name: &str, host: &Host) -> Result<(), IdentityError> {
     let needed = [
-        (
-            CapabilitySet::SETGID,
-            "CAP_SETGID",
-            identity.groups != host.groups,
-        ),
-        (
-            CapabilitySet::SETGID,
-            "CAP_SETGID",
-            identity.gid != host.gid,
-        ),
-        (
-            CapabilitySet::SETUID,
-            "CAP_SETUID",
-            identity.uid != host.uid,
-        ),
+        (CapabilitySet::SETGID, "CAP_SETGID", identity.groups != host.groups),
+        (CapabilitySet::SETGID, "CAP_SETGID", identity.gid != host.gid),
+        (CapabilitySet::SETUID, "CAP_SETUID", identity.uid != host.uid),
     ];
     for (capability, capability_name, changes) in needed {
         if changes && !host.may(capability) {
             let (name, node) = (name.to_owned(), host.uid);
-            return Err(IdentityError::NotPermitted {
-                name,
-                node,
-                capability: capability_name,
-            });
+            return Err(IdentityError::NotPermitted { name, node, capability: capability_name });
         }
     }
     Ok(())
 }
 
 fn resolve_user(name: &str) -> Result<(u32, Option<Entry>), IdentityError> {
-    let failed = |source| IdentityError::Lookup {
-        name: name.to_owned(),
-        source,
-    };
+    let failed = |source| IdentityError::Lookup { name: name.to_owned(), source };
     if let Ok(uid) = name.parse() {
         return Ok((uid, Entry::from_uid(Uid::from_raw(uid)).map_err(failed)?));
     }
     let entry = Entry::from_name(name).map_err(failed)?;
-    let entry = entry.ok_or_else(|| IdentityError::UnknownUser {
-        name: name.to_owned(),
-    })?;
+    let entry = entry.ok_or_else(|| IdentityError::UnknownUser { name: name.to_owned() })?;
     Ok((entry.uid.as_raw(), Some(entry)))
 }
 
@@ -173,23 +143,16 @@ fn resolve_group(name: &str) -> Result<u32, IdentityError> {
     if let Ok(gid) = name.parse() {
         return Ok(gid);
     }
-    let group = Group::from_name(name).map_err(|source| IdentityError::Lookup {
-        name: name.to_owned(),
-        source,
-    })?;
-    let group = group.ok_or_else(|| IdentityError::UnknownGroup {
-        name: name.to_owned(),
-    })?;
+    let group = Group::from_name(name)
+        .map_err(|source| IdentityError::Lookup { name: name.to_owned(), source })?;
+    let group = group.ok_or_else(|| IdentityError::UnknownGroup { name: name.to_owned() })?;
     Ok(group.gid.as_raw())
 }
 
 fn listed_groups(name: &str, gid: u32) -> Result<Vec<u32>, IdentityError> {
     let c_name = CString::new(name).expect("a name that the C library returned has no NUL");
-    let groups =
-        getgrouplist(&c_name, Gid::from_raw(gid)).map_err(|source| IdentityError::Lookup {
-            name: name.to_owned(),
-            source,
-        })?;
+    let groups = getgrouplist(&c_name, Gid::from_raw(gid))
+        .map_err(|source| IdentityError::Lookup { name: name.to_owned(), source })?;
     Ok(groups.iter().map(|group| group.as_raw()).collect())
 }
 
@@ -198,17 +161,11 @@ mod tests {
     use super::*;
 
     fn all_powerful() -> Host {
-        Host {
-            capabilities: CapabilitySet::all(),
-            ..Host::detect()
-        }
+        Host { capabilities: CapabilitySet::all(), ..Host::detect() }
     }
 
     fn user(name: &str) -> User {
-        User {
-            user: name.into(),
-            ..User::default()
-        }
+        User { user: name.into(), ..User::default() }
     }
 
     #[test]
@@ -222,35 +179,18 @@ mod tests {
     #[test]
     fn an_unknown_user_or_group_is_named() {
         let error = resolve(&user("no-such-user"), &all_powerful()).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("this host knows no user `no-such-user`\nhint: ")
-        );
-        let grouped = User {
-            group: Some("no-such-group".into()),
-            ..user("root")
-        };
+        assert!(error.to_string().starts_with("this host knows no user `no-such-user`\nhint: "));
+        let grouped = User { group: Some("no-such-group".into()), ..user("root") };
         let error = resolve(&grouped, &all_powerful()).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("this host knows no group `no-such-group`")
-        );
+        assert!(error.to_string().starts_with("this host knows no group `no-such-group`"));
     }
 
     #[test]
     fn a_number_without_an_entry_needs_a_group() {
         let stranger = user("3999999");
         let error = resolve(&stranger, &all_powerful()).unwrap_err();
-        assert!(matches!(
-            error,
-            IdentityError::NoPrimaryGroup { uid: 3_999_999 }
-        ));
-        let grouped = User {
-            group: Some("3999998".into()),
-            ..stranger
-        };
+        assert!(matches!(error, IdentityError::NoPrimaryGroup { uid: 3_999_999 }));
+        let grouped = User { group: Some("3999998".into()), ..stranger };
         let identity = resolve(&grouped, &all_powerful()).unwrap();
         assert_eq!((identity.uid, identity.gid), (3_999_999, 3_999_998));
         assert_eq!(identity.groups, [3_999_998]);
@@ -258,15 +198,9 @@ mod tests {
 
     #[test]
     fn an_ordinary_user_may_only_be_itself() {
-        let mut host = Host {
-            capabilities: CapabilitySet::empty(),
-            ..Host::detect()
-        };
+        let mut host = Host { capabilities: CapabilitySet::empty(), ..Host::detect() };
         host.uid = 1234;
         let error = resolve(&user("root"), &host).unwrap_err();
-        assert!(
-            matches!(error, IdentityError::NotPermitted { node: 1234, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, IdentityError::NotPermitted { node: 1234, .. }), "{error}");
     }
 }

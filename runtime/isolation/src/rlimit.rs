@@ -23,11 +23,7 @@ pub struct Rlimit {
 impl Rlimit {
     /// Both bounds the same, so that the process cannot raise it.
     pub fn fixed(resource: Resource, bound: Bound) -> Self {
-        Self {
-            resource,
-            soft: bound,
-            hard: bound,
-        }
+        Self { resource, soft: bound, hard: bound }
     }
 }
 
@@ -174,42 +170,20 @@ pub(crate) struct Checked {
 
 impl Rlimit {
     pub(crate) fn check(self, host: &Host) -> Result<Checked, RlimitError> {
-        let Self {
-            resource,
-            soft,
-            hard,
-        } = self;
+        let Self { resource, soft, hard } = self;
         if soft > hard {
-            return Err(RlimitError::SoftAboveHard {
-                resource,
-                soft,
-                hard,
-            });
+            return Err(RlimitError::SoftAboveHard { resource, soft, hard });
         }
         if let (Resource::Files, Some(ceiling)) = (resource, host.files_max)
             && hard > Bound::At(ceiling)
         {
-            return Err(RlimitError::AboveKernel {
-                resource,
-                wanted: hard,
-                ceiling,
-            });
+            return Err(RlimitError::AboveKernel { resource, wanted: hard, ceiling });
         }
         let ceiling = Bound::from_raw(getrlimit(resource.raw()).maximum);
         if hard > ceiling && !host.may(CapabilitySet::SYS_RESOURCE) {
-            return Err(RlimitError::AboveNode {
-                resource,
-                wanted: hard,
-                ceiling,
-            });
+            return Err(RlimitError::AboveNode { resource, wanted: hard, ceiling });
         }
-        Ok(Checked {
-            resource,
-            raw: RawRlimit {
-                current: soft.raw(),
-                maximum: hard.raw(),
-            },
-        })
+        Ok(Checked { resource, raw: RawRlimit { current: soft.raw(), maximum: hard.raw() } })
     }
 }
 
@@ -218,20 +192,12 @@ mod tests {
     use super::*;
 
     fn host(capabilities: CapabilitySet) -> Host {
-        Host {
-            capabilities,
-            files_max: Some(1_048_576),
-            ..Host::detect()
-        }
+        Host { capabilities, files_max: Some(1_048_576), ..Host::detect() }
     }
 
     #[test]
     fn a_soft_limit_above_the_hard_one_is_refused() {
-        let limit = Rlimit {
-            resource: Resource::Core,
-            soft: Bound::Unlimited,
-            hard: Bound::At(0),
-        };
+        let limit = Rlimit { resource: Resource::Core, soft: Bound::Unlimited, hard: Bound::At(0) };
         let error = limit.check(&host(CapabilitySet::all())).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -243,31 +209,15 @@ mod tests {
     fn more_files_than_the_kernel_has_are_refused_even_for_root() {
         let limit = Rlimit::fixed(Resource::Files, Bound::Unlimited);
         let error = limit.check(&host(CapabilitySet::all())).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                RlimitError::AboveKernel {
-                    ceiling: 1_048_576,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, RlimitError::AboveKernel { ceiling: 1_048_576, .. }), "{error}");
     }
 
     #[test]
     fn an_ordinary_user_may_lower_but_not_raise() {
         let own = getrlimit(RawResource::Nofile).maximum.unwrap();
         let nobody = host(CapabilitySet::empty());
-        Rlimit::fixed(Resource::Files, Bound::At(own))
-            .check(&nobody)
-            .unwrap();
-        let error = Rlimit::fixed(Resource::Files, Bound::At(own + 1))
-            .check(&nobody)
-            .unwrap_err();
-        assert!(matches!(
-            error,
-            RlimitError::AboveNode { .. } | RlimitError::AboveKernel { .. }
-        ));
+        Rlimit::fixed(Resource::Files, Bound::At(own)).check(&nobody).unwrap();
+        let error = Rlimit::fixed(Resource::Files, Bound::At(own + 1)).check(&nobody).unwrap_err();
+        assert!(matches!(error, RlimitError::AboveNode { .. } | RlimitError::AboveKernel { .. }));
     }
 }

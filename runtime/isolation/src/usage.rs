@@ -111,11 +111,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let field = |number: usize| fields.get(number - AFTER_NAME)?.parse::<u64>().ok();
-    Some(Stat {
-        cpu_ticks: field(14)? + field(15)?,
-        threads: field(20)?,
-        start_ticks: field(22)?,
-    })
+    Some(Stat { cpu_ticks: field(14)? + field(15)?, threads: field(20)?, start_ticks: field(22)? })
 }
 
 /// `man 5 proc_pid_statm`.
@@ -144,11 +140,7 @@ mod tests {
     #[test]
     fn a_name_with_spaces_and_brackets_does_not_shift_the_fields() {
         let text = "7 (a ) (b) 3) S 1 2 3 4 5 6 7 8 9 10 50 25 0 0 20 0 12 0 900 1 2";
-        let stat = Stat {
-            cpu_ticks: 75,
-            threads: 12,
-            start_ticks: 900,
-        };
+        let stat = Stat { cpu_ticks: 75, threads: 12, start_ticks: 900 };
         assert_eq!(parse_stat(text), Some(stat));
         assert_eq!(parse_stat("7 (cut off) S 1"), None);
     }
@@ -159,10 +151,7 @@ mod tests {
         let block = vec![1_u8; 64 << 20];
         let files: Vec<File> = (0..50).map(|_| File::open("/dev/null").unwrap()).collect();
         let after = usage_of(process::id()).unwrap();
-        assert!(
-            after.memory_bytes >= before.memory_bytes + (60 << 20),
-            "{before:?} {after:?}"
-        );
+        assert!(after.memory_bytes >= before.memory_bytes + (60 << 20), "{before:?} {after:?}");
         assert!(after.descriptors.unwrap() >= 50, "{after:?}");
         assert_eq!(after.started, before.started);
         drop((block, files));
