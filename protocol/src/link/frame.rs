@@ -118,10 +118,7 @@ mod tests {
             settings: "{}".into(),
             grace_ms: 10_000,
         };
-        ToChild::Welcome {
-            version: VERSION,
-            assignment: Box::new(assignment),
-        }
+        ToChild::Welcome { version: VERSION, assignment: Box::new(assignment) }
     }
 
     /// A change of these bytes is a change of the protocol: count [`VERSION`] up with it.
@@ -129,10 +126,7 @@ mod tests {
     fn the_bytes_on_the_wire_are_these() {
         assert_eq!(framed(&ToNode::Hello { version: 1 }), [2, 0, 0, 0, 0, 1]);
         assert_eq!(framed(&ToNode::Ready), [1, 0, 0, 0, 1]);
-        assert_eq!(
-            framed(&ToNode::Pong { sequence: 300 }),
-            [4, 0, 0, 0, 3, 251, 44, 1]
-        );
+        assert_eq!(framed(&ToNode::Pong { sequence: 300 }), [4, 0, 0, 0, 3, 251, 44, 1]);
         assert_eq!(framed(&ToChild::Stop), [1, 0, 0, 0, 2]);
         let welcome = framed(&welcome());
         assert_eq!(
@@ -145,10 +139,7 @@ mod tests {
     fn what_was_encoded_is_decoded() {
         let bytes = framed(&welcome());
         assert_eq!(frame_length(&bytes), Some(bytes.len() - LENGTH_PREFIX));
-        assert_eq!(
-            decode::<ToChild>(&bytes[LENGTH_PREFIX..]).expect("decodes"),
-            welcome()
-        );
+        assert_eq!(decode::<ToChild>(&bytes[LENGTH_PREFIX..]).expect("decodes"), welcome());
     }
 
     #[test]
@@ -159,26 +150,16 @@ mod tests {
     #[test]
     fn a_message_longer_than_a_frame_is_refused_and_leaves_nothing() {
         let mut bytes = vec![1];
-        let refused = append_frame(
-            &ToNode::Unready {
-                reason: "x".repeat(FRAME_LENGTH_MAX),
-            },
-            &mut bytes,
-        );
-        assert!(
-            matches!(refused, Err(EncodeError::TooLong { .. })),
-            "{refused:?}"
-        );
+        let refused =
+            append_frame(&ToNode::Unready { reason: "x".repeat(FRAME_LENGTH_MAX) }, &mut bytes);
+        assert!(matches!(refused, Err(EncodeError::TooLong { .. })), "{refused:?}");
         assert_eq!(bytes, [1]);
     }
 
     #[test]
     fn broken_frames_are_errors() {
         let surplus = decode::<ToNode>(&[1, 0]);
-        assert!(
-            matches!(surplus, Err(DecodeError::Surplus { surplus: 1 })),
-            "{surplus:?}"
-        );
+        assert!(matches!(surplus, Err(DecodeError::Surplus { surplus: 1 })), "{surplus:?}");
         // A text that claims to be four exabytes long must not be believed.
         let boast = decode::<ToNode>(&[2, 253, 0, 0, 0, 0, 0, 0, 0, 0x40]);
         assert!(matches!(boast, Err(DecodeError::Malformed(_))), "{boast:?}");

@@ -15,10 +15,7 @@ use tokio::{
 fn assignment(settings: String) -> Assignment {
     Assignment {
         node: "dev".into(),
-        instance: InstanceId {
-            service: "api".parse().expect("a name"),
-            index: NonZeroU32::MIN,
-        },
+        instance: InstanceId { service: "api".parse().expect("a name"), index: NonZeroU32::MIN },
         generation: 1,
         data_dir: "/d".into(),
         runtime_dir: "/r".into(),
@@ -31,10 +28,7 @@ fn assignment(settings: String) -> Assignment {
 async fn linked() -> (NodeSide, ChildSide) {
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
     let (node, child) = tokio::join!(accept(ours, assignment("{}".into())), connect(theirs));
-    (
-        node.expect("the node accepts"),
-        child.expect("the child connects").0,
-    )
+    (node.expect("the node accepts"), child.expect("the child connects").0)
 }
 
 #[tokio::test]
@@ -56,10 +50,7 @@ async fn messages_arrive_in_order_however_the_bytes_are_cut() {
     };
     let receiving = async {
         for sequence in 0..1000 {
-            assert_eq!(
-                child.receive().await.expect("received"),
-                ToChild::Ping { sequence }
-            );
+            assert_eq!(child.receive().await.expect("received"), ToChild::Ping { sequence });
         }
     };
     tokio::join!(sending, receiving);
@@ -92,30 +83,18 @@ async fn a_receive_that_was_cancelled_loses_nothing() {
 async fn another_version_is_refused_with_both_numbers_on_both_sides() {
     let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
     let other_child = async {
-        theirs
-            .write_all(&[3, 0, 0, 0, 0, 99, 42])
-            .await
-            .expect("written");
+        theirs.write_all(&[3, 0, 0, 0, 0, 99, 42]).await.expect("written");
     };
     let (refused, ()) = tokio::join!(accept(ours, assignment("{}".into())), other_child);
     let text = refused.expect_err("refused").to_string();
-    assert!(
-        text.contains("version 99") && text.contains(&format!("version {VERSION}")),
-        "{text}"
-    );
+    assert!(text.contains("version 99") && text.contains(&format!("version {VERSION}")), "{text}");
 
     let (mut ours, theirs) = UnixStream::pair().expect("a socket pair");
     ours.write_all(&[2, 0, 0, 0, 0, 77]).await.expect("written");
     drop(ours);
     let refused = connect(theirs).await;
     assert!(
-        matches!(
-            refused,
-            Err(LinkError::VersionMismatch {
-                ours: VERSION,
-                theirs: 77
-            })
-        ),
+        matches!(refused, Err(LinkError::VersionMismatch { ours: VERSION, theirs: 77 })),
         "{refused:?}"
     );
 }
@@ -123,33 +102,17 @@ async fn another_version_is_refused_with_both_numbers_on_both_sides() {
 #[tokio::test]
 async fn a_frame_that_boasts_is_refused_before_it_is_awaited() {
     let (mut raw, end) = UnixStream::pair().expect("a socket pair");
-    raw.write_all(&u32::MAX.to_le_bytes())
-        .await
-        .expect("written");
+    raw.write_all(&u32::MAX.to_le_bytes()).await.expect("written");
     let refused = NodeSide::over(end).receive().await;
-    assert!(
-        matches!(
-            refused,
-            Err(LinkError::FrameTooLong {
-                length: 0xffff_ffff
-            })
-        ),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(LinkError::FrameTooLong { length: 0xffff_ffff })), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_peer_that_says_something_else_first_is_refused() {
     let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
-    theirs
-        .write_all(&[2, 0, 0, 0, 3, 1])
-        .await
-        .expect("a pong, sequence 1");
+    theirs.write_all(&[2, 0, 0, 0, 3, 1]).await.expect("a pong, sequence 1");
     let refused = accept(ours, assignment("{}".into())).await;
-    assert!(
-        matches!(refused, Err(LinkError::NotAHandshake)),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(LinkError::NotAHandshake)), "{refused:?}");
 }
 
 #[tokio::test]
@@ -157,10 +120,7 @@ async fn a_peer_that_went_away_is_closed_in_both_directions() {
     let (mut node, child) = linked().await;
     drop(child);
     assert!(matches!(node.receive().await, Err(LinkError::Closed)));
-    assert!(matches!(
-        node.send(&ToChild::Stop).await,
-        Err(LinkError::Closed)
-    ));
+    assert!(matches!(node.send(&ToChild::Stop).await, Err(LinkError::Closed)));
 }
 
 #[tokio::test]
@@ -176,10 +136,7 @@ async fn a_peer_that_does_not_read_refuses_the_sender_and_loses_nothing() {
     };
     assert!(matches!(refused, LinkError::Full), "{refused:?}");
     for expected in 0..accepted {
-        assert_eq!(
-            child.receive().await.expect("received"),
-            ToChild::Ping { sequence: expected }
-        );
+        assert_eq!(child.receive().await.expect("received"), ToChild::Ping { sequence: expected });
     }
     let room = async {
         while sender.try_send(&ToChild::Stop).is_err() {
@@ -196,26 +153,15 @@ async fn dropping_a_sender_ends_the_peers_direction_only() {
     let (mut receiver, sender) = node.split();
     drop(sender);
     assert!(matches!(child.receive().await, Err(LinkError::Closed)));
-    child
-        .send(&ToNode::Stopping)
-        .await
-        .expect("the other direction is open");
-    assert_eq!(
-        receiver.receive().await.expect("received"),
-        ToNode::Stopping
-    );
+    child.send(&ToNode::Stopping).await.expect("the other direction is open");
+    assert_eq!(receiver.receive().await.expect("received"), ToNode::Stopping);
 }
 
 #[tokio::test]
 async fn bytes_after_the_handshake_stay_with_the_connection() {
     let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
-    theirs
-        .write_all(&[2, 0, 0, 0, 0, VERSION as u8, 1, 0, 0, 0, 1])
-        .await
-        .expect("written");
-    let mut node = accept(ours, assignment("{}".into()))
-        .await
-        .expect("accepted");
+    theirs.write_all(&[2, 0, 0, 0, 0, VERSION as u8, 1, 0, 0, 0, 1]).await.expect("written");
+    let mut node = accept(ours, assignment("{}".into())).await.expect("accepted");
     assert_eq!(node.receive().await.expect("received"), ToNode::Ready);
     let mut greeting = [0; 4];
     theirs.read_exact(&mut greeting).await.expect("the welcome");

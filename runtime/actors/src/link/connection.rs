@@ -89,16 +89,8 @@ impl<In: DeserializeOwned, Out: Serialize> Connection<In, Out> {
         let (read, write) = stream.into_split();
         let received = BytesMut::new();
         Self {
-            receiver: Receiver {
-                read,
-                received,
-                message: PhantomData,
-            },
-            sender: Sender {
-                write,
-                unsent: Vec::new(),
-                message: PhantomData,
-            },
+            receiver: Receiver { read, received, message: PhantomData },
+            sender: Sender { write, unsent: Vec::new(), message: PhantomData },
         }
     }
 

@@ -20,10 +20,7 @@ pub type ChildSide = Connection<ToChild, ToNode>;
 
 /// Opens a link from the node's side: tells the child its assignment and hears its version.
 pub async fn accept(stream: UnixStream, assignment: Assignment) -> Result<NodeSide, LinkError> {
-    let welcome = ToChild::Welcome {
-        version: VERSION,
-        assignment: Box::new(assignment),
-    };
+    let welcome = ToChild::Welcome { version: VERSION, assignment: Box::new(assignment) };
     let mut connection = NodeSide::over(stream);
     match open(&mut connection, &welcome).await? {
         ToNode::Hello { .. } => Ok(connection),
@@ -54,10 +51,7 @@ where
         let frame = connection.receive_frame().await?;
         let theirs = version_of(&frame)?;
         if theirs != VERSION {
-            return Err(LinkError::VersionMismatch {
-                ours: VERSION,
-                theirs,
-            });
+            return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
         }
         sent?;
         Ok(decode(&frame)?)
