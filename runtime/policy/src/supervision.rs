@@ -6,12 +6,20 @@
 //! and stop at the same time, restarts wait for their backoff, a failing first start is retried
 //! like any other, and each child may have a limit of its own.
 
+mod concurrent;
+mod decision;
+mod grace;
+mod machine;
 mod message;
+mod restarts;
+mod roster;
 mod spec;
+mod strict;
 
 use std::{fmt, time::Duration};
 
 pub use self::{
+    machine::Supervisor,
     message::{
         Answer, Call, CallId, ChildStatus, Command, Counts, Event, Phase, Refusal, Reply,
         SupervisorExit, Transition,

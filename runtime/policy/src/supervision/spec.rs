@@ -164,7 +164,6 @@ pub(super) fn check<Id: Clone + Eq + Hash>(
     spec: &SupervisorSpec,
     children: &[ChildSpec<Id>],
 ) -> Result<(), SpecError<Id>> {
-    check_supervisor(spec)?;
     let mut ids = HashSet::new();
     for child in children {
         check_child(spec, child)?;
@@ -178,11 +177,11 @@ pub(super) fn check<Id: Clone + Eq + Hash>(
     Ok(())
 }
 
-fn check_supervisor<Id>(spec: &SupervisorSpec) -> Result<(), SpecError<Id>> {
-    match (spec.discipline, spec.counting) {
-        (Discipline::Strict, Counting::PerChild) => Err(SpecError::StrictCountsShared),
-        (Discipline::Strict | Discipline::Concurrent, Counting::Shared(_))
-        | (Discipline::Concurrent, Counting::PerChild) => Ok(()),
+/// The limit that strict counts against.
+pub(super) const fn shared_limit<Id>(spec: &SupervisorSpec) -> Result<RestartLimit, SpecError<Id>> {
+    match spec.counting {
+        Counting::Shared(limit) => Ok(limit),
+        Counting::PerChild => Err(SpecError::StrictCountsShared),
     }
 }
 

@@ -1,0 +1,232 @@
+//! Calls: OTP's `handle_call` and `code_change`.
+
+use std::{collections::VecDeque, fmt::Debug, hash::Hash};
+
+use super::{Pid, Strict, starting::Purpose, stopping::Reason};
+use crate::supervision::{
+    Answer, Call, CallId, ChildSpec, Discipline, Generation, Refusal, Reply, SpecError, Strategy,
+    SupervisorSpec, decision::Turn, roster::Position, spec,
+};
+
+impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
+    /// Answers at once, or starts what will end with the answer.
+    pub(super) fn answer(&mut self, turn: &mut Turn<Id>, call: CallId, request: Call<Id>) {
+        let refused = match request {
+            Call::AddChild(spec) => self.add_child(turn, call, spec),
+            Call::AddInstance(id) => self.add_instance(turn, call, id),
+            Call::StopChild(id) => self.stop_child(turn, call, &id),
+            Call::StopIncarnation(id, generation) => {
+                self.stop_incarnation(turn, call, &id, generation)
+            }
+            Call::StartChild(id) => self.start_child(turn, call, &id),
+            Call::RestartChild(id) => self.restart_child(turn, call, &id),
+            Call::RemoveChild(id) => self
+                .remove_child(&id)
+                .map(|answer| turn.reply(call, Ok(answer))),
+            Call::UpdateChild(spec) => self
+                .update_child(spec)
+                .map(|answer| turn.reply(call, Ok(answer))),
+            Call::Reconfigure(spec, children) => self
+                .reconfigure(spec, children)
+                .map(|answer| turn.reply(call, Ok(answer))),
+            Call::DescribeChild(id) => self
+                .describe_child(&id)
+                .map(|answer| turn.reply(call, Ok(answer))),
+            Call::WhichChildren => {
+                turn.reply(call, Ok(Answer::Children(self.which_children())));
+                Ok(())
+            }
+            Call::CountChildren => {
+                turn.reply(call, Ok(Answer::Counts(self.count_children())));
+                Ok(())
+            }
+        };
+        if let Err(refusal) = refused {
+            turn.reply(call, Err(refusal));
+        }
+    }
+
+    fn find(&self, id: &Id) -> Result<Position, Refusal<Id>> {
+        self.children.find(id).ok_or(Refusal::NotFound)
+    }
+
+    fn refuse_simple(&self) -> Result<(), Refusal<Id>> {
+        if self.is_simple() {
+            Err(Refusal::SimpleOneForOne)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn add_child(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        spec: ChildSpec<Id>,
+    ) -> Result<(), Refusal<Id>> {
+        self.refuse_simple()?;
+        spec::check_child(&self.spec, &spec).map_err(Refusal::Invalid)?;
+        self.start_new(turn, call, spec)
+    }
+
+    fn add_instance(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        id: Id,
+    ) -> Result<(), Refusal<Id>> {
+        let template = self.template.as_ref().ok_or(Refusal::NotSimpleOneForOne)?;
+        let spec = ChildSpec {
+            id,
+            ..template.clone()
+        };
+        self.start_new(turn, call, spec)
+    }
+
+    fn start_new(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        spec: ChildSpec<Id>,
+    ) -> Result<(), Refusal<Id>> {
+        if let Some(position) = self.children.find(&spec.id) {
+            return Err(match self.children.at(position).state {
+                Pid::Running(generation) | Pid::Dead(generation) | Pid::Stopping(generation) => {
+                    Refusal::AlreadyStarted(generation)
+                }
+                Pid::Undefined | Pid::Starting { .. } | Pid::Restarting(_) => {
+                    Refusal::AlreadyPresent
+                }
+            });
+        }
+        let child = self.children.push(spec, Pid::Undefined);
+        self.start_next(turn, VecDeque::from([child]), Purpose::Add(call));
+        Ok(())
+    }
+
+    fn stop_child(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        id: &Id,
+    ) -> Result<(), Refusal<Id>> {
+        self.refuse_simple()?;
+        let child = self.find(id)?;
+        self.stop_next(turn, vec![child], Reason::Call(call));
+        Ok(())
+    }
+
+    /// As OTP's `terminate_child` with a pid: one that is dead is fine, one that never was a child
+    /// is not found.
+    fn stop_incarnation(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        id: &Id,
+        generation: Generation,
+    ) -> Result<(), Refusal<Id>> {
+        if !self.is_simple() {
+            return Err(Refusal::NotFound);
+        }
+        let named = self.children.find(id);
+        let is_named = |child: &Position| self.children.at(*child).state.pid() == Some(generation);
+        match named.filter(is_named) {
+            Some(child) => self.stop_next(turn, vec![child], Reason::Call(call)),
+            None if self.children.was_issued(generation) => turn.reply(call, Ok(Answer::Done)),
+            None => return Err(Refusal::NotFound),
+        }
+        Ok(())
+    }
+
+    /// For what only makes sense with a child that is down.
+    fn refuse_unless_down(&self, child: Position) -> Result<(), Refusal<Id>> {
+        match self.children.at(child).state {
+            Pid::Undefined => Ok(()),
+            Pid::Restarting(_) => Err(Refusal::Restarting),
+            Pid::Starting { .. } | Pid::Running(_) | Pid::Dead(_) | Pid::Stopping(_) => {
+                Err(Refusal::Running)
+            }
+        }
+    }
+
+    fn start_child(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        id: &Id,
+    ) -> Result<(), Refusal<Id>> {
+        self.refuse_simple()?;
+        let child = self.find(id)?;
+        self.refuse_unless_down(child)?;
+        self.start_next(turn, VecDeque::from([child]), Purpose::Start(call));
+        Ok(())
+    }
+
+    fn restart_child(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        id: &Id,
+    ) -> Result<(), Refusal<Id>> {
+        self.refuse_simple()?;
+        let child = self.find(id)?;
+        self.stop_next(turn, vec![child], Reason::Restart(child, call));
+        Ok(())
+    }
+
+    fn remove_child(&mut self, id: &Id) -> Reply<Id> {
+        self.refuse_simple()?;
+        let child = self.find(id)?;
+        self.refuse_unless_down(child)?;
+        self.children.remove(child);
+        Ok(Answer::Done)
+    }
+
+    fn update_child(&mut self, spec: ChildSpec<Id>) -> Reply<Id> {
+        self.refuse_simple()?;
+        spec::check_child(&self.spec, &spec).map_err(Refusal::Invalid)?;
+        let child = self.find(&spec.id)?;
+        self.children.at_mut(child).spec = spec;
+        Ok(Answer::Done)
+    }
+
+    /// OTP's `code_change` starts and stops nothing.
+    fn reconfigure(&mut self, spec: SupervisorSpec, children: Vec<ChildSpec<Id>>) -> Reply<Id> {
+        spec::check(&spec, &children).map_err(Refusal::Invalid)?;
+        let limit = spec::shared_limit(&spec).map_err(Refusal::Invalid)?;
+        let is_simple = spec.strategy == Strategy::SimpleOneForOne;
+        if is_simple != self.is_simple() {
+            return Err(Refusal::Invalid(SpecError::StrategyFixed));
+        }
+        match spec.discipline {
+            Discipline::Strict => {}
+            Discipline::Concurrent => return Err(Refusal::Invalid(SpecError::DisciplineFixed)),
+        }
+        self.spec = spec;
+        self.limit = limit;
+        if is_simple {
+            for template in children {
+                for member in self.children.iter_mut() {
+                    member.spec = ChildSpec {
+                        id: member.spec.id.clone(),
+                        ..template.clone()
+                    };
+                }
+                self.template = Some(template);
+            }
+        } else {
+            self.children.rebuild(children, || Pid::Undefined);
+        }
+        Ok(Answer::Done)
+    }
+
+    fn describe_child(&self, id: &Id) -> Reply<Id> {
+        let named = self
+            .children
+            .find(id)
+            .map(|child| &self.children.at(child).spec);
+        let template = self.template.as_ref().filter(|template| template.id == *id);
+        let spec = named.or(template).ok_or(Refusal::NotFound)?;
+        Ok(Answer::Child(Box::new(spec.clone())))
+    }
+}
