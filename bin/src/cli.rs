@@ -52,10 +52,7 @@ pub(crate) struct Global {
 impl Global {
     /// Which node the command talks to.
     pub(crate) fn address(&self) -> NodeAddress {
-        NodeAddress {
-            runtime_dir: self.runtime_dir.clone(),
-            node: self.node.clone(),
-        }
+        NodeAddress { runtime_dir: self.runtime_dir.clone(), node: self.node.clone() }
     }
 }
 
@@ -64,26 +61,19 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Run services", &["run", "check", "init"]),
     ("Look at a node", &["status", "logs", "events", "history"]),
     ("Change what runs", &["start", "stop", "restart", "scale"]),
-    (
-        "Other",
-        &["completions", "man", "version", "exit-codes", "help"],
-    ),
+    ("Other", &["completions", "man", "version", "exit-codes", "help"]),
 ];
 
 /// The whole command line, with the help that people read: grouped commands, and for each command
 /// its sentence, its paragraph, its options and examples.
 pub(crate) fn build() -> clap::Command {
     let plain = Cli::command();
-    let listing = GROUPS
-        .map(|(title, names)| group(&plain, title, names))
-        .concat();
+    let listing = GROUPS.map(|(title, names)| group(&plain, title, names)).concat();
     let template = format!(
         "{{about}}\n\n{{usage-heading}} bh [OPTIONS] COMMAND\n{listing}\n\
          Options:\n{{options}}{{after-help}}"
     );
-    let command = tell_everything(plain)
-        .help_template(template)
-        .after_help(AFTER_HELP);
+    let command = tell_everything(plain).help_template(template).after_help(AFTER_HELP);
     command.mut_subcommands(tell_everything)
 }
 
@@ -104,9 +94,7 @@ BLACKHOLE_RUNTIME_DIR; else the only one below $XDG_RUNTIME_DIR/blackhole, for r
 
 fn group(command: &clap::Command, title: &str, names: &[&str]) -> String {
     let lines = names.iter().map(|name| {
-        let about = command
-            .find_subcommand(name)
-            .and_then(clap::Command::get_about);
+        let about = command.find_subcommand(name).and_then(clap::Command::get_about);
         let about = about.map_or_else(|| HELP_ABOUT.to_owned(), ToString::to_string);
         format!("  {name:<12} {about}\n")
     });
@@ -139,15 +127,8 @@ mod tests {
             .filter(|command| !command.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
-        let grouped: Vec<_> = GROUPS
-            .iter()
-            .flat_map(|(_, names)| *names)
-            .copied()
-            .collect();
-        assert_eq!(
-            BTreeSet::from_iter(visible.clone()),
-            BTreeSet::from_iter(grouped.clone())
-        );
+        let grouped: Vec<_> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        assert_eq!(BTreeSet::from_iter(visible.clone()), BTreeSet::from_iter(grouped.clone()));
         assert_eq!(visible.len(), grouped.len());
     }
 

@@ -29,7 +29,6 @@ pub(crate) enum Error {
 fn exists_hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::AlreadyExists => "\nhint: `--force` replaces the file",
-        io::ErrorKind::NotFound => "\nhint: the directory must exist",
         _ => "",
     }
 }

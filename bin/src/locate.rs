@@ -81,7 +81,7 @@ impl NodeAddress {
             0 => Err(LocateError::NotRunning { at: dir }),
             1 => Ok(sockets.remove(0)),
             _ => Err(LocateError::Several {
-                names: sockets.iter().map(node_name).collect(),
+                names: sockets.iter().map(|socket| node_name(socket)).collect(),
             }),
         }
     }
@@ -107,15 +107,12 @@ fn default_directory() -> Result<PathBuf, LocateError> {
         return Ok("/run/blackhole".into());
     }
     let xdg = env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
-    xdg.map(|dir| Path::new(&dir).join("blackhole"))
-        .ok_or(LocateError::NoDefault)
+    xdg.map(|dir| Path::new(&dir).join("blackhole")).ok_or(LocateError::NoDefault)
 }
 
-fn node_name(socket: &PathBuf) -> String {
+fn node_name(socket: &Path) -> String {
     let dir = socket.parent().and_then(Path::file_name);
-    dir.unwrap_or(socket.as_os_str())
-        .to_string_lossy()
-        .into_owned()
+    dir.unwrap_or(socket.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// The control sockets of the nodes that run one level below `dir`, ordered by name.

@@ -34,12 +34,7 @@ pub(crate) struct LogLines {
 
 impl LogLines {
     pub(crate) fn new(form: Form, timestamps: bool) -> Self {
-        Self {
-            form,
-            timestamps,
-            styles: HashMap::new(),
-            prefix_width: 0,
-        }
+        Self { form, timestamps, styles: HashMap::new(), prefix_width: 0 }
     }
 
     pub(crate) fn write(&mut self, output: &mut Output, record: LogRecord) -> io::Result<()> {
@@ -57,11 +52,7 @@ impl LogLines {
             write!(output, "{} ", text::local(record.at.as_ref()))?;
         }
         let width = self.prefix_width;
-        write!(
-            output,
-            "{style}{prefix:<width$} |{style:#} {}",
-            record.message
-        )?;
+        write!(output, "{style}{prefix:<width$} |{style:#} {}", record.message)?;
         if !record.fields.is_empty() {
             let dim = Style::new().dimmed();
             write!(output, " {dim}{}{dim:#}", record.fields)?;
@@ -73,10 +64,7 @@ impl LogLines {
     fn style(&mut self, record: &LogRecord) -> Style {
         let color = COLORS[self.styles.len() % COLORS.len()];
         let instance = (record.service.clone(), record.instance);
-        *self
-            .styles
-            .entry(instance)
-            .or_insert(Style::new().fg_color(Some(color.into())))
+        *self.styles.entry(instance).or_insert(Style::new().fg_color(Some(color.into())))
     }
 }
 

@@ -15,11 +15,7 @@ pub(crate) struct NodeProcess(OwnedFd);
 
 impl NodeProcess {
     pub(crate) fn open(node: &NodeStatus) -> io::Result<Self> {
-        let pid = if node.guardian_pid == 0 {
-            node.pid
-        } else {
-            node.guardian_pid
-        };
+        let pid = if node.guardian_pid == 0 { node.pid } else { node.guardian_pid };
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid =
             pid.ok_or_else(|| io::Error::other("the node did not say which process it is"))?;
@@ -32,9 +28,6 @@ impl NodeProcess {
             let mut watched = [PollFd::new(&self.0, PollFlags::IN)];
             retry_on_intr(|| poll(&mut watched, None)).map(drop)
         };
-        tokio::task::spawn_blocking(wait)
-            .await
-            .map_err(io::Error::other)?
-            .map_err(Into::into)
+        tokio::task::spawn_blocking(wait).await.map_err(io::Error::other)?.map_err(Into::into)
     }
 }

@@ -18,10 +18,7 @@ impl Goal {
     fn is_met(self, instance: &InstanceStatus) -> bool {
         match self {
             Self::Up => {
-                matches!(
-                    instance.state(),
-                    InstanceState::Ready | InstanceState::Completed
-                )
+                matches!(instance.state(), InstanceState::Ready | InstanceState::Completed)
             }
             Self::Down => instance.pid.is_none(),
         }
@@ -40,10 +37,7 @@ pub(crate) fn report(
         writeln!(stdout, "{}", line(instance))?;
     }
     let missed: Vec<_> = match wait {
-        Wait::UntilDone => instances
-            .iter()
-            .filter(|instance| !goal.is_met(instance))
-            .collect(),
+        Wait::UntilDone => instances.iter().filter(|instance| !goal.is_met(instance)).collect(),
         Wait::No => Vec::new(),
     };
     if missed.is_empty() {
@@ -54,22 +48,13 @@ pub(crate) fn report(
 
 fn line(instance: &InstanceStatus) -> String {
     let state = text::instance_state(instance.state());
-    let pid = instance
-        .pid
-        .map(|pid| format!(" (pid {pid})"))
-        .unwrap_or_default();
-    format!(
-        "{}-{} {state}{pid}",
-        text::visible(&instance.service),
-        instance.instance
-    )
+    let pid = instance.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    format!("{}-{} {state}{pid}", text::visible(&instance.service), instance.instance)
 }
 
 fn complaint(missed: &[&InstanceStatus], goal: Goal) -> String {
-    let mut services: Vec<_> = missed
-        .iter()
-        .map(|instance| text::visible(&instance.service))
-        .collect();
+    let mut services: Vec<_> =
+        missed.iter().map(|instance| text::visible(&instance.service)).collect();
     services.dedup();
     let services = services.join(" ");
     let facts: Vec<_> = missed.iter().map(|instance| fact(instance)).collect();
@@ -86,22 +71,11 @@ fn complaint(missed: &[&InstanceStatus], goal: Goal) -> String {
 
 fn fact(instance: &InstanceStatus) -> String {
     let state = text::instance_state(instance.state());
-    let name = format!(
-        "`{}-{}`",
-        text::visible(&instance.service),
-        instance.instance
-    );
+    let name = format!("`{}-{}`", text::visible(&instance.service), instance.instance);
     let exit = instance.last_exit.as_ref();
     let exit = exit.map(|exit| {
-        format!(
-            ", last {}",
-            how_it_ended(&exit.reason, exit.code, exit.signal.as_deref())
-        )
+        format!(", last {}", how_it_ended(&exit.reason, exit.code, exit.signal.as_deref()))
     });
     let note = (!instance.note.is_empty()).then(|| format!(", {}", text::visible(&instance.note)));
-    format!(
-        "{name} is {state}{}{}",
-        exit.unwrap_or_default(),
-        note.unwrap_or_default()
-    )
+    format!("{name} is {state}{}{}", exit.unwrap_or_default(), note.unwrap_or_default())
 }

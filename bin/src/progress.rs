@@ -43,10 +43,7 @@ pub(crate) async fn show<T>(
     if let Ok(done) = tokio::time::timeout(PATIENCE, &mut operation).await {
         return done;
     }
-    say(&format!(
-        "waiting for {} (Ctrl-C ends the waiting, not the work)",
-        awaited.what
-    ));
+    say(&format!("waiting for {} (Ctrl-C ends the waiting, not the work)", awaited.what));
     tokio::select! {
         done = &mut operation => done,
         never = tell(client.clone(), awaited.names, began) => match never {},
@@ -56,10 +53,7 @@ pub(crate) async fn show<T>(
 /// Prints events for as long as it is polled. An operation does not fail because its news do:
 /// without a stream of events the waiting is merely silent.
 async fn tell(mut client: Client, names: &[String], began: Timestamp) -> std::convert::Infallible {
-    let request = StreamEventsRequest {
-        names: names.to_vec(),
-        no_follow: false,
-    };
+    let request = StreamEventsRequest { names: names.to_vec(), no_follow: false };
     if let Ok(mut events) = client.events(request).await {
         while let Some(event) = next(&mut events).await {
             if text::moment(event.at.as_ref()).is_some_and(|at| at >= began) {

@@ -45,13 +45,9 @@ fn heading(node: &NodeStatus) -> String {
 fn columns(instances: &[InstanceStatus], now: Timestamp) -> Vec<Column> {
     let mut columns = identity_columns(instances);
     columns.extend(process_columns(instances));
-    let exits = instances
-        .iter()
-        .map(|instance| last_exit(instance.last_exit.as_ref(), now));
+    let exits = instances.iter().map(|instance| last_exit(instance.last_exit.as_ref(), now));
     columns.push(Column::new("LAST EXIT", Align::Left, 1, exits));
-    let notes = instances
-        .iter()
-        .map(|instance| text::visible(&instance.note));
+    let notes = instances.iter().map(|instance| text::visible(&instance.note));
     let notes = Column::new("NOTE", Align::Left, 4, notes);
     columns.extend((!notes.is_blank()).then_some(notes));
     columns
@@ -61,9 +57,7 @@ fn identity_columns(instances: &[InstanceStatus]) -> Vec<Column> {
     let names = instances.iter().map(|instance| instance.service.as_str());
     let mut columns = vec![Column::new("SERVICE", Align::Left, 0, names)];
     if instances.iter().any(|instance| instance.instance > 1) {
-        let numbers = instances
-            .iter()
-            .map(|instance| instance.instance.to_string());
+        let numbers = instances.iter().map(|instance| instance.instance.to_string());
         columns.push(Column::new("INSTANCE", Align::Right, 0, numbers));
     }
     let groups = Column::new(
@@ -78,27 +72,14 @@ fn identity_columns(instances: &[InstanceStatus]) -> Vec<Column> {
 
 fn process_columns(instances: &[InstanceStatus]) -> Vec<Column> {
     let states = instances.iter().map(|instance| {
-        Cell::styled(
-            text::instance_state(instance.state()),
-            state_style(instance.state()),
-        )
+        Cell::styled(text::instance_state(instance.state()), state_style(instance.state()))
     });
-    let ready = instances
-        .iter()
-        .map(|instance| if instance.ready { "yes" } else { "no" });
+    let ready = instances.iter().map(|instance| if instance.ready { "yes" } else { "no" });
     let pids = instances.iter().map(|instance| optional(instance.pid));
-    let uptimes = instances
-        .iter()
-        .map(|instance| text::duration(instance.uptime.as_ref()));
-    let restarts = instances
-        .iter()
-        .map(|instance| instance.restarts.to_string());
-    let memory = instances
-        .iter()
-        .map(|instance| text::bytes(instance.memory_bytes));
-    let cpu = instances
-        .iter()
-        .map(|instance| percent(instance.cpu_percent));
+    let uptimes = instances.iter().map(|instance| text::duration(instance.uptime.as_ref()));
+    let restarts = instances.iter().map(|instance| instance.restarts.to_string());
+    let memory = instances.iter().map(|instance| text::bytes(instance.memory_bytes));
+    let cpu = instances.iter().map(|instance| percent(instance.cpu_percent));
     vec![
         Column::new("STATE", Align::Left, 0, states),
         Column::new("READY", Align::Left, 7, ready),
@@ -131,9 +112,7 @@ fn last_exit(exit: Option<&LastExit>, now: Timestamp) -> String {
         return "-".to_owned();
     };
     let how = how_it_ended(&exit.reason, exit.code, exit.signal.as_deref());
-    format!("{how} {}", text::ago(exit.at.as_ref(), now))
-        .trim_end()
-        .to_owned()
+    format!("{how} {}", text::ago(exit.at.as_ref(), now)).trim_end().to_owned()
 }
 
 /// `exit 1`, `signal SIGKILL`, `probe SIGKILL`, `spawn`: the reason and what is known beyond it.
@@ -152,11 +131,7 @@ pub(crate) fn optional(number: Option<u32>) -> String {
 }
 
 fn or_dash(group: &str) -> String {
-    if group.is_empty() {
-        "-".to_owned()
-    } else {
-        text::visible(group)
-    }
+    if group.is_empty() { "-".to_owned() } else { text::visible(group) }
 }
 
 fn percent(percent: Option<f64>) -> String {

@@ -17,19 +17,13 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self {
-            text: text.into(),
-            style,
-        }
+        Self { text: text.into(), style }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self {
-            text: text.into(),
-            style: Style::new(),
-        }
+        Self { text: text.into(), style: Style::new() }
     }
 }
 
@@ -58,27 +52,16 @@ impl Column {
         cells: impl IntoIterator<Item = impl Into<Cell>>,
     ) -> Self {
         let cells = cells.into_iter().map(Into::into).collect();
-        Self {
-            heading,
-            align,
-            expendable,
-            cells,
-        }
+        Self { heading, align, expendable, cells }
     }
 
     /// Whether no cell says anything.
     pub(crate) fn is_blank(&self) -> bool {
-        self.cells
-            .iter()
-            .all(|cell| cell.text.is_empty() || cell.text == "-")
+        self.cells.iter().all(|cell| cell.text.is_empty() || cell.text == "-")
     }
 
     fn width(&self) -> usize {
-        let widest = self
-            .cells
-            .iter()
-            .map(|cell| cell.text.chars().count())
-            .max();
+        let widest = self.cells.iter().map(|cell| cell.text.chars().count()).max();
         widest.unwrap_or(0).max(self.heading.len())
     }
 }
@@ -89,17 +72,12 @@ pub(crate) fn render(mut columns: Vec<Column>, width: Option<usize>) -> String {
     if let Some(width) = width {
         fit(&mut columns, width);
     }
-    let headings: Vec<Cell> = columns
-        .iter()
-        .map(|column| Cell::styled(column.heading, Style::new().bold()))
-        .collect();
+    let headings: Vec<Cell> =
+        columns.iter().map(|column| Cell::styled(column.heading, Style::new().bold())).collect();
     let mut text = line(&columns, headings.iter());
     let rows = columns.first().map_or(0, |column| column.cells.len());
     for row in 0..rows {
-        text.push_str(&line(
-            &columns,
-            columns.iter().map(|column| &column.cells[row]),
-        ));
+        text.push_str(&line(&columns, columns.iter().map(|column| &column.cells[row])));
     }
     text
 }
@@ -112,19 +90,13 @@ fn total(columns: &[Column]) -> usize {
 fn fit(columns: &mut Vec<Column>, width: usize) {
     while total(columns) > width {
         let over = total(columns) - width;
-        let last = columns
-            .last_mut()
-            .expect("a table that is too wide has a column");
+        let last = columns.last_mut().expect("a table that is too wide has a column");
         if last.expendable > 0 && last.width() >= over + LAST_WIDTH_MIN.max(last.heading.len()) {
             let room = last.width() - over;
             last.cells.iter_mut().for_each(|cell| shorten(cell, room));
             return;
         }
-        let expendable = columns
-            .iter()
-            .map(|column| column.expendable)
-            .max()
-            .unwrap_or(0);
+        let expendable = columns.iter().map(|column| column.expendable).max().unwrap_or(0);
         if expendable == 0 {
             return;
         }
@@ -153,4 +125,53 @@ fn line<'a>(columns: &[Column], cells: impl Iterator<Item = &'a Cell>) -> String
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns() -> Vec<Column> {
+        vec![
+            Column::new("SERVICE", Align::Left, 0, ["api", "identity"]),
+            Column::new("PID", Align::Right, 2, ["7", "4250"]),
+            Column::new("NOTE", Align::Left, 1, ["", "waits for `storage`"]),
+        ]
+    }
+
+    #[test]
+    fn a_wide_terminal_gets_everything() {
+        insta::assert_snapshot!(anstream::adapter::strip_str(&render(columns(), None)), @r"
+        SERVICE    PID  NOTE
+        api          7
+        identity  4250  waits for `storage`
+        ");
+    }
+
+    #[test]
+    fn the_last_column_is_shortened_first() {
+        insta::assert_snapshot!(anstream::adapter::strip_str(&render(columns(), Some(30))), @r"
+        SERVICE    PID  NOTE
+        api          7
+        identity  4250  waits for `st…
+        ");
+    }
+
+    #[test]
+    fn then_columns_are_left_out() {
+        insta::assert_snapshot!(anstream::adapter::strip_str(&render(columns(), Some(26))), @r"
+        SERVICE   NOTE
+        api
+        identity  waits for `stor…
+        ");
+    }
+
+    #[test]
+    fn what_cannot_be_left_out_stays() {
+        insta::assert_snapshot!(anstream::adapter::strip_str(&render(columns(), Some(3))), @r"
+        SERVICE
+        api
+        identity
+        ");
+    }
 }

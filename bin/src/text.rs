@@ -19,20 +19,14 @@ pub(crate) fn rfc3339(at: Option<&proto::Timestamp>) -> Option<String> {
 /// Date and time in the host's time zone, with milliseconds, for people.
 pub(crate) fn local(at: Option<&proto::Timestamp>) -> String {
     let local = moment(at).map(|at| at.to_zoned(TimeZone::system()));
-    local.map_or_else(
-        || "-".to_owned(),
-        |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-    )
+    local.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }
 
 /// Seconds with three decimals.
 pub(crate) fn seconds(duration: Option<&proto::Duration>) -> Option<f64> {
     let duration = duration?;
     let milliseconds = duration.seconds * 1000 + i64::from(duration.nanos / 1_000_000);
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "an uptime has far fewer than 53 bits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "an uptime has far fewer than 53 bits")]
     Some(milliseconds as f64 / 1000.0)
 }
 
@@ -98,15 +92,47 @@ fn word(name: &str, prefix: &str) -> String {
 /// The text with control characters written out, so that what a service says about itself cannot
 /// steer the terminal or break a table.
 pub(crate) fn visible(text: &str) -> String {
-    text.chars().fold(
-        String::with_capacity(text.len()),
-        |mut visible, character| {
-            if character.is_control() {
-                visible.extend(character.escape_default());
-            } else {
-                visible.push(character);
-            }
-            visible
-        },
-    )
+    text.chars().fold(String::with_capacity(text.len()), |mut visible, character| {
+        if character.is_control() {
+            visible.extend(character.escape_default());
+        } else {
+            visible.push(character);
+        }
+        visible
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_their_two_largest_units() {
+        let written = |seconds, nanos| duration(Some(&proto::Duration { seconds, nanos }));
+        assert_eq!(written(0, 80_000_000), "80ms");
+        assert_eq!(written(59, 999_000_000), "59s");
+        assert_eq!(written(61, 0), "1m 1s");
+        assert_eq!(written(3 * 3600 + 59, 0), "3h 0m");
+        assert_eq!(written(2 * 86400 + 5 * 3600, 0), "2d 5h");
+        assert_eq!(duration(None), "-");
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_suits_them() {
+        assert_eq!(bytes(Some(0)), "0 KiB");
+        assert_eq!(bytes(Some(900 * 1024)), "900 KiB");
+        assert_eq!(bytes(Some(1536 * 1024)), "1.5 MiB");
+        assert_eq!(bytes(Some(3 << 30)), "3.0 GiB");
+    }
+
+    #[test]
+    fn a_text_cannot_steer_the_terminal() {
+        assert_eq!(visible("a\u{1b}[2J\nb"), "a\\u{1b}[2J\\nb");
+    }
+
+    #[test]
+    fn times_that_are_absent_or_impossible_are_none() {
+        assert_eq!(rfc3339(None), None);
+        assert_eq!(rfc3339(Some(&proto::Timestamp { seconds: i64::MAX, nanos: 0 })), None);
+    }
 }

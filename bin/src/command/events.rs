@@ -43,10 +43,7 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) async fn execute(self, global: &Global) -> Result<(), Error> {
         let form = Form::for_reader(self.json);
-        let request = StreamEventsRequest {
-            names: self.names,
-            no_follow: self.no_follow,
-        };
+        let request = StreamEventsRequest { names: self.names, no_follow: self.no_follow };
         let mut client = Client::connect(&global.address()).await?;
         let mut events = client.events(request).await?;
         let mut stdout = output::stdout();
@@ -80,12 +77,7 @@ pub(crate) fn phrase(event: &Event) -> String {
     let message = (!event.message.is_empty()).then(|| text::visible(&event.message));
     let details: Vec<_> = [pid, reason, message].into_iter().flatten().collect();
     let name = text::visible(&event.event);
-    format!(
-        "{subject:<16} {style}{name:<11}{style:#} {}",
-        details.join(", ")
-    )
-    .trim_end()
-    .to_owned()
+    format!("{subject:<16} {style}{name:<11}{style:#} {}", details.join(", ")).trim_end().to_owned()
 }
 
 fn style(event: &str) -> Style {

@@ -65,9 +65,7 @@ fn columns(entries: &[HistoryEntry]) -> Vec<Column> {
     let instances = entries.iter().map(|entry| entry.instance.to_string());
     let generations = entries.iter().map(|entry| entry.generation.to_string());
     let pids = entries.iter().map(|entry| optional(entry.pid));
-    let uptimes = entries
-        .iter()
-        .map(|entry| text::duration(entry.uptime.as_ref()));
+    let uptimes = entries.iter().map(|entry| text::duration(entry.uptime.as_ref()));
     let reasons = entries
         .iter()
         .map(|entry| how_it_ended(&entry.reason, entry.code, entry.signal.as_deref()));

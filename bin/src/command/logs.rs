@@ -77,16 +77,12 @@ impl Logs {
 fn parse_since(text: &str) -> Result<Timestamp, String> {
     if let Ok(duration) = text.parse::<SignedDuration>() {
         let ago = duration.unsigned_abs();
-        return Timestamp::now()
-            .checked_sub(ago)
-            .map_err(|error| error.to_string());
+        return Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
     }
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
-    let local = text
-        .parse::<DateTime>()
-        .and_then(|at| at.to_zoned(TimeZone::system()));
+    let local = text.parse::<DateTime>().and_then(|at| at.to_zoned(TimeZone::system()));
     local.map(|at| at.timestamp()).map_err(|_| {
         "expected how long ago (`10m`, `2h 30m`) or a time (`2026-11-21T08:00:00Z`)".to_owned()
     })

@@ -33,9 +33,7 @@ impl Man {
 fn write_pages(root: &clap::Command, dir: &std::path::Path) -> Result<(), Error> {
     let create = |path: PathBuf| move |source| Error::Create { path, source };
     fs::create_dir_all(dir).map_err(create(dir.to_owned()))?;
-    let commands = root
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set());
+    let commands = root.get_subcommands().filter(|command| !command.is_hide_set());
     let pages = commands
         .filter(|command| command.get_name() != "help")
         .map(|command| (command, format!("bh-{}", command.get_name())))

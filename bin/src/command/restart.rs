@@ -34,10 +34,7 @@ impl Restart {
         let wait = Wait::unless(self.no_wait);
         let client = Client::connect(&global.address()).await?;
         let what = format!("{} to stop and be ready again", self.names.join(", "));
-        let awaited = Awaited {
-            names: &self.names,
-            what,
-        };
+        let awaited = Awaited { names: &self.names, what };
         let mut caller = client.clone();
         let instances = progress::show(&client, awaited, caller.restart(&self.names, wait)).await?;
         outcome::report(&mut output::stdout(), &instances, Goal::Up, wait)

@@ -41,10 +41,7 @@ impl Scale {
             let names = [service];
             let mut caller = client.clone();
             let scaled = caller.scale(&names[0], count, wait);
-            let awaited = Awaited {
-                names: &names,
-                what,
-            };
+            let awaited = Awaited { names: &names, what };
             instances.extend(progress::show(&client, awaited, scaled).await?);
         }
         outcome::report(&mut output::stdout(), &instances, Goal::Up, wait)
@@ -63,9 +60,7 @@ fn parse(targets: &[String]) -> Result<Vec<(String, u32)>, String> {
 
 fn parse_target(target: &str) -> Result<(String, u32), String> {
     let Some((service, count)) = target.split_once('=') else {
-        return Err(format!(
-            "`{target}` does not say how many\nhint: `bh scale {target}=2`"
-        ));
+        return Err(format!("`{target}` does not say how many\nhint: `bh scale {target}=2`"));
     };
     Ok((service.to_owned(), parse_count(service, count)?))
 }
@@ -76,9 +71,7 @@ fn parse_count(service: &str, count: &str) -> Result<u32, String> {
             "a service has at least one instance\nhint: `bh stop {service}` stops all of them"
         )),
         Ok(count) => Ok(count),
-        Err(_) => Err(format!(
-            "`{count}` is not a number of instances for `{service}`"
-        )),
+        Err(_) => Err(format!("`{count}` is not a number of instances for `{service}`")),
     }
 }
 
@@ -87,33 +80,19 @@ mod tests {
     use super::*;
 
     fn parsed(targets: &[&str]) -> Result<Vec<(String, u32)>, String> {
-        parse(
-            &targets
-                .iter()
-                .map(|&target| target.to_owned())
-                .collect::<Vec<_>>(),
-        )
+        parse(&targets.iter().map(|&target| target.to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
     fn services_are_scaled_in_two_notations() {
         assert_eq!(parsed(&["api=3"]), Ok(vec![("api".into(), 3)]));
         assert_eq!(parsed(&["api", "3"]), Ok(vec![("api".into(), 3)]));
-        assert_eq!(
-            parsed(&["a=1", "b=2"]),
-            Ok(vec![("a".into(), 1), ("b".into(), 2)])
-        );
+        assert_eq!(parsed(&["a=1", "b=2"]), Ok(vec![("a".into(), 1), ("b".into(), 2)]));
     }
 
     #[test]
     fn a_wrong_number_is_named() {
-        for wrong in [
-            &["api"][..],
-            &["api", "x"],
-            &["api=-1"],
-            &["api=0"],
-            &["a=1", "b"],
-        ] {
+        for wrong in [&["api"][..], &["api", "x"], &["api=-1"], &["api=0"], &["a=1", "b"]] {
             parsed(wrong).expect_err("not a number of instances");
         }
     }

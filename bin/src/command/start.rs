@@ -32,10 +32,8 @@ impl Start {
     pub(crate) async fn execute(self, global: &Global) -> Result<(), Error> {
         let wait = Wait::unless(self.no_wait);
         let client = Client::connect(&global.address()).await?;
-        let awaited = Awaited {
-            names: &self.names,
-            what: format!("{} to be ready", self.names.join(", ")),
-        };
+        let awaited =
+            Awaited { names: &self.names, what: format!("{} to be ready", self.names.join(", ")) };
         let mut caller = client.clone();
         let instances = progress::show(&client, awaited, caller.start(&self.names, wait)).await?;
         outcome::report(&mut output::stdout(), &instances, Goal::Up, wait)

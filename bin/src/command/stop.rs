@@ -52,10 +52,8 @@ impl Stop {
             ));
         }
         let client = Client::connect(&global.address()).await?;
-        let awaited = Awaited {
-            names: &self.names,
-            what: format!("{} to stop", self.names.join(", ")),
-        };
+        let awaited =
+            Awaited { names: &self.names, what: format!("{} to stop", self.names.join(", ")) };
         let mut caller = client.clone();
         let instances = progress::show(&client, awaited, caller.stop(&self.names, wait)).await?;
         outcome::report(&mut output::stdout(), &instances, Goal::Down, wait)
@@ -74,10 +72,7 @@ async fn stop_node(client: Client, wait: Wait) -> Result<(), Error> {
             Wait::No => Ok(()),
         }
     };
-    let awaited = Awaited {
-        names: &[],
-        what: "the node to end".to_owned(),
-    };
+    let awaited = Awaited { names: &[], what: "the node to end".to_owned() };
     progress::show(&client, awaited, asked).await?;
     writeln!(output::stdout(), "{}", farewell(&node, wait))?;
     Ok(())
