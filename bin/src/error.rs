@@ -6,6 +6,7 @@
 use std::{error::Error as StdError, io, io::Write, path::PathBuf};
 
 use anstyle::{AnsiColor, Style};
+use blackhole_config::{Color, Rejected};
 
 use crate::{client::ClientError, exit_code::ExitCode};
 
@@ -18,6 +19,12 @@ pub(crate) enum Error {
     Output(#[from] io::Error),
     #[error("could not start the runtime of this command")]
     Runtime(#[source] io::Error),
+    #[error("could not read `{}`{hint}", path.display(), hint = missing_hint(source))]
+    NoInput { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Rejected(Box<Rejected>),
+    #[error("could not tell the working directory")]
+    WorkingDirectory(#[source] io::Error),
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
@@ -33,6 +40,13 @@ fn exists_hint(source: &io::Error) -> &'static str {
     }
 }
 
+fn missing_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "\nhint: `bh init` writes a file to begin with",
+        _ => "",
+    }
+}
+
 impl Error {
     /// The one place where errors become exit codes.
     pub(crate) fn exit_code(&self) -> ExitCode {
@@ -41,6 +55,9 @@ impl Error {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
             Self::Output(_) => ExitCode::Io,
             Self::Runtime(_) => ExitCode::Internal,
+            Self::NoInput { .. } => ExitCode::NoInput,
+            Self::Rejected(_) => ExitCode::BadFile,
+            Self::WorkingDirectory(_) => ExitCode::Io,
             Self::Usage(_) => ExitCode::Usage,
             Self::Failed(_) => ExitCode::Failed,
             Self::Create { .. } => ExitCode::CannotCreate,
@@ -53,9 +70,12 @@ impl Error {
         if self.exit_code() == ExitCode::Ok {
             return;
         }
-        let mut stderr = anstream::stderr().lock();
+        let text = match self {
+            Self::Rejected(rejected) => rejected.render(Color::Always),
+            error => render(error),
+        };
         // When even stderr is gone, nobody is left to be told.
-        let _ = stderr.write_all(render(self).as_bytes());
+        let _ = anstream::stderr().lock().write_all(text.as_bytes());
     }
 }
 
