@@ -50,6 +50,9 @@ pub struct Supervisor {
     pub strategy: Strategy,
     /// The default of every service's own limit.
     pub limit: RestartLimit,
+    /// Services and groups that are in no group, in start order: as in the file, but never before
+    /// what they depend on.
+    pub members: Vec<Name>,
 }
 
 /// A nested supervisor.
@@ -65,7 +68,8 @@ pub struct Group {
     pub limit: RestartLimit,
     /// Services and groups, in start order. Not empty.
     pub members: Vec<Name>,
-    /// Siblings at the parent that must be up first, lifted from members' `depends_on`.
+    /// Siblings at the parent that must be up first, as for a service; members' `depends_on` that
+    /// lead out of the group are lifted to it.
     pub after: Vec<Name>,
     /// What follows when the group exceeded its limit and then its parent's.
     pub on_failed: OnFailed,
@@ -87,7 +91,8 @@ pub struct Service {
     /// As written.
     pub depends_on: Vec<Name>,
     /// Siblings (services or groups under the same supervisor) that must be up first: the part of
-    /// `depends_on` that concerns this level, and in a group the members before it.
+    /// `depends_on` that concerns this level, and under `rest_for_one` and `one_for_all` the enabled
+    /// member before it.
     pub after: Vec<Name>,
     /// Which exits are followed by a restart.
     pub restart: Restart,
@@ -115,6 +120,8 @@ pub struct Service {
     pub user: Option<User>,
     /// What it finds in its environment.
     pub environment: Environment,
+    /// What each of its processes may use.
+    pub resources: Resources,
 }
 
 /// What a service is made of.
@@ -190,6 +197,8 @@ pub struct Probe {
     pub check: Check,
     /// From the end of one try to the start of the next.
     pub every: Duration,
+    /// The same until the first success: so that nobody waits ten seconds for a start of one.
+    pub every_starting: Duration,
     /// Of one try.
     pub timeout: Duration,
     /// So many failures in a row are a failure.
@@ -280,6 +289,33 @@ pub struct Environment {
     pub from_files: Vec<(String, String)>,
     /// Inline values; they win over files.
     pub inline: BTreeMap<String, Template>,
+}
+
+/// What a process may use; `None` is without limit, or as the node's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Resources {
+    /// CPUs' time: 1.5 is one and a half CPUs.
+    pub cpu: Option<f64>,
+    /// CPU time relative to others, 1 to 10000, 100 being normal.
+    pub cpu_weight: Option<u32>,
+    /// Bytes of memory that are never exceeded: beyond them the kernel kills.
+    pub memory: Option<u64>,
+    /// Bytes of memory beyond which it is slowed down; at most `memory`.
+    pub memory_high: Option<u64>,
+    /// Bytes of swap that are never exceeded.
+    pub swap: Option<u64>,
+    /// I/O relative to others, 1 to 10000, 100 being normal.
+    pub io_weight: Option<u32>,
+    /// Open files.
+    pub files_max: Option<u32>,
+    /// Processes and threads.
+    pub tasks_max: Option<u32>,
+    /// Scheduling priority, -20 to 19; lower is more.
+    pub nice: Option<i32>,
+    /// Permission bits that new files do not get.
+    pub umask: Option<u32>,
+    /// -1000 to 1000: how gladly the kernel kills it when memory is short.
+    pub oom_score_adj: Option<i32>,
 }
 
 /// `[http]`.

@@ -56,6 +56,16 @@ pub enum TemplateError {
 const KNOWN: &str = "{runtime_dir} {data_dir} {log_dir} {node} {service} {instance}";
 
 impl Template {
+    /// The names that may stand between braces.
+    pub const PLACEHOLDERS: [&str; 6] = [
+        "runtime_dir",
+        "data_dir",
+        "log_dir",
+        "node",
+        "service",
+        "instance",
+    ];
+
     /// Reads a text as written in the file.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
@@ -83,6 +93,43 @@ impl Template {
             pieces.push(Piece::Text(literal));
         }
         Ok(Self(pieces))
+    }
+
+    /// The text with every placeholder replaced by the same word, to see what form it will have.
+    pub(crate) fn filled_with(&self, word: &str) -> String {
+        self.0
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::Placeholder(_) => word,
+            })
+            .collect()
+    }
+
+    /// The text, when there is no placeholder in it.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Makes a relative path absolute: one that begins neither with `/` nor with a directory's
+    /// placeholder.
+    pub(crate) fn relative_to(mut self, folder: &Path) -> Self {
+        let absolute = match self.0.first() {
+            Some(Piece::Text(text)) => text.starts_with('/'),
+            Some(Piece::Placeholder(
+                Placeholder::RuntimeDir | Placeholder::DataDir | Placeholder::LogDir,
+            )) => true,
+            Some(Piece::Placeholder(_)) | None => false,
+        };
+        if !absolute {
+            self.0
+                .insert(0, Piece::Text(format!("{}/", folder.display())));
+        }
+        self
     }
 
     /// The text with every placeholder filled in.
@@ -166,7 +213,10 @@ mod tests {
 
     #[test]
     fn unknown_and_unbalanced_placeholders_are_refused() {
-        assert_eq!(Template::parse("{home}"), Err(TemplateError::Unknown("home".into())));
+        assert_eq!(
+            Template::parse("{home}"),
+            Err(TemplateError::Unknown("home".into()))
+        );
         assert_eq!(Template::parse("a{b"), Err(TemplateError::Unbalanced('{')));
         assert_eq!(Template::parse("a}b"), Err(TemplateError::Unbalanced('}')));
     }

@@ -1,0 +1,107 @@
+//! The whole way: text → tree → overrides → `Raw` → [`Config`].
+
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use crate::{
+    Config,
+    overrides::Overrides,
+    problem::{Draft, Problem, Problems, Severity},
+    raw::RawFile,
+    read::Read as _,
+    source::{HostFacts, Source, SourceText},
+    tree::{Node, Origin, Place},
+    validate::{Context, validate},
+};
+
+/// A file that may be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it means.
+    pub config: Config,
+    /// What may surprise.
+    pub warnings: Vec<Problem>,
+    pub(crate) root: Node,
+    pub(crate) source: Arc<SourceText>,
+}
+
+/// A file that may not be used: every problem, in the order of the file. Prints as the report that
+/// the user reads.
+#[derive(Debug, Clone)]
+pub struct Rejected {
+    /// At least one is an error.
+    pub problems: Vec<Problem>,
+    pub(crate) source: Arc<SourceText>,
+}
+
+/// Reads and checks a file with its overrides. Opens nothing but that file and the services'
+/// `environment_files`.
+pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<Loaded, Rejected> {
+    let source = match SourceText::open(source, overrides, host) {
+        Ok(source) => source,
+        Err((source, problems)) => {
+            let problems = problems.finish(&source);
+            return Err(Rejected {
+                problems,
+                source: Arc::new(source),
+            });
+        }
+    };
+    let mut problems = Problems::default();
+    let (mut root, syntax) = parse(&source.text);
+    source.overrides.apply(&mut root, &mut problems);
+    let raw = RawFile::read(&root, &mut problems).unwrap_or_default();
+    let context = Context {
+        source: &source,
+        host,
+    };
+    let config = match syntax.has_errors() {
+        // What depends on several keys cannot be judged while some of them cannot be read.
+        true => {
+            let mut both = problems.without_lines_of(&syntax, &source.text);
+            both.extend(syntax);
+            problems = both;
+            None
+        }
+        false => Some(validate(&raw, context, &mut problems)),
+    };
+    let refused = problems.has_errors();
+    let problems = problems.finish(&source);
+    let source = Arc::new(source);
+    match config {
+        Some(config) if !refused => Ok(Loaded {
+            config,
+            warnings: problems,
+            root,
+            source,
+        }),
+        _ => Err(Rejected { problems, source }),
+    }
+}
+
+/// As much of a tree as there is, and every syntax error.
+fn parse(text: &str) -> (Node, Problems) {
+    // A byte order mark is legal in TOML and is one character to the parser as well.
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems::default();
+    for error in errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        let place = Place {
+            origin: Origin::File(span),
+            path: "".into(),
+        };
+        problems.push(Draft::new(&place, error.message()));
+    }
+    (Node::root(table.get_ref(), text.len()), problems)
+}
+
+impl Rejected {
+    /// How many of the problems are errors.
+    pub fn errors(&self) -> usize {
+        self.problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .count()
+    }
+}

@@ -1,0 +1,307 @@
+//! `[services.*]`: one service by itself. What concerns several is checked beside it.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use blackhole_policy::{
+    backoff::Backoff,
+    supervision::{Restart, RestartLimit, Strategy},
+};
+
+use super::{
+    Context, Unit, environment, limit,
+    probes::{self, Speaker},
+};
+use crate::{
+    Config, Kind, Listen, Mode, OnFailed, Resources, Service, Stop, User,
+    problem::{Draft, Problems, nearest},
+    raw::{Grace, RawBackoff, RawResources, RawService},
+    read::{Field, Located},
+    tree::Place,
+};
+
+const SIGTERM: i32 = 15;
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) fn validate(
+    unit: &Unit<'_, RawService>,
+    default: RestartLimit,
+    context: Context<'_>,
+    problems: &mut Problems,
+) -> Service {
+    let raw = unit.raw;
+    let kind = kind(unit, context, problems);
+    let speaker = match &kind {
+        Kind::Command(_) => Speaker::Command,
+        Kind::Native {
+            mode: Mode::Subprocess,
+            ..
+        } => Speaker::Subprocess,
+        Kind::Native {
+            mode: Mode::Embedded,
+            ..
+        } => Speaker::Embedded,
+    };
+    warn_embedded(raw, speaker, problems);
+    let folder = &context.source.folder;
+    let probes = probes::validate(raw, speaker, folder, problems);
+    Service {
+        name: unit.name.clone(),
+        group: None,
+        kind,
+        enabled: raw.enabled.value().copied().unwrap_or(true),
+        instances: raw
+            .instances
+            .value()
+            .map_or(NonZeroU32::MIN, |count| count.non_zero()),
+        depends_on: Vec::new(),
+        after: Vec::new(),
+        restart: raw.restart.value().copied().unwrap_or(Restart::Permanent),
+        limit: limit(&raw.restarts_max, &raw.restarts_window, default, problems),
+        on_failed: raw.on_failed.value().copied().unwrap_or(OnFailed::Rest),
+        backoff: backoff(raw.backoff.value(), problems),
+        startup: probes.startup,
+        ready: probes.ready,
+        live: probes.live,
+        start_deadline: probes.start_deadline,
+        stop: stop(raw),
+        listen: listen(raw),
+        working_directory: raw.working_directory.given().map(|located| {
+            let base = context.source.base(&located.place.origin, context.host);
+            located.value.clone().relative_to(base)
+        }),
+        user: user(raw, context, problems),
+        environment: environment::validate(raw, context, problems),
+        resources: resources(raw.resources.value(), problems),
+    }
+}
+
+fn kind(unit: &Unit<'_, RawService>, context: Context<'_>, problems: &mut Problems) -> Kind {
+    let raw = unit.raw;
+    let natives = &context.host.native_services;
+    if let Some(command) = raw.command.value() {
+        for place in [key(&raw.mode), key(&raw.settings)].into_iter().flatten() {
+            let rule = "is for native services, and this one has a command";
+            problems.push(Draft::new(place, rule).hint("leave it out, or the command"));
+        }
+        return Kind::Command(command.0.clone());
+    }
+    if raw.command.is_absent() && !natives.iter().any(|native| native == unit.name.as_str()) {
+        let known: Vec<&str> = natives.iter().map(String::as_str).collect();
+        let listed = match known.as_slice() {
+            [] => "this binary has none".to_owned(),
+            known => format!("native services are: {}", known.join(", ")),
+        };
+        let hint = match nearest(unit.name.as_str(), &known) {
+            Some(near) => format!("did you mean `{near}`? Otherwise add `command = [\"…\"]`"),
+            None => "add `command = [\"program\", \"argument\"]`".to_owned(),
+        };
+        let rule = format!("has no command and is not a native service; {listed}");
+        problems.push(Draft::new(&unit.written.key, rule).hint(hint));
+    }
+    Kind::Native {
+        mode: raw.mode.value().copied().unwrap_or(Mode::Subprocess),
+        settings: raw
+            .settings
+            .value()
+            .map_or("{}".to_owned(), |settings| settings.0.to_string()),
+    }
+}
+
+fn key<T>(field: &Field<T>) -> Option<&Place> {
+    field.given().map(|located| &located.key)
+}
+
+/// What a process of its own would have been needed for.
+fn warn_embedded(raw: &RawService, speaker: Speaker, problems: &mut Problems) {
+    if speaker != Speaker::Embedded {
+        return;
+    }
+    let needs_process = [
+        key(&raw.user),
+        key(&raw.group),
+        key(&raw.working_directory),
+        key(&raw.environment),
+        key(&raw.environment_files),
+        key(&raw.clear_environment),
+        key(&raw.resources),
+    ];
+    for place in needs_process.into_iter().flatten() {
+        let rule = "has no effect with `mode = \"embedded\"`: it runs inside the node's process";
+        problems.push(Draft::new(place, rule).warning());
+    }
+}
+
+fn backoff(raw: Option<&RawBackoff>, problems: &mut Problems) -> Backoff {
+    let default = Backoff::default();
+    let Some(raw) = raw else { return default };
+    let backoff = Backoff {
+        initial: raw.initial.value().copied().unwrap_or(default.initial),
+        factor: raw.factor.value().map_or(default.factor, |factor| factor.0),
+        max: raw.max.value().copied().unwrap_or(default.max),
+        jitter: raw.jitter.value().map_or(default.jitter, |jitter| jitter.0),
+        reset_after: raw
+            .reset_after
+            .value()
+            .copied()
+            .unwrap_or(default.reset_after),
+    };
+    if backoff.max < backoff.initial {
+        if let Some(place) = key(&raw.max).or(key(&raw.initial)) {
+            let rule = format!(
+                "makes `max` ({}) shorter than `initial` ({})",
+                crate::raw::written(backoff.max),
+                crate::raw::written(backoff.initial)
+            );
+            problems.push(Draft::new(place, rule));
+        }
+    }
+    backoff
+}
+
+fn stop(raw: &RawService) -> Stop {
+    let raw = raw.stop.value();
+    let signal = raw
+        .and_then(|stop| stop.signal.value())
+        .map_or(SIGTERM, |signal| signal.0);
+    let grace = match raw.and_then(|stop| stop.grace.value()) {
+        Some(Grace::Infinity) => None,
+        Some(Grace::Within(grace)) => Some(*grace),
+        None => Some(GRACE),
+    };
+    Stop { signal, grace }
+}
+
+fn listen(raw: &RawService) -> Vec<Listen> {
+    let written = raw.listen.value().map(Vec::as_slice).unwrap_or_default();
+    written
+        .iter()
+        .map(|located| located.value.0.clone())
+        .collect()
+}
+
+fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Option<User> {
+    let (Some(located), group) = (raw.user.given(), raw.group.given()) else {
+        if let Some(group) = raw.group.given() {
+            problems.push(Draft::new(&group.key, "needs a `user` beside it"));
+        }
+        return None;
+    };
+    let (user, inline_group) = match located.value.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (located.value.as_str(), None),
+    };
+    if let (Some(_), Some(group)) = (inline_group, group) {
+        let rule = format!("is written twice: `{}` has one already", located.value);
+        problems.push(Draft::new(&group.key, rule));
+    }
+    let names = [
+        Some(user),
+        inline_group,
+        group.map(|group| group.value.as_str()),
+    ];
+    if names
+        .into_iter()
+        .flatten()
+        .any(|name| !is_account_name(name))
+    {
+        let rule = "must be `name` or `name:group`";
+        problems.push(Draft::new(&located.place, rule).found(format!("{:?}", located.value)));
+    }
+    if context.host.uid != 0 {
+        let rule = "needs root: the node runs as another user and cannot change to it";
+        problems.push(Draft::new(&located.place, rule).warning());
+    }
+    let group = inline_group
+        .map(str::to_owned)
+        .or(group.map(|group| group.value.clone()));
+    Some(User {
+        user: user.to_owned(),
+        group,
+    })
+}
+
+fn is_account_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':')
+}
+
+fn resources(raw: Option<&RawResources>, problems: &mut Problems) -> Resources {
+    let Some(raw) = raw else {
+        return Resources::default();
+    };
+    if let (Some(high), Some(max)) = (raw.memory_high.given(), raw.memory.value()) {
+        if high.value.0 > max.0 {
+            let rule = "is more than `memory`, so it would never be reached";
+            problems.push(Draft::new(&high.place, rule));
+        }
+    }
+    if let Some(memory) = raw
+        .memory
+        .given()
+        .filter(|memory| memory.value.0 < MEMORY_MIN)
+    {
+        let rule = "is less than 1 MiB, with which no program starts";
+        problems.push(Draft::new(&memory.place, rule).found(memory.value.0));
+    }
+    let signed = |n: i64| i32::try_from(n).expect("the range of this key lies in i32");
+    Resources {
+        cpu: raw.cpu.value().map(|cores| cores.0),
+        cpu_weight: raw.cpu_weight.value().map(|weight| weight.u32()),
+        memory: raw.memory.value().map(|size| size.0),
+        memory_high: raw.memory_high.value().map(|size| size.0),
+        swap: raw.swap.value().map(|size| size.0),
+        io_weight: raw.io_weight.value().map(|weight| weight.u32()),
+        files_max: raw.files_max.value().map(|count| count.u32()),
+        tasks_max: raw.tasks_max.value().map(|count| count.u32()),
+        nice: raw.nice.value().map(|nice| signed(nice.0)),
+        umask: raw.umask.value().map(|umask| umask.0),
+        oom_score_adj: raw.oom_score_adj.value().map(|score| signed(score.0)),
+    }
+}
+
+const MEMORY_MIN: u64 = 1024 * 1024;
+
+/// Where OTP's own rules surprise.
+pub(super) fn warn_in_groups(
+    units: &[Unit<'_, RawService>],
+    config: &Config,
+    problems: &mut Problems,
+) {
+    for (unit, service) in units.iter().zip(&config.services) {
+        let Some(group) = &service.group else {
+            continue;
+        };
+        let raw = unit.raw;
+        for place in [
+            key(&raw.restarts_max),
+            key(&raw.restarts_window),
+            key(&raw.on_failed),
+        ] {
+            let Some(place) = place else { continue };
+            let rule = format!("has no effect: restarts count for the whole group `{group}`");
+            let hint = format!("write it in `[groups.{group}]`");
+            problems.push(Draft::new(place, rule).hint(hint).warning());
+        }
+        let strategy = config
+            .groups
+            .iter()
+            .find(|g| g.name == *group)
+            .map(|g| g.strategy);
+        let temporary: Option<&Located<Restart>> = raw
+            .restart
+            .given()
+            .filter(|restart| restart.value == Restart::Temporary);
+        if let (Some(Strategy::OneForAll | Strategy::RestForOne), Some(restart)) =
+            (strategy, temporary)
+        {
+            let rule = format!(
+                "means that it is stopped, and not started again, when `{group}` restarts its \
+                 members"
+            );
+            problems.push(
+                Draft::new(&restart.place, rule)
+                    .hint("`transient` comes back with them")
+                    .warning(),
+            );
+        }
+    }
+}
