@@ -1,0 +1,64 @@
+//! The commands, one file each, and what the clients among them share.
+
+pub(crate) mod completions;
+pub(crate) mod events;
+pub(crate) mod exit_codes;
+pub(crate) mod history;
+pub(crate) mod logs;
+pub(crate) mod man;
+pub(crate) mod restart;
+pub(crate) mod scale;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod version;
+
+use clap::Subcommand;
+
+use crate::{cli::Global, error::Error, exit_code::ExitCode};
+
+/// What `bh` is asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Status(status::Status),
+    Logs(logs::Logs),
+    Events(events::Events),
+    History(history::History),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Restart(restart::Restart),
+    Scale(scale::Scale),
+    Completions(completions::Completions),
+    Man(man::Man),
+    Version(version::Version),
+    ExitCodes(exit_codes::ExitCodes),
+}
+
+impl Command {
+    /// Carries the command out.
+    pub(crate) fn execute(self, global: &Global) -> Result<ExitCode, Error> {
+        match self {
+            Self::Status(command) => client(command.execute(global)),
+            Self::Logs(command) => client(command.execute(global)),
+            Self::Events(command) => client(command.execute(global)),
+            Self::History(command) => client(command.execute(global)),
+            Self::Start(command) => client(command.execute(global)),
+            Self::Stop(command) => client(command.execute(global)),
+            Self::Restart(command) => client(command.execute(global)),
+            Self::Scale(command) => client(command.execute(global)),
+            Self::Completions(command) => command.execute(),
+            Self::Man(command) => command.execute(),
+            Self::Version(command) => command.execute(),
+            Self::ExitCodes(command) => command.execute(),
+        }
+    }
+}
+
+/// Runs a client to its end. Only here is a runtime started, so that help and checks need none.
+fn client(command: impl Future<Output = Result<(), Error>>) -> Result<ExitCode, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    runtime.block_on(command).map(|()| ExitCode::Ok)
+}

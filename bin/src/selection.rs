@@ -1,0 +1,52 @@
+//! `--services a,b`: the part of a file that is to run.
+
+use std::collections::BTreeSet;
+
+use blackhole_config::Config;
+use blackhole_protocol::Name;
+
+/// Leaves only the named services and groups enabled, with everything they depend on. What is left
+/// out stays in the node's table, as disabled.
+///
+/// The error is a sentence with the unknown name and the known ones.
+pub(crate) fn select(config: &mut Config, names: &[String]) -> Result<(), String> {
+    let mut wanted = BTreeSet::new();
+    let mut open = Vec::new();
+    for name in names {
+        open.extend(members(config, name.trim())?);
+    }
+    while let Some(name) = open.pop() {
+        if wanted.insert(name.clone()) {
+            open.extend(dependencies(config, &name));
+        }
+    }
+    for service in &mut config.services {
+        service.enabled &= wanted.contains(&service.name);
+    }
+    Ok(())
+}
+
+/// The services that a name stands for.
+fn members(config: &Config, name: &str) -> Result<Vec<Name>, String> {
+    if let Some(service) = config.services.iter().find(|service| service.name.as_str() == name) {
+        return Ok(vec![service.name.clone()]);
+    }
+    let group = config.groups.iter().find(|group| group.name.as_str() == name);
+    let group = group.ok_or_else(|| unknown(config, name))?;
+    let inside = group.members.iter().map(|member| members(config, member.as_str()));
+    inside.collect::<Result<Vec<_>, _>>().map(|names| names.concat())
+}
+
+fn dependencies(config: &Config, name: &Name) -> Vec<Name> {
+    let service = config.services.iter().find(|service| service.name == *name);
+    let depends_on = service.map(|service| service.depends_on.as_slice()).unwrap_or_default();
+    let meant = depends_on.iter().filter_map(|name| members(config, name.as_str()).ok());
+    meant.flatten().collect()
+}
+
+fn unknown(config: &Config, name: &str) -> String {
+    let services = config.services.iter().map(|service| service.name.as_str());
+    let groups = config.groups.iter().map(|group| group.name.as_str());
+    let known: Vec<_> = services.chain(groups).collect();
+    format!("the file has no service or group `{name}`\nhint: known are {}", known.join(", "))
+}

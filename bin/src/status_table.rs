@@ -1,0 +1,139 @@
+//! The table that `bh status` prints, and the phrase that tells how a process ended.
+
+use anstyle::{AnsiColor, Style};
+use blackhole_protocol::control::v1::{
+    GetStatusResponse, InstanceState, InstanceStatus, LastExit, NodeStatus,
+};
+use jiff::Timestamp;
+
+use crate::{
+    table::{self, Align, Cell, Column},
+    text,
+};
+
+/// The node in a line, then the instances in a table.
+pub(crate) fn render(
+    status: &GetStatusResponse,
+    now: Timestamp,
+    terminal_width: Option<usize>,
+) -> String {
+    let node = status.node.as_ref().map(heading).unwrap_or_default();
+    if status.instances.is_empty() {
+        return format!("{node}\nno services\n");
+    }
+    let table = table::render(columns(&status.instances, now), terminal_width);
+    format!("{node}\n{table}")
+}
+
+fn heading(node: &NodeStatus) -> String {
+    let bold = Style::new().bold();
+    let guardian = match node.guardian_pid {
+        0 => String::new(),
+        pid => format!(" (guardian {pid})"),
+    };
+    format!(
+        "{bold}{}{bold:#}  {}, up {}, pid {}{guardian}, version {}\n",
+        text::visible(&node.name),
+        text::node_state(node.state()),
+        text::duration(node.uptime.as_ref()),
+        node.pid,
+        text::visible(&node.version),
+    )
+}
+
+/// Columns in which nothing stands are left out: most files have no groups and one instance each.
+fn columns(instances: &[InstanceStatus], now: Timestamp) -> Vec<Column> {
+    let mut columns = identity_columns(instances);
+    columns.extend(process_columns(instances));
+    let exits = instances.iter().map(|instance| last_exit(instance.last_exit.as_ref(), now));
+    columns.push(Column::new("LAST EXIT", Align::Left, 1, exits));
+    let notes = instances.iter().map(|instance| text::visible(&instance.note));
+    let notes = Column::new("NOTE", Align::Left, 4, notes);
+    columns.extend((!notes.is_blank()).then_some(notes));
+    columns
+}
+
+fn identity_columns(instances: &[InstanceStatus]) -> Vec<Column> {
+    let names = instances.iter().map(|instance| instance.service.as_str());
+    let mut columns = vec![Column::new("SERVICE", Align::Left, 0, names)];
+    if instances.iter().any(|instance| instance.instance > 1) {
+        let numbers = instances.iter().map(|instance| instance.instance.to_string());
+        columns.push(Column::new("INSTANCE", Align::Right, 0, numbers));
+    }
+    let groups = Column::new(
+        "GROUP",
+        Align::Left,
+        3,
+        instances.iter().map(|instance| or_dash(&instance.group)),
+    );
+    columns.extend((!groups.is_blank()).then_some(groups));
+    columns
+}
+
+fn process_columns(instances: &[InstanceStatus]) -> Vec<Column> {
+    let states = instances.iter().map(|instance| {
+        Cell::styled(text::instance_state(instance.state()), state_style(instance.state()))
+    });
+    let ready = instances.iter().map(|instance| if instance.ready { "yes" } else { "no" });
+    let pids = instances.iter().map(|instance| optional(instance.pid));
+    let uptimes = instances.iter().map(|instance| text::duration(instance.uptime.as_ref()));
+    let restarts = instances.iter().map(|instance| instance.restarts.to_string());
+    let memory = instances.iter().map(|instance| text::bytes(instance.memory_bytes));
+    let cpu = instances.iter().map(|instance| percent(instance.cpu_percent));
+    vec![
+        Column::new("STATE", Align::Left, 0, states),
+        Column::new("READY", Align::Left, 7, ready),
+        Column::new("PID", Align::Right, 2, pids),
+        Column::new("UPTIME", Align::Right, 1, uptimes),
+        Column::new("RESTARTS", Align::Right, 1, restarts),
+        Column::new("MEMORY", Align::Right, 5, memory),
+        Column::new("CPU", Align::Right, 6, cpu),
+    ]
+}
+
+fn state_style(state: InstanceState) -> Style {
+    let color = match state {
+        InstanceState::Ready => AnsiColor::Green,
+        InstanceState::Failed => AnsiColor::Red,
+        InstanceState::Unready | InstanceState::BackingOff => AnsiColor::Yellow,
+        InstanceState::Starting | InstanceState::Stopping | InstanceState::Pending => {
+            AnsiColor::Cyan
+        }
+        InstanceState::Stopped
+        | InstanceState::Completed
+        | InstanceState::Disabled
+        | InstanceState::Unspecified => return Style::new().dimmed(),
+    };
+    Style::new().fg_color(Some(color.into()))
+}
+
+fn last_exit(exit: Option<&LastExit>, now: Timestamp) -> String {
+    let Some(exit) = exit else {
+        return "-".to_owned();
+    };
+    let how = how_it_ended(&exit.reason, exit.code, exit.signal.as_deref());
+    format!("{how} {}", text::ago(exit.at.as_ref(), now)).trim_end().to_owned()
+}
+
+/// `exit 1`, `signal SIGKILL`, `probe SIGKILL`, `spawn`: the reason and what is known beyond it.
+pub(crate) fn how_it_ended(reason: &str, code: Option<i32>, signal: Option<&str>) -> String {
+    let reason = text::visible(reason);
+    match (signal, code) {
+        (Some(signal), _) => format!("{reason} {}", text::visible(signal)),
+        (None, Some(code)) => format!("{reason} {code}"),
+        (None, None) => reason,
+    }
+}
+
+/// A dash where there is no number.
+pub(crate) fn optional(number: Option<u32>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+fn or_dash(group: &str) -> String {
+    if group.is_empty() { "-".to_owned() } else { text::visible(group) }
+}
+
+fn percent(percent: Option<f64>) -> String {
+    percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.1}%"))
+}

@@ -1,0 +1,9 @@
+//! What a person sees who types `bh`: the real binary against a node that answers from a script.
+
+mod bh;
+mod completions_and_man;
+mod errors;
+mod fake_node;
+mod help;
+mod listings;
+mod operations;
