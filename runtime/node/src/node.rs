@@ -293,7 +293,9 @@ fn enter_all(registry: &Registry, config: &Config) {
 fn serve(config: &Config, control_path: &Path, control: Control) -> Result<(), NodeError> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| NodeError::ControlSocket(error);
     let socket = sockets::listen_unix_with(control_path, 0o600).map_err(|e| refused(e.into()))?;
-    let listener = UnixListener::from_std(socket.into()).map_err(|e| refused(e.into()))?;
+    let socket = std::os::unix::net::UnixListener::from(socket);
+    socket.set_nonblocking(true).map_err(|e| refused(e.into()))?;
+    let listener = UnixListener::from_std(socket).map_err(|e| refused(e.into()))?;
     if let Some(settings) = config.http {
         let address = settings.listen;
         let listener =

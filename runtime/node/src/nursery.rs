@@ -336,15 +336,11 @@ fn on_failed(on_failed: OnFailed) -> supervision::OnFailed {
 
 /// What the root (`None`) or a group supervises, in start order; disabled services are not there.
 pub(crate) fn members(config: &Config, group: Option<&Name>) -> Vec<Member> {
-    let names: Vec<&Name> = match group {
-        Some(name) => find_group(config, name).map_or_else(Vec::new, |g| g.members.iter().collect()),
-        None => {
-            let services = config.services.iter().filter(|service| service.group.is_none());
-            let groups = config.groups.iter().filter(|group| group.parent.is_none());
-            services.map(|service| &service.name).chain(groups.map(|group| &group.name)).collect()
-        }
+    let names: &[Name] = match group {
+        Some(name) => find_group(config, name).map_or(&[], |group| &group.members),
+        None => &config.supervisor.members,
     };
-    names.into_iter().flat_map(|name| stand_for(config, name)).collect()
+    expand(config, names)
 }
 
 /// The siblings that names stand for.

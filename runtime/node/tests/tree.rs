@@ -1,0 +1,166 @@
+//! A node inside the test: files in, states out, with real processes.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use blackhole_config::{HostFacts, Overrides, Source, load};
+use blackhole_node::{
+    Ending, Node, Options, Patience,
+    native::{Embedded, NativeServices},
+    registry::{Registry, State},
+};
+use blackhole_protocol::{Name, link::Assignment};
+
+/// A condition that has not come true by then never will.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct NoServices;
+
+impl NativeServices for NoServices {
+    fn command(&self, service: &Name) -> Vec<std::ffi::OsString> {
+        panic!("no test has a native service, and {service} is one");
+    }
+
+    fn embed(
+        &self,
+        service: &Name,
+        _: std::os::unix::net::UnixListener,
+        _: std::os::unix::net::UnixStream,
+        _: &Assignment,
+    ) -> std::io::Result<Arc<dyn Embedded>> {
+        panic!("no test has a native service, and {service} is one");
+    }
+}
+
+async fn begin(directory: &Path, text: &str) -> Node {
+    let place = directory.display();
+    let text = format!(
+        "[node]\nname = \"test\"\nruntime_dir = \"{place}/run\"\ndata_dir = \"{place}/data\"\n\
+         log_dir = \"{place}/log\"\n{text}"
+    );
+    let source = Source::Text { name: "test.toml".into(), text, folder: directory.into() };
+    let host = HostFacts {
+        hostname: "test".into(),
+        current_dir: directory.into(),
+        path: std::env::var("PATH").ok(),
+        ..HostFacts::default()
+    };
+    let loaded = load(source, &Overrides::default(), &host).unwrap_or_else(|e| panic!("{e}"));
+    let options = Options { native: Arc::new(NoServices), lifeline: None };
+    Node::begin(loaded.config, options).await.expect("the node begins")
+}
+
+fn state(registry: &Registry, service: &str) -> State {
+    registry.entries(|entry| entry.instance.service.as_str() == service)[0].state
+}
+
+async fn until(registry: &Registry, what: &str, condition: impl Fn(&Registry) -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, registry.wait_until(condition)).await;
+    if waited.is_err() {
+        panic!("{what} never came true; last seen:\n{:#?}", registry.entries(|_| true));
+    }
+}
+
+/// Runs `test` beside the node, then stops the node.
+async fn with(text: &str, test: impl AsyncFnOnce(&Registry, &blackhole_node::Operator)) -> Ending {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = begin(directory.path(), text).await;
+    let (registry, operator) = (node.registry().clone(), node.operator().clone());
+    let running = tokio::spawn(node.run());
+    test(&registry, &operator).await;
+    operator.shut_down();
+    let ended = tokio::time::timeout(PATIENCE, running).await.expect("the node ends in time");
+    ended.expect("the node does not panic").expect("the node ends well")
+}
+
+#[tokio::test]
+async fn services_start_in_order_and_a_killed_one_is_back_with_its_reason_told() {
+    let file = "[services.a]\ncommand = [\"sleep\", \"1000\"]\n\
+                [services.b]\ncommand = [\"sleep\", \"1000\"]\ndepends_on = [\"a\"]\n";
+    let ending = with(file, async |registry, _| {
+        until(registry, "b is ready", |registry| state(registry, "b") == State::Ready).await;
+        let (held, _) = registry.subscribe();
+        let story: Vec<String> = held
+            .iter()
+            .filter_map(|event| Some(format!("{} {}", event.instance.as_ref()?, event.event)))
+            .filter(|line| line.ends_with("spawned") || line.ends_with("ready"))
+            .collect();
+        assert_eq!(story, ["a-1 spawned", "a-1 ready", "b-1 spawned", "b-1 ready"]);
+
+        let first = registry.entries(|entry| entry.instance.service.as_str() == "a")[0].clone();
+        let pid = rustix::process::Pid::from_raw(first.pid.expect("it lives") as i32);
+        rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL)
+            .expect("it is killed");
+        until(registry, "a has a second generation", |registry| {
+            let entry = &registry.entries(|entry| entry.instance.service.as_str() == "a")[0];
+            entry.state == State::Ready && entry.generation.0 == 2
+        })
+        .await;
+        let history = registry.history(|_| true);
+        assert_eq!(history.len(), 1);
+        assert_eq!(history[0].exited.reason.as_str(), "signal");
+        assert_eq!(history[0].exited.signal.as_deref(), Some("SIGKILL"));
+    })
+    .await;
+    assert_eq!(ending, Ending::Stopped);
+}
+
+#[tokio::test]
+async fn a_crash_loop_fails_alone() {
+    let file = "[services.bad]\ncommand = [\"false\"]\nrestarts_max = 3\nbackoff = { initial = 0 }\n\
+                [services.good]\ncommand = [\"sleep\", \"1000\"]\n";
+    with(file, async |registry, _| {
+        until(registry, "bad has failed", |registry| state(registry, "bad") == State::Failed).await;
+        assert_eq!(state(registry, "good"), State::Ready);
+        let history = registry.history(|_| true);
+        assert_eq!(history.len(), 4, "{history:#?}");
+        assert!(history.iter().all(|entry| entry.exited.code == Some(1)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failure_that_escalates_ends_the_node() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = "[services.bad]\ncommand = [\"false\"]\nrestarts_max = 0\non_failed = \"escalate\"\n\
+                [services.good]\ncommand = [\"sleep\", \"1000\"]\n";
+    let node = begin(directory.path(), file).await;
+    let ended = tokio::time::timeout(PATIENCE, node.run()).await.expect("the node ends in time");
+    assert_eq!(ended.expect("it ends well"), Ending::GaveUp { name: "bad-1".into() });
+}
+
+#[tokio::test]
+async fn an_operator_stops_starts_restarts_and_scales() {
+    let file = "[services.a]\ncommand = [\"sleep\", \"1000\"]\n";
+    with(file, async |registry, operator| {
+        let a = operator.select(&["a".into()]).expect("a is known");
+        operator.start(&a, Patience::Wait).await.expect("it runs");
+        operator.stop(&a, Patience::Wait).await.expect("it stops");
+        assert_eq!(state(registry, "a"), State::Stopped);
+        operator.start(&a, Patience::Wait).await.expect("it starts");
+        assert_eq!(state(registry, "a"), State::Ready);
+        operator.restart(&a, Patience::Wait).await.expect("it restarts");
+        assert_eq!(registry.entries(|_| true)[0].generation.0, 3);
+        assert_eq!(registry.entries(|_| true)[0].restarts_total(), 0);
+        operator.scale("a", 3, Patience::Wait).await.expect("it grows");
+        assert_eq!(registry.survey(|entry| entry.state), [State::Ready; 3]);
+        operator.scale("a", 1, Patience::Wait).await.expect("it shrinks");
+        assert_eq!(registry.survey(|entry| entry.state), [State::Ready]);
+        let unknown = operator.select(&["nobody".into()]).expect_err("there is no such service");
+        assert_eq!(unknown.to_string(), "there is no service or group `nobody` (known: a)");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_told_with_its_stage() {
+    let file = "[services.a]\ncommand = [\"/nowhere/at-all\"]\nrestarts_max = 1\n\
+                backoff = { initial = 0 }\n";
+    with(file, async |registry, _| {
+        until(registry, "a has failed", |registry| state(registry, "a") == State::Failed).await;
+        let last = registry.history(|_| true).pop().expect("an entry");
+        assert_eq!(last.exited.reason.as_str(), "spawn");
+        assert!(last.exited.message.contains("/nowhere/at-all"), "{}", last.exited.message);
+        assert!(last.exited.stage.is_some());
+    })
+    .await;
+}
