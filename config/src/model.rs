@@ -197,7 +197,7 @@ pub struct Probe {
     pub check: Check,
     /// From the end of one try to the start of the next.
     pub every: Duration,
-    /// The same until the first success: so that nobody waits ten seconds for a start of one.
+    /// The same while it is not healthy, so that nobody waits ten seconds for a start of one.
     pub every_starting: Duration,
     /// Of one try.
     pub timeout: Duration,

@@ -160,6 +160,7 @@ impl ResolvedProbe {
     fn thresholds(&self) -> Thresholds {
         Thresholds {
             every: self.every,
+            every_unhealthy: self.every_unhealthy,
             failures_max: self.failures_max,
             successes_min: self.successes_min,
         }

@@ -17,6 +17,8 @@ use crate::moment::Moment;
 pub struct Thresholds {
     /// From the end of one try to the start of the next.
     pub every: Duration,
+    /// The same while the verdict is unhealthy: nobody shall wait long to hear of a success.
+    pub every_unhealthy: Duration,
     /// So many failures in a row are a failure.
     pub failures_max: NonZeroU32,
     /// So many successes in a row are a success.
@@ -79,11 +81,16 @@ impl Health {
 
     /// Counts a try that ended at `now`.
     pub fn on_event(&mut self, now: Moment, event: Event) -> Option<Change> {
-        self.next_try = now + self.thresholds.every;
-        match self.state {
+        let change = match self.state {
             State::Healthy { failures } => self.on_event_healthy(failures, event),
             State::Unhealthy { successes } => self.on_event_unhealthy(successes, event),
-        }
+        };
+        self.next_try = now
+            + match self.state {
+                State::Healthy { .. } => self.thresholds.every,
+                State::Unhealthy { .. } => self.thresholds.every_unhealthy,
+            };
+        change
     }
 
     /// When the next try starts.
@@ -142,6 +149,7 @@ mod tests {
     fn thresholds(failures_max: u32, successes_min: u32) -> Thresholds {
         Thresholds {
             every: Duration::from_secs(10),
+            every_unhealthy: Duration::from_secs(10),
             failures_max: NonZeroU32::new(failures_max).unwrap(),
             successes_min: NonZeroU32::new(successes_min).unwrap(),
         }

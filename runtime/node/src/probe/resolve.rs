@@ -16,6 +16,8 @@ pub struct ResolvedProbe {
     pub check: ResolvedCheck,
     /// From the end of one try to the start of the next.
     pub every: Duration,
+    /// The same while it is not healthy.
+    pub every_unhealthy: Duration,
     /// Of one try.
     pub timeout: Duration,
     /// So many failures in a row are a failure.
@@ -73,6 +75,7 @@ impl ResolvedProbe {
         Ok(Self {
             check: ResolvedCheck::new(&probe.check, scope, context)?,
             every: probe.every,
+            every_unhealthy: probe.every_starting,
             timeout: probe.timeout,
             failures_max: probe.failures_max,
             successes_min: probe.successes_min,
