@@ -22,8 +22,8 @@ pub const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A killed process whose parent is dying as well makes no noise of its own; look again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// How often a process that shows neither environment nor arguments is looked at again.
-const UNSETTLED_LOOKS_MAX: usize = 20;
+/// How long a process may be between two programs, on a busy host, before it counts as somebody else's.
+const UNSETTLED_TIMEOUT: Duration = Duration::from_secs(1);
 
 const ENVIRONMENT_SIZE_TYPICAL_MAX: usize = 64 << 10;
 
@@ -47,10 +47,8 @@ pub struct Leftover {
 
 pub(crate) async fn sweep(process: &Shared) -> io::Result<Swept> {
     let mut swept = Swept::default();
-    let mut unsettled_looks = UNSETTLED_LOOKS_MAX;
-    if look_until_nothing(|| look(process, &mut swept, &mut unsettled_looks)).await?
-        == Left::Nothing
-    {
+    let settled = Instant::now() + UNSETTLED_TIMEOUT;
+    if look_until_nothing(|| look(process, &mut swept, settled)).await? == Left::Nothing {
         // Some may have been reaped by another look at the same time.
         swept.killed.append(&mut swept.surviving);
     }
@@ -94,7 +92,7 @@ enum Left {
 }
 
 /// Kills what is left, reaps what is dead. While the lock is held a child's number stays its own.
-fn look(process: &Shared, swept: &mut Swept, unsettled_looks: &mut usize) -> io::Result<Left> {
+fn look(process: &Shared, swept: &mut Swept, settled: Instant) -> io::Result<Left> {
     let mut children = children::lock();
     let mut left = match test_kill_process_group(process.pid) {
         Err(rustix::io::Errno::SRCH) => Left::Nothing,
@@ -111,10 +109,7 @@ fn look(process: &Shared, swept: &mut Swept, unsettled_looks: &mut usize) -> io:
         match (children::reap(orphan)?, owner) {
             (true, _) => swept.gone(orphan),
             (false, Owner::This) => left = Left::Dying,
-            (false, Owner::Unsettled) if *unsettled_looks > 0 => {
-                *unsettled_looks -= 1;
-                left = Left::Dying;
-            }
+            (false, Owner::Unsettled) if Instant::now() < settled => left = Left::Dying,
             (false, Owner::Unsettled | Owner::Another) => {}
         }
     }
@@ -163,11 +158,13 @@ fn environment(pid: i32) -> io::Result<Vec<u8>> {
 
 /// Whether it was executed with no variables at all, and is not just about to be executed, or dying.
 fn has_empty_environment(pid: i32) -> bool {
-    // By proc(5) the last fields are `env_start`, `env_end` and `exit_code`; no memory yet reads as 0.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let mut fields = stat.trim_end().rsplit(' ').skip(1);
-    let (end, start) = (fields.next(), fields.next());
-    end == start && end.is_some_and(|end| end != "0")
+    // The second field is a name in parentheses; proc(5) counts from 1.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
+    let field = |number: usize| fields.get(number - 2).copied().unwrap_or("0");
+    let (code_start, environment_start, environment_end) = (field(26), field(50), field(51));
+    // The kernel fills in the code's place last, after that of the environment.
+    code_start != "0" && environment_start == environment_end
 }
 
 impl Leftover {
