@@ -7,13 +7,15 @@ use rustix::{
     thread::{CapabilitySet, capabilities},
 };
 
+use crate::Groups;
+
 /// What this host and this process permit.
 #[derive(Debug, Clone)]
 pub struct Host {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     /// Sorted.
-    pub(crate) groups: Vec<u32>,
+    pub(crate) user_groups: Vec<u32>,
     /// Effective: what it may do.
     pub(crate) capabilities: CapabilitySet,
     /// Permitted: what it may give.
@@ -22,6 +24,7 @@ pub struct Host {
     pub(crate) oom_score_adjust_min: i32,
     /// No process may have more descriptors than this, root's included; `None` when unknown.
     pub(crate) files_max: Option<u64>,
+    pub(crate) groups: Groups,
 }
 
 impl Host {
@@ -32,9 +35,9 @@ impl Host {
 
     /// As [`Host::detect`], with `proc_root` in the place of `/proc`.
     pub fn detect_at(proc_root: &Path) -> Self {
-        let mut groups: Vec<u32> =
+        let mut user_groups: Vec<u32> =
             getgroups().unwrap_or_default().iter().map(|group| group.as_raw()).collect();
-        groups.sort_unstable();
+        user_groups.sort_unstable();
         let (capabilities, permitted) = capabilities(None).map_or_else(
             |_| (CapabilitySet::empty(), CapabilitySet::empty()),
             |sets| (sets.effective, sets.permitted),
@@ -42,12 +45,24 @@ impl Host {
         Self {
             uid: geteuid().as_raw(),
             gid: getegid().as_raw(),
-            groups,
+            user_groups,
             capabilities,
             permitted,
             oom_score_adjust_min: number_in(&proc_root.join("self/oom_score_adj")).unwrap_or(0),
             files_max: number_in(&proc_root.join("sys/fs/nr_open")),
+            groups: Groups::default(),
         }
+    }
+
+    /// The host with the groups that the node has opened; without, no limit of a group can be
+    /// enforced.
+    pub fn with_groups(self, groups: Groups) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The node's groups.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// Whether this process has a capability now.

@@ -110,13 +110,13 @@ pub(crate) fn resolve(user: &User, host: &Host) -> Result<Identity, IdentityErro
 impl Identity {
     /// Whether the node is this already, so that nothing needs to be set.
     pub(crate) fn is_of(&self, host: &Host) -> bool {
-        self.uid == host.uid && self.gid == host.gid && self.groups == host.groups
+        self.uid == host.uid && self.gid == host.gid && self.groups == host.user_groups
     }
 }
 
 fn permitted(identity: &Identity, name: &str, host: &Host) -> Result<(), IdentityError> {
     let needed = [
-        (CapabilitySet::SETGID, "CAP_SETGID", identity.groups != host.groups),
+        (CapabilitySet::SETGID, "CAP_SETGID", identity.groups != host.user_groups),
         (CapabilitySet::SETGID, "CAP_SETGID", identity.gid != host.gid),
         (CapabilitySet::SETUID, "CAP_SETUID", identity.uid != host.uid),
     ];

@@ -5,7 +5,9 @@
 //! processes is not done here.
 
 mod capability;
+mod cgroup;
 mod cpus;
+mod enforcement;
 mod host;
 mod identity;
 mod plan;
@@ -18,7 +20,12 @@ mod syscall;
 mod usage;
 
 pub use capability::{Capabilities, CapabilityError};
+pub use cgroup::{
+    Controller, CpuQuota, DeviceLimit, DeviceLimitError, Group, GroupError, GroupUsage, Groups,
+    Limits, Mounts, Oom, Pressure, Weight,
+};
 pub use cpus::{CpuList, CpuListError};
+pub use enforcement::{Downgrade, Enforcement};
 pub use host::Host;
 pub use identity::{Account, Identity, IdentityError};
 pub use plan::{IsolationError, Plan, plan};

@@ -11,8 +11,9 @@ use rustix::{
 };
 
 use crate::{
-    CapabilityError, Host, Identity, IdentityError, PriorityError, Refused, Request, RlimitError,
-    Step, Umask, capability, identity, priority, rlimit,
+    CapabilityError, Downgrade, Group, GroupError, Host, Identity, IdentityError, Limits,
+    PriorityError, Refused, Request, RlimitError, Step, Umask, capability, cgroup, identity,
+    priority, rlimit,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -20,6 +21,9 @@ use crate::{
 /// A plan is made once for an instance and applied for each of its generations.
 #[derive(Debug, Default)]
 pub struct Plan {
+    group: Option<Group>,
+    entry: cgroup::Entry,
+    downgraded: Vec<Downgrade>,
     priorities: priority::Checked,
     rlimits: Vec<rlimit::Checked>,
     umask: Option<Umask>,
@@ -47,6 +51,9 @@ pub enum IsolationError {
     /// A per-process limit.
     #[error("could not prepare the per-process limits")]
     Rlimit(#[from] RlimitError),
+    /// The group.
+    #[error("could not prepare the control group")]
+    Group(#[from] GroupError),
     /// A priority.
     #[error("could not prepare the priorities")]
     Priority(#[from] PriorityError),
@@ -55,7 +62,8 @@ pub enum IsolationError {
     Capability(#[from] CapabilityError),
 }
 
-/// Resolves a request. Changes nothing yet.
+/// Resolves a request, and makes the instance's group where a limit needs one; blocks for the
+/// kernel's files. Nothing else is changed yet. The group is removed by [`Group::remove`].
 ///
 /// # Errors
 /// When this host or the node's own rights do not permit what is asked.
@@ -63,7 +71,7 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
     let identity = request.user.as_ref().map(|user| identity::resolve(user, host)).transpose()?;
     let changed = identity.as_ref().filter(|identity| !identity.is_of(host));
     let bounded = request.capabilities.is_none() || host.may(CapabilitySet::SETPCAP);
-    Ok(Plan {
+    let mut plan = Plan {
         priorities: request.priorities.check(host)?,
         rlimits: request.rlimits.iter().map(|limit| limit.check(host)).collect::<Result<_, _>>()?,
         umask: request.umask,
@@ -71,7 +79,15 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
         capabilities: request.capabilities.map(|it| it.check(host)).transpose()?,
         no_new_privileges: request.no_new_privileges || !bounded,
         identity,
-    })
+        ..Plan::default()
+    };
+    // Last, so that no group is left behind when something else is refused.
+    if request.limits != Limits::default() {
+        let Request { instance, limits, enforcement, .. } = request;
+        plan.group = host.groups.create(instance, limits, *enforcement, &mut plan.downgraded)?;
+        plan.entry = plan.group.as_ref().map(cgroup::Entry::of).unwrap_or_default();
+    }
+    Ok(plan)
 }
 
 impl Plan {
@@ -87,6 +103,7 @@ impl Plan {
     /// # Errors
     /// The first step that the kernel refused. The child must end then.
     pub fn apply_in_child(&self) -> Result<(), Refused> {
+        self.entry.enter_legacy()?;
         self.priorities.apply()?;
         for limit in &self.rlimits {
             let step = Step::SetRlimit(limit.resource);
@@ -121,9 +138,29 @@ impl Plan {
         self.identity.as_ref()
     }
 
-    /// The group to clone into (`CLONE_INTO_CGROUP`), where the host has cgroup v2.
+    /// The group to clone into (`CLONE_INTO_CGROUP`), where the host has cgroup v2. Who cannot do
+    /// so must call [`Plan::join_in_child`].
     pub fn cgroup_descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.group.as_ref()?.descriptor()
+    }
+
+    /// Enters the group that the child was not cloned into; before [`Plan::apply_in_child`]. Can
+    /// take the kernel a tenth of a second. Async-signal-safe.
+    ///
+    /// # Errors
+    /// When the kernel refused. The child must end then.
+    pub fn join_in_child(&self) -> Result<(), Refused> {
+        self.entry.enter_unified()
+    }
+
+    /// The group of the instance, if its limits need one.
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
+    /// What was asked for and does not hold on this host.
+    pub fn downgraded(&self) -> &[Downgrade] {
+        &self.downgraded
     }
 }
 

@@ -2,11 +2,17 @@
 
 use rustix::fs::Mode;
 
-use crate::{Capabilities, Priorities, Rlimit};
+use crate::{Capabilities, Enforcement, Limits, Priorities, Rlimit};
 
 /// What the file says about one instance. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
+    /// Names its group, unique in the node: service and number, `web-0`. Needed with `limits`.
+    pub instance: String,
+    /// What all its processes may use together.
+    pub limits: Limits,
+    /// What happens when `limits` cannot be enforced here.
+    pub enforcement: Enforcement,
     /// As whom it runs; `None`: as the node.
     pub user: Option<User>,
     /// Which permissions its new files lack; `None`: as the node.

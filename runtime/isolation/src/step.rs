@@ -7,6 +7,8 @@ use crate::Resource;
 /// One thing that the child does between clone and exec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// Its control groups.
+    EnterGroup,
     /// A limit of its own.
     SetRlimit(Resource),
     /// The groups beside the primary one.
@@ -38,6 +40,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::EnterGroup => formatter.write_str("entering the control group"),
             Self::SetRlimit(resource) => write!(formatter, "setting {resource}"),
             Self::SetSupplementaryGroups => formatter.write_str("setting the supplementary groups"),
             Self::SetGroup => formatter.write_str("setting the group id"),

@@ -1,0 +1,141 @@
+//! The kernel's files of a group: one value or a table of numbers each.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use super::Controller;
+
+/// A group that could not be made, changed, read or removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// No hierarchy on this host has the controller that a key needs.
+    #[error(
+        "`{key}` cannot be enforced here: {reason}\nhint: leave it out, or write `enforce = \"best_effort\"`"
+    )]
+    NotEnforceable {
+        /// As in the file.
+        key: &'static str,
+        /// What is lacking.
+        reason: String,
+    },
+    /// A group needs a name of its own.
+    #[error("`{name}` cannot be the name of a group: it must be one path component, not hidden")]
+    Name {
+        /// As given.
+        name: String,
+    },
+    /// The directory.
+    #[error("could not create the group `{}`", path.display())]
+    Create {
+        /// Where.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The directory.
+    #[error("could not open the group `{}`", path.display())]
+    Open {
+        /// Where.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A limit.
+    #[error("could not write `{text}` to `{}`", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        text: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A value.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// Where.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The kernel wrote something else than its manual says.
+    #[error("`{}` has an unknown form: `{text}`", path.display())]
+    Form {
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        text: String,
+    },
+    /// It still has processes.
+    #[error("the group `{}` still has {processes} processes after they were killed", path.display())]
+    Busy {
+        /// Where.
+        path: PathBuf,
+        /// How many.
+        processes: usize,
+    },
+    /// The directory.
+    #[error("could not remove the group `{}`", path.display())]
+    Remove {
+        /// Where.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+impl GroupError {
+    pub(crate) fn lacking(key: &'static str, controller: Controller, reason: &str) -> Self {
+        let reason = format!("there is no usable `{controller}` controller ({reason})");
+        Self::NotEnforceable { key, reason }
+    }
+}
+
+/// Never creates: a file that the kernel did not put there is a controller that is not there.
+pub(super) fn write(path: PathBuf, text: &str) -> Result<(), GroupError> {
+    let written = OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| GroupError::Write { path, text: text.to_owned(), source })
+}
+
+pub(super) fn read(path: PathBuf) -> Result<String, GroupError> {
+    fs::read_to_string(&path).map_err(|source| GroupError::Read { path, source })
+}
+
+/// `None` where the kernel has no such file, or has it switched off.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, GroupError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(source) => Err(GroupError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// `EOPNOTSUPP` is what pressure files say when the kernel was started without them; `ENODEV` what
+/// all files of a removed group say.
+fn is_absent(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let kinds = [Errno::NOENT, Errno::OPNOTSUPP, Errno::NODEV];
+    kinds.iter().any(|kind| error.raw_os_error() == Some(kind.raw_os_error()))
+}
+
+pub(super) fn number(path: &Path) -> Result<Option<u64>, GroupError> {
+    let Some(text) = read_if_there(path)? else { return Ok(None) };
+    let number = text.trim().parse();
+    number.map(Some).map_err(|_| GroupError::Form { path: path.to_owned(), text })
+}
+
+/// The number after `key` in a table of lines `key number`.
+pub(super) fn entry(path: &Path, key: &str) -> Result<Option<u64>, GroupError> {
+    let Some(text) = read_if_there(path)? else { return Ok(None) };
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    let Some(rest) = line else { return Ok(None) };
+    let number = rest.trim().parse();
+    number.map(Some).map_err(|_| GroupError::Form { path: path.to_owned(), text })
+}

@@ -1,0 +1,290 @@
+//! The group of one instance: made with its limits, entered before exec, killed and removed as one.
+//!
+//! It outlives the instance's generations, so counters are those of all of them: who wants one
+//! generation's keeps the value from before.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::CString,
+    fs::File,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{Mode, OFlags, open},
+    io::write,
+    process::Pid,
+};
+
+use super::{
+    Controller, GroupError, Groups, Limits, file,
+    groups::{check_name, is_empty, make, prepare},
+    process_list,
+    settings::Setting,
+};
+use crate::{Downgrade, Enforcement, Refused, Step};
+
+/// The group of one instance.
+#[derive(Debug)]
+pub struct Group {
+    unified: Option<Unified>,
+    pub(super) unified_controllers: BTreeSet<Controller>,
+    pub(super) legacy: BTreeMap<Controller, PathBuf>,
+}
+
+#[derive(Debug)]
+struct Unified {
+    directory: PathBuf,
+    descriptor: OwnedFd,
+}
+
+impl Groups {
+    /// Makes the group of an instance, with limits; `None` if the limits need none.
+    ///
+    /// # Errors
+    /// What cannot be enforced here, if `enforcement` is strict; else it is added to `downgraded`.
+    pub fn create(
+        &self,
+        name: &str,
+        limits: &Limits,
+        enforcement: Enforcement,
+        downgraded: &mut Vec<Downgrade>,
+    ) -> Result<Option<Group>, GroupError> {
+        check_name(name)?;
+        let mut legacy = BTreeMap::new();
+        let mut possible = false;
+        for (controller, key) in limits.needed() {
+            match self.offers(controller) {
+                Ok(()) => possible = true,
+                Err(reason) => {
+                    let lacking = GroupError::lacking(key, controller, &reason);
+                    enforcement.relent(key, lacking, downgraded)?;
+                }
+            }
+            if let Some(root) = self.legacy.get(&controller) {
+                legacy.insert(controller, root.join(name));
+            }
+        }
+        if !possible {
+            return Ok(None);
+        }
+        let unified = self.unified.as_ref().map(|root| root.join(name));
+        for directory in unified.iter().chain(legacy.values()) {
+            make_anew(directory)?;
+        }
+        for (controller, directory) in &legacy {
+            prepare(*controller, directory)?;
+        }
+        let group = Group::open(unified, self.unified_controllers.clone(), legacy)?;
+        group.limit(limits, enforcement, downgraded)?;
+        Ok(Some(group))
+    }
+}
+
+/// What a crash left behind may have limits that nobody asks for now.
+fn make_anew(directory: &Path) -> Result<(), GroupError> {
+    if directory.is_dir() {
+        if !is_empty(directory)? {
+            let processes = process_list::processes(directory)?.len();
+            return Err(GroupError::Busy { path: directory.to_owned(), processes });
+        }
+        process_list::remove(directory)?;
+    }
+    make(directory)
+}
+
+impl Group {
+    pub(super) fn open(
+        unified: Option<PathBuf>,
+        unified_controllers: BTreeSet<Controller>,
+        legacy: BTreeMap<Controller, PathBuf>,
+    ) -> Result<Self, GroupError> {
+        let unified = unified.map(Unified::open).transpose()?;
+        Ok(Self { unified, unified_controllers, legacy })
+    }
+
+    /// Changes limits of a group with living processes; what `limits` leaves open stays as it is.
+    ///
+    /// # Errors
+    /// As [`Groups::create`].
+    pub fn limit(
+        &self,
+        limits: &Limits,
+        enforcement: Enforcement,
+        downgraded: &mut Vec<Downgrade>,
+    ) -> Result<(), GroupError> {
+        for controller in Controller::ALL {
+            let (settings, directory) =
+                match (self.legacy.get(&controller), self.unified_for(controller)) {
+                    (Some(directory), _) => (limits.v1_settings(controller), directory.as_path()),
+                    (None, Some(directory)) => (limits.v2_settings(controller), directory),
+                    (None, None) => continue,
+                };
+            write_all(directory, settings, enforcement, downgraded)?;
+        }
+        Ok(())
+    }
+
+    /// Where the group is in v2, if a controller is there.
+    pub(super) fn unified_for(&self, controller: Controller) -> Option<&Path> {
+        self.unified_controllers.contains(&controller).then(|| self.unified_directory())?
+    }
+
+    pub(super) fn unified_directory(&self) -> Option<&Path> {
+        self.unified.as_ref().map(|unified| unified.directory.as_path())
+    }
+
+    pub(super) fn directories(&self) -> BTreeSet<&Path> {
+        self.unified_directory()
+            .into_iter()
+            .chain(self.legacy.values().map(PathBuf::as_path))
+            .collect()
+    }
+
+    /// What to clone into.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(|unified| unified.descriptor.as_fd())
+    }
+
+    /// The processes in it, grandchildren included.
+    ///
+    /// # Errors
+    /// When the kernel's list cannot be read.
+    pub fn processes(&self) -> Result<BTreeSet<u32>, GroupError> {
+        Ok(self.pids()?.into_iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect())
+    }
+
+    fn pids(&self) -> Result<Vec<Pid>, GroupError> {
+        let mut all = Vec::new();
+        for directory in self.directories() {
+            all.extend(process_list::processes(directory)?);
+        }
+        all.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+        all.dedup();
+        Ok(all)
+    }
+
+    /// Kills every process in it, and returns at once.
+    ///
+    /// With `cgroup.kill` (Linux 5.14, v2 or hybrid) none escapes; without, one that forks faster
+    /// than we read may: [`Group::end`] repeats it until none is left.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or its list cannot be read.
+    pub fn kill(&self) -> Result<(), GroupError> {
+        let switch = self.unified_directory().map(|it| it.join("cgroup.kill"));
+        if let Some(switch) = switch.filter(|switch| switch.exists()) {
+            file::write(switch, "1")?;
+        }
+        process_list::kill_each(&self.pids()?);
+        Ok(())
+    }
+
+    /// Kills every process in it, and waits until they have ended; blocks.
+    ///
+    /// # Errors
+    /// [`GroupError::Busy`] when some have not within `patience`.
+    pub fn end(&self, patience: Duration) -> Result<(), GroupError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let pids = self.pids()?;
+            if pids.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let path = self.directories().into_iter().next().unwrap_or(Path::new(""));
+                return Err(GroupError::Busy { path: path.to_owned(), processes: pids.len() });
+            }
+            self.kill()?;
+            process_list::wait_for_end(&pids, deadline);
+        }
+    }
+
+    /// Ends what is left in it and removes it, with groups that the instance made below; blocks.
+    ///
+    /// # Errors
+    /// As [`Group::end`].
+    pub fn remove(&self, patience: Duration) -> Result<(), GroupError> {
+        self.end(patience)?;
+        self.directories().into_iter().try_for_each(process_list::remove)
+    }
+}
+
+impl Unified {
+    fn open(directory: PathBuf) -> Result<Self, GroupError> {
+        match File::open(&directory) {
+            Ok(file) => Ok(Self { directory, descriptor: file.into() }),
+            Err(source) => Err(GroupError::Open { path: directory, source }),
+        }
+    }
+}
+
+/// Some limits can only be raised after others, and lowered before: a second round settles that.
+fn write_all(
+    directory: &Path,
+    settings: Vec<Setting>,
+    enforcement: Enforcement,
+    downgraded: &mut Vec<Downgrade>,
+) -> Result<(), GroupError> {
+    let refused: Vec<Setting> =
+        settings.into_iter().filter(|setting| setting.write_in(directory).is_err()).collect();
+    for setting in refused {
+        if let Err(error) = setting.write_in(directory) {
+            enforcement.relent(setting.key, error, downgraded)?;
+        }
+    }
+    Ok(())
+}
+
+impl Setting {
+    fn write_in(&self, directory: &Path) -> Result<(), GroupError> {
+        let found = self.files.iter().map(|name| directory.join(name)).find(|path| path.exists());
+        let path = found.ok_or_else(|| GroupError::NotEnforceable {
+            key: self.key,
+            reason: format!("the kernel has no `{}`", self.files.join("` or `")),
+        })?;
+        file::write(path, &self.text)
+    }
+}
+
+/// How a child gets into its group, with everything allocated before.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    legacy: Box<[CString]>,
+    unified: Option<CString>,
+}
+
+impl Entry {
+    pub(crate) fn of(group: &Group) -> Self {
+        let paths: BTreeSet<_> = group.legacy.values().map(|it| it.join("tasks")).collect();
+        let unified = group.unified_directory().map(|it| c_path(&it.join("cgroup.procs")));
+        Self { legacy: paths.iter().map(|path| c_path(path)).collect(), unified }
+    }
+
+    /// v1: `tasks` takes a fraction of the time of `cgroup.procs`, which waits for all other
+    /// threads of the host. By path, because descriptors held for each instance would cost the node
+    /// four of them. Async-signal-safe.
+    pub(crate) fn enter_legacy(&self) -> Result<(), Refused> {
+        self.legacy.iter().try_for_each(enter)
+    }
+
+    /// v2, for who cannot clone into a group. Async-signal-safe.
+    pub(crate) fn enter_unified(&self) -> Result<(), Refused> {
+        self.unified.iter().try_for_each(enter)
+    }
+}
+
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("a path that exists has no NUL")
+}
+
+fn enter(path: &CString) -> Result<(), Refused> {
+    let refused = || Refused::at(Step::EnterGroup);
+    let file = open(path.as_c_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    write(file.map_err(refused())?, b"0").map_err(refused()).map(drop)
+}

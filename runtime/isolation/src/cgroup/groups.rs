@@ -1,0 +1,259 @@
+//! The groups of one node: a directory of its own in each hierarchy, with one group per instance.
+//!
+//! v2 allows a group to hand controllers down only while it has no processes itself, so the node
+//! moves out of its own group into a leaf called `node` first; strangers are never moved.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Controller, Group, GroupError, Mounts, file,
+    mounts::Place,
+    process_list::{processes, remove},
+};
+
+/// The groups of one node. Where a controller is in no hierarchy that the node may use, the reason
+/// is kept for the reader.
+#[derive(Debug, Clone, Default)]
+pub struct Groups {
+    pub(super) unified: Option<PathBuf>,
+    pub(super) unified_controllers: BTreeSet<Controller>,
+    pub(super) legacy: BTreeMap<Controller, PathBuf>,
+    unavailable: BTreeMap<Controller, String>,
+}
+
+/// The leaf into which the node moves.
+const NODE_LEAF: &str = "node";
+
+/// A candidate for the node's own directory in the v2 hierarchy.
+struct Delegated {
+    root: PathBuf,
+    controllers: BTreeSet<Controller>,
+    refused: BTreeMap<Controller, String>,
+}
+
+impl Groups {
+    /// Makes the node's own directories, named `name`, below its own group or, where that cannot
+    /// be divided, below the topmost one. `own_processes` are those that may be moved: the node
+    /// and its guardian.
+    ///
+    /// A hierarchy that the node may not use is no error: what then cannot be enforced is refused
+    /// or downgraded for each instance.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn open(mounts: &Mounts, name: &str, own_processes: &[u32]) -> Result<Self, GroupError> {
+        check_name(name)?;
+        let mut groups = Self::default();
+        if let Some(place) = &mounts.unified {
+            groups.open_unified(place, name, own_processes);
+        }
+        for (controller, place) in &mounts.legacy {
+            let root = place.own.join(name);
+            match make(&root).and_then(|()| prepare(*controller, &root)) {
+                Ok(()) => {
+                    groups.legacy.insert(*controller, root);
+                    groups.unavailable.remove(controller);
+                }
+                Err(reason) => {
+                    groups.unavailable.insert(*controller, told(&reason));
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    fn open_unified(&mut self, place: &Place, name: &str, own_processes: &[u32]) {
+        let mut best: Option<Delegated> = None;
+        for base in candidates(place, name) {
+            let found = match delegate(&base, name, own_processes) {
+                Ok(found) => found,
+                Err(error) => {
+                    let reason = told(&error);
+                    self.unavailable.extend(Controller::ALL.map(|it| (it, reason.clone())));
+                    continue;
+                }
+            };
+            let complete = found.refused.is_empty();
+            if best.as_ref().is_none_or(|best| found.controllers.len() > best.controllers.len()) {
+                best = Some(found);
+            }
+            if complete {
+                break;
+            }
+        }
+        if let Some(best) = best {
+            self.unavailable = best.refused;
+            self.unified = Some(best.root);
+            self.unified_controllers = best.controllers;
+        }
+    }
+
+    /// Whether limits that need a controller can be enforced; if not, why.
+    ///
+    /// # Errors
+    /// The reason, for a reader.
+    pub fn offers(&self, controller: Controller) -> Result<(), String> {
+        if self.legacy.contains_key(&controller) || self.unified_controllers.contains(&controller) {
+            return Ok(());
+        }
+        let reason = self.unavailable.get(&controller).cloned();
+        Err(reason.unwrap_or_else(|| "the kernel offers none".to_owned()))
+    }
+
+    /// Where the node's own directories are.
+    pub fn roots(&self) -> BTreeSet<&Path> {
+        self.unified.iter().chain(self.legacy.values()).map(PathBuf::as_path).collect()
+    }
+
+    /// The instances that have a group, one left behind by a crash included.
+    pub fn names(&self) -> BTreeSet<String> {
+        let entries = self.roots().into_iter().filter_map(|root| fs::read_dir(root).ok());
+        let directories = entries.flatten().flatten().filter(|entry| entry.path().is_dir());
+        directories.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Ends and removes all groups but those named, and says which: after a crash of the node.
+    ///
+    /// # Errors
+    /// When a process does not end within `patience`, which holds for each group.
+    pub fn remove_others(
+        &self,
+        kept: &BTreeSet<String>,
+        patience: Duration,
+    ) -> Result<Vec<String>, GroupError> {
+        let mut removed = Vec::new();
+        for name in self.names().difference(kept) {
+            self.existing(name)?.remove(patience)?;
+            removed.push(name.clone());
+        }
+        Ok(removed)
+    }
+
+    /// Ends and removes all groups and the node's own directories.
+    ///
+    /// # Errors
+    /// As [`Groups::remove_others`].
+    pub fn close(self, patience: Duration) -> Result<(), GroupError> {
+        self.remove_others(&BTreeSet::new(), patience)?;
+        self.roots().into_iter().try_for_each(remove)
+    }
+
+    /// A group that is there already, to be adopted.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn existing(&self, name: &str) -> Result<Group, GroupError> {
+        check_name(name)?;
+        let legacy = self.legacy.iter().map(|(controller, root)| (*controller, root.join(name)));
+        let legacy = legacy.filter(|(_, directory)| directory.is_dir()).collect();
+        let unified = self.unified.as_ref().map(|root| root.join(name)).filter(|it| it.is_dir());
+        Group::open(unified, self.unified_controllers.clone(), legacy)
+    }
+}
+
+/// Kernel files have dots in their names, so a name without one cannot be mistaken for theirs.
+pub(super) fn check_name(name: &str) -> Result<(), GroupError> {
+    match name.is_empty() || name.contains(['/', '.', '\0']) {
+        true => Err(GroupError::Name { name: name.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// One that is there already is as good.
+pub(super) fn make(path: &Path) -> Result<(), GroupError> {
+    match fs::create_dir(path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(GroupError::Create { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A new v1 cpuset has no CPUs and no memory nodes, and cannot be entered until it has.
+pub(super) fn prepare(controller: Controller, directory: &Path) -> Result<(), GroupError> {
+    if controller != Controller::Cpuset {
+        return Ok(());
+    }
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        if !file::read(directory.join(name))?.trim().is_empty() {
+            continue;
+        }
+        let parent = directory.parent().unwrap_or(directory);
+        file::write(directory.join(name), file::read(parent.join(name))?.trim())?;
+    }
+    Ok(())
+}
+
+/// An error and its causes in one line.
+fn told(error: &GroupError) -> String {
+    use std::error::Error;
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// A node that was started again by its guardian finds itself in the leaf already.
+fn candidates(place: &Place, name: &str) -> Vec<PathBuf> {
+    let parent =
+        place.own.parent().filter(|it| place.own.ends_with(NODE_LEAF) && it.join(name).is_dir());
+    let own = parent.unwrap_or(&place.own).to_owned();
+    let mut all = vec![own, place.top.clone()];
+    all.dedup();
+    all
+}
+
+/// Makes a directory for the node below `base` and hands the controllers down to it.
+fn delegate(base: &Path, name: &str, own_processes: &[u32]) -> Result<Delegated, GroupError> {
+    let root = base.join(name);
+    make(&root)?;
+    let mut found = Delegated { root, controllers: BTreeSet::new(), refused: BTreeMap::new() };
+    let offered = file::read(base.join("cgroup.controllers"))?;
+    for controller in Controller::ALL {
+        if !offered.split_ascii_whitespace().any(|it| it == controller.v2_name()) {
+            continue;
+        }
+        let handed = hand_down(base, controller)
+            .or_else(|_| {
+                clear_of_processes(base, own_processes).and_then(|()| hand_down(base, controller))
+            })
+            .and_then(|()| hand_down(&found.root, controller));
+        match handed {
+            Ok(()) => drop(found.controllers.insert(controller)),
+            Err(error) => drop(found.refused.insert(controller, told(&error))),
+        }
+    }
+    Ok(found)
+}
+
+fn hand_down(group: &Path, controller: Controller) -> Result<(), GroupError> {
+    let path = group.join("cgroup.subtree_control");
+    let name = controller.v2_name();
+    if file::read(path.clone())?.split_ascii_whitespace().any(|it| it == name) {
+        return Ok(());
+    }
+    file::write(path, &format!("+{name}"))
+}
+
+fn clear_of_processes(group: &Path, own_processes: &[u32]) -> Result<(), GroupError> {
+    let path = group.join("cgroup.procs");
+    let text = file::read(path.clone())?;
+    let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    if let Some(stranger) = pids.iter().find(|pid| !own_processes.contains(pid)) {
+        let reason = format!(
+            "`{}` also holds process {stranger}, which is not the node's: start the node in a group of its own, as by `systemd-run --scope -p Delegate=yes`",
+            group.display()
+        );
+        return Err(GroupError::NotEnforceable { key: "resources", reason });
+    }
+    let leaf = group.join(NODE_LEAF);
+    make(&leaf)?;
+    pids.iter().try_for_each(|pid| file::write(leaf.join("cgroup.procs"), &pid.to_string()))
+}
+
+/// Whether a group and all below it have no processes.
+pub(super) fn is_empty(directory: &Path) -> Result<bool, GroupError> {
+    Ok(processes(directory)?.is_empty())
+}

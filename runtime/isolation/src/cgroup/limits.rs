@@ -1,0 +1,147 @@
+//! What a group may use, in our words; how the kernel is told is in `settings`.
+
+use std::{fs, io, os::unix::fs::MetadataExt, path::PathBuf};
+
+use crate::CpuList;
+
+/// What all processes of an instance may use together. The default limits nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU time per time: never more, even if the host is idle.
+    pub cpu: Option<CpuQuota>,
+    /// The share of CPU time when all want it.
+    pub cpu_weight: Option<Weight>,
+    /// On which CPUs.
+    pub cpus: Option<CpuList>,
+    /// Bytes; who needs more is killed.
+    pub memory_max: Option<u64>,
+    /// Bytes; who needs more is slowed down and gives back what it can. v1 heeds it only when the
+    /// whole host is short.
+    pub memory_high: Option<u64>,
+    /// Bytes of swap, beside memory.
+    pub swap_max: Option<u64>,
+    /// The share of the disks when all want them.
+    pub io_weight: Option<Weight>,
+    /// For single devices.
+    pub devices: Vec<DeviceLimit>,
+    /// Processes and threads.
+    pub tasks_max: Option<u64>,
+}
+
+/// CPU time per time, in thousandths of one CPU; at least 10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuQuota(u32);
+
+/// 1 to 10000; who says nothing has 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weight(pub(super) u16);
+
+/// What may pass to and from one block device, per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceLimit {
+    /// The device's major and minor number; of a whole disk, not of a partition.
+    pub device: (u32, u32),
+    /// Bytes read.
+    pub read_bytes: Option<u64>,
+    /// Bytes written.
+    pub write_bytes: Option<u64>,
+    /// Reads.
+    pub read_operations: Option<u64>,
+    /// Writes.
+    pub write_operations: Option<u64>,
+}
+
+/// A path whose disk is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("could not find the disk of `{}`", path.display())]
+pub struct DeviceLimitError {
+    /// As given.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// The period in which the kernel counts CPU time, in microseconds: its default.
+pub(super) const CPU_PERIOD: u64 = 100_000;
+
+impl CpuQuota {
+    /// `None` below a hundredth of a CPU, which the kernel cannot enforce, or above a million.
+    pub fn from_cores(cores: f64) -> Option<Self> {
+        let thousandths = (cores * 1000.0).round();
+        (10.0..=1e9).contains(&thousandths).then_some(Self(thousandths as u32))
+    }
+
+    /// CPUs' worth of time.
+    pub fn cores(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+
+    pub(super) fn microseconds(self) -> u64 {
+        u64::from(self.0) * CPU_PERIOD / 1000
+    }
+}
+
+impl Weight {
+    /// `None` outside 1 to 10000.
+    pub fn new(weight: u16) -> Option<Self> {
+        (1..=10_000).contains(&weight).then_some(Self(weight))
+    }
+
+    /// v1's default is 1024, v2's 100.
+    pub(super) fn shares(self) -> u64 {
+        (u64::from(self.0) * 1024 / 100).max(2)
+    }
+
+    /// bfq knows 1 to 1000, with the same 100 in the middle: both halves are stretched.
+    pub(super) fn bfq(self) -> u64 {
+        match u64::from(self.0) {
+            low @ ..=100 => low,
+            high => 100 + (high - 100) * 900 / 9900,
+        }
+    }
+}
+
+impl DeviceLimit {
+    /// No limit yet for the disk on which a file, a directory or a device node is.
+    ///
+    /// # Errors
+    /// When the path cannot be looked at.
+    pub fn of_disk(path: impl Into<PathBuf>) -> Result<Self, DeviceLimitError> {
+        let path = path.into();
+        let found = disk_of(&path);
+        found
+            .map(|device| Self { device, ..Self::default() })
+            .map_err(|source| DeviceLimitError { path, source })
+    }
+}
+
+/// The kernel throttles whole disks: a partition's parent in sysfs is its disk.
+fn disk_of(path: &PathBuf) -> io::Result<(u32, u32)> {
+    const BLOCK_DEVICE: u32 = 0o060_000;
+    const KIND: u32 = 0o170_000;
+    let metadata = fs::metadata(path)?;
+    let number =
+        if metadata.mode() & KIND == BLOCK_DEVICE { metadata.rdev() } else { metadata.dev() };
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    let node = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    if !node.join("partition").exists() {
+        return Ok((major, minor));
+    }
+    let text = fs::read_to_string(fs::canonicalize(node)?.join("../dev"))?;
+    let numbers = text.trim().split_once(':');
+    let parsed =
+        numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    parsed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_and_weights_outside_the_kernels_bounds_are_refused() {
+        assert!(CpuQuota::from_cores(0.001).is_none() && CpuQuota::from_cores(f64::NAN).is_none());
+        assert!(Weight::new(0).is_none() && Weight::new(10_001).is_none());
+        assert_eq!(Weight::new(10_000).unwrap().bfq(), 1000);
+    }
+}

@@ -1,0 +1,191 @@
+//! Limits of a group, on whatever hierarchies this host has.
+
+use std::{
+    collections::BTreeSet,
+    os::unix::process::ExitStatusExt,
+    process::{Command, Output},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use blackhole_isolation::{
+    Controller, CpuQuota, Enforcement, GroupError, Groups, Host, IsolationError, Limits, Mounts,
+    Plan, Request, plan,
+};
+
+use crate::launch::{misbehave, say, stdout, under};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const SIGKILL: i32 = 9;
+
+/// A node's groups, gone with the test.
+struct OwnGroups {
+    host: Host,
+}
+
+impl OwnGroups {
+    /// `None`, and a word to the reader, where this host lets nobody limit by a controller.
+    fn with(needed: &[Controller]) -> Option<Self> {
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("blackhole-test-{}-{number}", std::process::id());
+        let groups = Groups::open(&Mounts::detect(), &name, &[]).expect("a name");
+        for controller in needed {
+            if let Err(reason) = groups.offers(*controller) {
+                say(&format!("skipped: {controller}: {reason}"));
+                groups.close(PATIENCE).expect("no process left");
+                return None;
+            }
+        }
+        Some(Self { host: Host::detect().with_groups(groups) })
+    }
+
+    fn plan(&self, limits: Limits) -> Arc<Plan> {
+        let request = Request { instance: "web-0".into(), limits, ..Request::default() };
+        Arc::new(plan(&request, &self.host).expect("a plan"))
+    }
+}
+
+impl Drop for OwnGroups {
+    fn drop(&mut self) {
+        self.host.groups().clone().close(PATIENCE).expect("no process left");
+        assert!(self.host.groups().roots().iter().all(|root| !root.exists()));
+    }
+}
+
+fn run(plan: &Arc<Plan>, arguments: &[&str]) -> Output {
+    under(plan, misbehave(arguments)).output().expect("a start")
+}
+
+#[test]
+fn a_memory_bomb_dies_of_its_own_limit_and_is_known_to() {
+    let Some(own) = OwnGroups::with(&[Controller::Memory]) else { return };
+    let limits = Limits { memory_max: Some(64 << 20), swap_max: Some(0), ..Limits::default() };
+    let plan = own.plan(limits);
+    let output = run(&plan, &["eat-memory", "512"]);
+    assert_eq!(output.status.signal(), Some(SIGKILL), "{output:?}");
+    let oom = plan.group().unwrap().oom().unwrap().unwrap();
+    assert!(oom.kills == 1 && oom.own_limit_reached, "{oom:?}");
+    let usage = plan.group().unwrap().usage().unwrap();
+    assert!(usage.memory_peak_bytes.unwrap() <= 64 << 20, "{usage:?}");
+    assert_eq!(stdout(&run(&plan, &["eat-memory", "16"])), "16 MiB", "the next one may live");
+    assert_eq!(plan.group().unwrap().oom().unwrap().unwrap().kills, 1);
+}
+
+#[test]
+fn a_fork_bomb_is_bounded() {
+    let Some(own) = OwnGroups::with(&[Controller::Tasks]) else { return };
+    let plan = own.plan(Limits { tasks_max: Some(20), ..Limits::default() });
+    let told = stdout(&run(&plan, &["fork-bomb", "200"]));
+    let born: u32 = told.strip_suffix(" children").unwrap().parse().unwrap();
+    assert!((10..20).contains(&born), "{told}");
+}
+
+#[test]
+fn a_spinner_gets_its_quota_and_no_more() {
+    let Some(own) = OwnGroups::with(&[Controller::Cpu]) else { return };
+    let plan = own.plan(Limits { cpu: CpuQuota::from_cores(0.3), ..Limits::default() });
+    let percent: u32 = stdout(&run(&plan, &["spin", "3000"])).parse().unwrap();
+    assert!((25..=35).contains(&percent), "{percent} %");
+    let usage = plan.group().unwrap().usage().unwrap();
+    assert!(usage.throttled_periods.unwrap() > 10, "{usage:?}");
+    assert!(usage.throttled.unwrap() > Duration::from_millis(500), "{usage:?}");
+}
+
+#[test]
+fn a_group_runs_on_its_cpus_only() {
+    let Some(own) = OwnGroups::with(&[Controller::Cpuset]) else { return };
+    let plan = own.plan(Limits { cpus: Some("0".parse().unwrap()), ..Limits::default() });
+    let mut grep = Command::new("/bin/grep");
+    grep.args(["Cpus_allowed_list", "/proc/self/status"]);
+    assert_eq!(stdout(&under(&plan, grep).output().unwrap()), "Cpus_allowed_list:\t0");
+}
+
+#[test]
+fn grandchildren_that_ran_away_count_and_are_killed_with_the_group() {
+    let Some(own) = OwnGroups::with(&[Controller::Tasks]) else { return };
+    let plan = own.plan(Limits { tasks_max: Some(50), ..Limits::default() });
+    let group = plan.group().unwrap();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "for i in 1 2 3; do setsid -f sleep 1000 >&- 2>&-; done"]);
+    assert!(under(&plan, shell).output().unwrap().status.success());
+    let left = group.processes().unwrap();
+    assert_eq!(left.len(), 3, "{left:?}");
+    let usage = group.usage().unwrap();
+    assert_eq!(usage.tasks, Some(3), "{usage:?}");
+    assert!(usage.descriptors.unwrap() >= 3, "{usage:?}");
+    group.end(PATIENCE).unwrap();
+    assert!(group.processes().unwrap().is_empty());
+    group.remove(PATIENCE).unwrap();
+    assert!(own.host.groups().names().is_empty());
+}
+
+#[test]
+fn what_a_crashed_node_left_is_found_and_removed_but_for_what_is_adopted() {
+    let Some(own) = OwnGroups::with(&[Controller::Tasks]) else { return };
+    let left = own.plan(Limits { tasks_max: Some(50), ..Limits::default() });
+    let mut sleep = Command::new("/bin/sleep");
+    sleep.arg("1000");
+    let mut orphan = under(&left, sleep).spawn().unwrap();
+    let groups = own.host.groups();
+    assert_eq!(groups.names(), BTreeSet::from(["web-0".to_owned()]));
+    let kept = groups.remove_others(&groups.names(), PATIENCE).unwrap();
+    assert!(kept.is_empty());
+    let adopted = groups.existing("web-0").unwrap();
+    assert_eq!(adopted.processes().unwrap(), BTreeSet::from([orphan.id()]));
+    let removed = groups.remove_others(&BTreeSet::new(), PATIENCE).unwrap();
+    assert_eq!(removed, ["web-0"]);
+    assert_eq!(orphan.wait().unwrap().signal(), Some(SIGKILL));
+    assert!(groups.names().is_empty());
+}
+
+#[test]
+fn a_living_group_is_given_more_and_less() {
+    let Some(own) = OwnGroups::with(&[Controller::Memory]) else { return };
+    let of = |mebibytes: u64| Limits {
+        memory_max: Some(mebibytes << 20),
+        swap_max: Some(0),
+        ..Limits::default()
+    };
+    let plan = own.plan(of(32));
+    assert_eq!(run(&plan, &["eat-memory", "100"]).status.signal(), Some(SIGKILL));
+    let group = plan.group().unwrap();
+    group.limit(&of(200), Enforcement::Strict, &mut Vec::new()).unwrap();
+    assert_eq!(stdout(&run(&plan, &["eat-memory", "100"])), "100 MiB");
+    group.limit(&of(32), Enforcement::Strict, &mut Vec::new()).unwrap();
+    assert_eq!(run(&plan, &["eat-memory", "100"]).status.signal(), Some(SIGKILL));
+}
+
+#[test]
+fn no_group_is_made_where_no_limit_needs_one() {
+    let Some(own) = OwnGroups::with(&[]) else { return };
+    assert!(own.plan(Limits::default()).group().is_none());
+    assert!(own.host.groups().names().is_empty());
+}
+
+#[test]
+fn a_limit_that_cannot_hold_is_refused_or_said() {
+    let limits = Limits { memory_max: Some(1 << 30), ..Limits::default() };
+    let mut request = Request { instance: "web-0".into(), limits, ..Request::default() };
+    let without = Host::detect();
+    let error = plan(&request, &without).unwrap_err();
+    let IsolationError::Group(GroupError::NotEnforceable { key: "memory", reason }) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(reason, "there is no usable `memory` controller (the kernel offers none)");
+    request.enforcement = Enforcement::BestEffort;
+    let plan = plan(&request, &without).unwrap();
+    assert!(plan.group().is_none());
+    assert_eq!(plan.downgraded()[0].key, "memory");
+}
+
+#[test]
+fn a_name_that_leaves_the_nodes_directory_is_refused() {
+    for name in ["", "..", "a/b", "cgroup.procs"] {
+        let opened = Groups::open(&Mounts::detect(), name, &[]);
+        assert!(matches!(opened, Err(GroupError::Name { .. })), "{name}");
+    }
+}
