@@ -7,4 +7,5 @@
 pub mod backoff;
 pub mod instance;
 pub mod moment;
+pub mod rehearsal;
 pub mod supervision;
