@@ -8,4 +8,5 @@ pub mod backoff;
 pub mod health;
 pub mod instance;
 pub mod moment;
+pub mod rehearsal;
 pub mod supervision;

@@ -3,7 +3,7 @@
 //! The rules and their names are those of OTP's `check_flags` and `check_childspec`. What the types
 //! already rule out (an unknown strategy, a negative intensity) is not checked again here.
 
-use std::{collections::HashSet, fmt, hash::Hash};
+use std::{collections::HashSet, fmt, hash::Hash, time::Duration};
 
 use super::{Discipline, Restart, RestartLimit, Shutdown, Strategy};
 use crate::backoff::Backoff;
@@ -65,6 +65,59 @@ pub struct ChildSpec<Id> {
     pub on_failed: OnFailed,
     /// How long restarts wait. [`Discipline::Strict`] never waits.
     pub backoff: Backoff,
+}
+
+impl SupervisorSpec {
+    /// OTP's defaults: one for one, one restart in five seconds, nothing significant.
+    pub const OTP: Self = Self {
+        strategy: Strategy::OneForOne,
+        discipline: Discipline::Strict,
+        counting: Counting::Shared(RestartLimit {
+            restarts_max: 1,
+            window: Duration::from_secs(5),
+        }),
+        auto_shutdown: AutoShutdown::Never,
+    };
+
+    /// Checks children that come together: OTP's `check_childspecs`.
+    ///
+    /// # Errors
+    /// The first rule broken, in the order of the list.
+    pub fn check<Id: Clone + Eq + Hash>(
+        &self,
+        children: &[ChildSpec<Id>],
+    ) -> Result<(), SpecError<Id>> {
+        check(self, children)
+    }
+}
+
+impl<Id> ChildSpec<Id> {
+    /// OTP's defaults for a worker: permanent, and five seconds to stop.
+    pub fn worker(id: Id) -> Self {
+        Self {
+            id,
+            restart: Restart::Permanent,
+            shutdown: Shutdown::Timeout(Duration::from_secs(5)),
+            significant: false,
+            kind: ChildKind::Worker,
+            after: Vec::new(),
+            limit: RestartLimit {
+                restarts_max: 1,
+                window: Duration::from_secs(5),
+            },
+            on_failed: OnFailed::Rest,
+            backoff: Backoff::NONE,
+        }
+    }
+
+    /// OTP's defaults for a supervisor: permanent, and all the time it needs to stop.
+    pub fn supervisor(id: Id) -> Self {
+        Self {
+            shutdown: Shutdown::Infinity,
+            kind: ChildKind::Supervisor,
+            ..Self::worker(id)
+        }
+    }
 }
 
 /// What a child is.
