@@ -90,14 +90,17 @@ async fn attempt_http(url: &HttpUrl, tls: Option<&TlsFiles>) -> Result<(), Failu
     }
 }
 
-/// An error and its causes on one line.
+/// An error and its causes on one line; hints come last.
 pub(super) fn chain(error: &dyn Error) -> Failure {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    let (mut texts, mut hints) = (Vec::new(), Vec::new());
+    let mut next = Some(error);
+    while let Some(error) = next {
+        for line in error.to_string().lines() {
+            let lines = if line.starts_with("hint: ") { &mut hints } else { &mut texts };
+            lines.push(line.to_owned());
+        }
+        next = error.source();
     }
-    text.replace('\n', "; ")
+    let hints = hints.iter().map(|hint| format!(" ({hint})"));
+    texts.join(": ") + &hints.collect::<String>()
 }

@@ -13,7 +13,7 @@ use std::{
 
 use blackhole_process::{ExitStatus, Generation, Launch, LaunchBuilder, LaunchError, Process};
 use blackhole_protocol::environment;
-use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, time::timeout};
+use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, runtime::Handle, time::timeout};
 
 use super::{Failure, checker::chain};
 
@@ -118,13 +118,26 @@ impl ExecChecker {
     /// Kills and reaps what still runs.
     pub(super) async fn give_up(&mut self) {
         if let Some(process) = self.running.take() {
-            // Refused only if it has ended.
-            let _ = process.kill_group();
-            process.exited().await;
-            // Whatever is left is an orphan, which the node reaps when it dies.
-            let _ = process.sweep().await;
+            end(process).await;
         }
     }
+}
+
+impl Drop for ExecChecker {
+    /// Without a runtime, the group is killed and becomes the node's orphans.
+    fn drop(&mut self) {
+        if let (Some(process), Ok(runtime)) = (self.running.take(), Handle::try_current()) {
+            runtime.spawn(end(process));
+        }
+    }
+}
+
+async fn end(process: Process) {
+    // Refused only if it has ended.
+    let _ = process.kill_group();
+    process.exited().await;
+    // What cannot be reaped now is an orphan of the node's, which reaps it when it dies.
+    let _ = process.sweep().await;
 }
 
 /// Unique in this process, which is where it is looked for.

@@ -29,7 +29,7 @@ pub(super) struct GrpcChecker {
 
 enum Updates {
     Wanted,
-    Streaming(Watch),
+    Streaming(Box<Watch>),
     Resting,
     Unserved,
 }
@@ -110,7 +110,7 @@ impl GrpcChecker {
                 (Updates::Streaming(watch), _) => return watch.next().await,
                 (Updates::Wanted, Some(connection)) => {
                     let watch = connection.watch(&self.service).await?;
-                    self.updates = Updates::Streaming(watch);
+                    self.updates = Updates::Streaming(Box::new(watch));
                 }
                 (Updates::Wanted, None) | (Updates::Resting | Updates::Unserved, _) => {
                     std::future::pending().await
@@ -133,7 +133,7 @@ impl GrpcChecker {
     fn explain(&self, error: &HealthError) -> Failure {
         match error {
             HealthError::Unimplemented => format!("{} serves no gRPC health", self.target),
-            error => format!("{} by {}", chain(error), self.target),
+            error => format!("{}: {}", self.target, chain(error)),
         }
     }
 }
