@@ -9,9 +9,45 @@ pub use names::{InstanceId, NAME_LENGTH_MAX, Name, NameError};
 /// The node's control API, spoken on `<runtime_dir>/control.sock`.
 pub mod control {
     /// Version 1.
-    #[expect(clippy::all, reason = "generated")]
+    #[expect(
+        clippy::all,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::too_many_lines,
+        reason = "generated"
+    )]
     pub mod v1 {
         include!("generated/blackhole.control.v1.rs");
+    }
+}
+
+/// Decentralised identifiers, password authentication and signed tokens.
+pub mod identity {
+    /// Version 1.
+    #[expect(
+        clippy::all,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::too_many_lines,
+        reason = "generated"
+    )]
+    pub mod v1 {
+        include!("generated/blackhole.identity.v1.rs");
+    }
+}
+
+/// Content-addressed blocks.
+pub mod storage {
+    /// Version 1.
+    #[expect(
+        clippy::all,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::too_many_lines,
+        reason = "generated"
+    )]
+    pub mod v1 {
+        include!("generated/blackhole.storage.v1.rs");
     }
 }
 

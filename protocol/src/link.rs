@@ -2,13 +2,20 @@
 //!
 //! A frame is a length (`u32`, little endian, of what follows), then one bincode value. The first
 //! frame in each direction is a handshake; whoever sees another [`VERSION`] than its own refuses
-//! the peer with both numbers in the text.
+//! the peer with both numbers in the text. So that this holds between any two versions, the first
+//! frame always begins with the number of its variant and then the version, whatever follows.
+
+mod frame;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::InstanceId;
+
+pub use frame::{
+    DecodeError, EncodeError, LENGTH_PREFIX, append_frame, decode, frame_length, version_of,
+};
 
 /// The version of everything in this module. Any change to a message counts it up.
 pub const VERSION: u16 = 1;

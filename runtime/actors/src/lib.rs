@@ -2,6 +2,7 @@
 
 mod alarm;
 mod clock;
+pub mod link;
 pub mod supervisor;
 
 pub use alarm::Alarm;

@@ -1,6 +1,6 @@
 //! What this host and this process permit, looked up once at the start.
 
-use std::path::Path;
+use std::{path::Path, str::FromStr};
 
 use rustix::{
     process::{getegid, geteuid, getgroups},
@@ -14,7 +14,12 @@ pub struct Host {
     pub(crate) gid: u32,
     /// Sorted.
     pub(crate) groups: Vec<u32>,
+    /// Effective: what it may do.
     pub(crate) capabilities: CapabilitySet,
+    /// Permitted: what it may give.
+    pub(crate) permitted: CapabilitySet,
+    /// The least that may be set without a capability.
+    pub(crate) oom_score_adjust_min: i32,
     /// No process may have more descriptors than this, root's included; `None` when unknown.
     pub(crate) files_max: Option<u64>,
 }
@@ -30,11 +35,17 @@ impl Host {
         let mut groups: Vec<u32> =
             getgroups().unwrap_or_default().iter().map(|group| group.as_raw()).collect();
         groups.sort_unstable();
+        let (capabilities, permitted) = capabilities(None).map_or_else(
+            |_| (CapabilitySet::empty(), CapabilitySet::empty()),
+            |sets| (sets.effective, sets.permitted),
+        );
         Self {
             uid: geteuid().as_raw(),
             gid: getegid().as_raw(),
             groups,
-            capabilities: capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
+            capabilities,
+            permitted,
+            oom_score_adjust_min: number_in(&proc_root.join("self/oom_score_adj")).unwrap_or(0),
             files_max: number_in(&proc_root.join("sys/fs/nr_open")),
         }
     }
@@ -46,6 +57,6 @@ impl Host {
 }
 
 /// The single number that a kernel file holds, if it can be read.
-fn number_in(path: &Path) -> Option<u64> {
+fn number_in<N: FromStr>(path: &Path) -> Option<N> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -5,11 +5,14 @@ use std::os::fd::BorrowedFd;
 
 use rustix::{
     process::{setrlimit, umask},
-    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+    thread::{
+        CapabilitySet, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    },
 };
 
 use crate::{
-    Host, Identity, IdentityError, Refused, Request, RlimitError, Step, Umask, identity, rlimit,
+    CapabilityError, Host, Identity, IdentityError, PriorityError, Refused, Request, RlimitError,
+    Step, Umask, capability, identity, priority, rlimit,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -17,10 +20,13 @@ use crate::{
 /// A plan is made once for an instance and applied for each of its generations.
 #[derive(Debug, Default)]
 pub struct Plan {
+    priorities: priority::Checked,
     rlimits: Vec<rlimit::Checked>,
     umask: Option<Umask>,
     identity: Option<Identity>,
     credentials: Option<Credentials>,
+    capabilities: Option<capability::Checked>,
+    no_new_privileges: bool,
 }
 
 /// Ids as the kernel wants them.
@@ -41,6 +47,12 @@ pub enum IsolationError {
     /// A per-process limit.
     #[error("could not prepare the per-process limits")]
     Rlimit(#[from] RlimitError),
+    /// A priority.
+    #[error("could not prepare the priorities")]
+    Priority(#[from] PriorityError),
+    /// Parts of root's power.
+    #[error("could not prepare the capabilities")]
+    Capability(#[from] CapabilityError),
 }
 
 /// Resolves a request. Changes nothing yet.
@@ -48,12 +60,18 @@ pub enum IsolationError {
 /// # Errors
 /// When this host or the node's own rights do not permit what is asked.
 pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
-    let rlimits =
-        request.rlimits.iter().map(|limit| limit.check(host)).collect::<Result<_, _>>()?;
     let identity = request.user.as_ref().map(|user| identity::resolve(user, host)).transpose()?;
-    let credentials =
-        identity.as_ref().filter(|identity| !identity.is_of(host)).map(Credentials::of);
-    Ok(Plan { rlimits, umask: request.umask, identity, credentials })
+    let changed = identity.as_ref().filter(|identity| !identity.is_of(host));
+    let bounded = request.capabilities.is_none() || host.may(CapabilitySet::SETPCAP);
+    Ok(Plan {
+        priorities: request.priorities.check(host)?,
+        rlimits: request.rlimits.iter().map(|limit| limit.check(host)).collect::<Result<_, _>>()?,
+        umask: request.umask,
+        credentials: changed.map(Credentials::of),
+        capabilities: request.capabilities.map(|it| it.check(host)).transpose()?,
+        no_new_privileges: request.no_new_privileges || !bounded,
+        identity,
+    })
 }
 
 impl Plan {
@@ -69,6 +87,7 @@ impl Plan {
     /// # Errors
     /// The first step that the kernel refused. The child must end then.
     pub fn apply_in_child(&self) -> Result<(), Refused> {
+        self.priorities.apply()?;
         for limit in &self.rlimits {
             let step = Step::SetRlimit(limit.resource);
             setrlimit(limit.resource.raw(), limit.raw).map_err(Refused::at(step))?;
@@ -76,8 +95,22 @@ impl Plan {
         if let Some(mask) = self.umask {
             umask(mask.mode());
         }
+        self.become_less()
+    }
+
+    /// Each step takes away the right to do the ones before it.
+    fn become_less(&self) -> Result<(), Refused> {
+        if let Some(capabilities) = &self.capabilities {
+            capabilities.bound()?;
+        }
         if let Some(credentials) = &self.credentials {
             credentials.assume()?;
+        }
+        if let Some(capabilities) = &self.capabilities {
+            capabilities.settle()?;
+        }
+        if self.no_new_privileges {
+            set_no_new_privs(true).map_err(Refused::at(Step::SetNoNewPrivileges))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use rustix::fs::Mode;
 
-use crate::Rlimit;
+use crate::{Capabilities, Priorities, Rlimit};
 
 /// What the file says about one instance. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,14 @@ pub struct Request {
     pub umask: Option<Umask>,
     /// Per-process limits; of two for one resource the later one wins.
     pub rlimits: Vec<Rlimit>,
+    /// Who goes first.
+    pub priorities: Priorities,
+    /// Exactly these parts of root's power, for the process and whatever it executes; `None`: as
+    /// the kernel decides from the user. Where the node may not take the rest away for good, this
+    /// implies `no_new_privileges`.
+    pub capabilities: Option<Capabilities>,
+    /// Executing a program, set-user-id ones included, never gives more rights.
+    pub no_new_privileges: bool,
 }
 
 /// As whom a process runs. Names or numbers, as written.

@@ -15,6 +15,24 @@ pub enum Step {
     SetGroup,
     /// The user.
     SetUser,
+    /// Whom the kernel kills first.
+    SetOomScore,
+    /// How the CPU is shared.
+    SetScheduler,
+    /// Who has the CPU first.
+    SetNice,
+    /// Who has the disk first.
+    SetIoPriority,
+    /// Which CPUs.
+    SetAffinity,
+    /// Which capabilities can never come back.
+    DropBoundingCapabilities,
+    /// Which capabilities it has.
+    SetCapabilities,
+    /// Which capabilities programs it executes have.
+    SetAmbientCapabilities,
+    /// That executing a program never gives more rights.
+    SetNoNewPrivileges,
 }
 
 impl fmt::Display for Step {
@@ -24,6 +42,17 @@ impl fmt::Display for Step {
             Self::SetSupplementaryGroups => formatter.write_str("setting the supplementary groups"),
             Self::SetGroup => formatter.write_str("setting the group id"),
             Self::SetUser => formatter.write_str("setting the user id"),
+            Self::SetOomScore => formatter.write_str("setting oom_score_adj"),
+            Self::SetScheduler => formatter.write_str("setting the scheduler"),
+            Self::SetNice => formatter.write_str("setting the nice value"),
+            Self::SetIoPriority => formatter.write_str("setting the i/o priority"),
+            Self::SetAffinity => formatter.write_str("setting the cpu affinity"),
+            Self::DropBoundingCapabilities => {
+                formatter.write_str("dropping capabilities from the bounding set")
+            }
+            Self::SetCapabilities => formatter.write_str("setting the capabilities"),
+            Self::SetAmbientCapabilities => formatter.write_str("setting the ambient capabilities"),
+            Self::SetNoNewPrivileges => formatter.write_str("setting no_new_privs"),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     task,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls, rustls::pki_types::ServerName};
 
 use crate::{Target, TlsError, TlsFiles};
 
@@ -68,7 +68,10 @@ pub enum ConnectError {
     /// The name to be found in the certificate is none.
     #[error("`{0}` cannot be the name in a certificate\nhint: set `tls.server_name`")]
     ServerName(String),
-    /// One of both sides refused the other, or the server does not speak TLS.
+    /// The server answers, and not in TLS.
+    #[error("{0} does not speak TLS")]
+    NotTls(Target),
+    /// One of both sides refused the other.
     #[error("could not agree on TLS with {target}")]
     Handshake {
         /// Where to.
@@ -125,7 +128,7 @@ async fn encrypt(
     let stream = TlsConnector::from(config)
         .connect(name, connection)
         .await
-        .map_err(|source| ConnectError::Handshake { target: target.clone(), source })?;
+        .map_err(|source| explain_handshake(target, source))?;
     Ok(Connection::Tls(Box::new(stream)))
 }
 
@@ -135,6 +138,14 @@ fn explain(target: &Target, source: io::Error) -> ConnectError {
         (io::ErrorKind::NotFound, Target::Unix(path)) => ConnectError::NoSocket(path.clone()),
         (io::ErrorKind::WouldBlock, Target::Unix(_)) => ConnectError::QueueFull(target.clone()),
         _ => ConnectError::Failed { target: target.clone(), source },
+    }
+}
+
+fn explain_handshake(target: &Target, source: io::Error) -> ConnectError {
+    let cause = source.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(rustls::Error::InvalidMessage(_)) => ConnectError::NotTls(target.clone()),
+        _ => ConnectError::Handshake { target: target.clone(), source },
     }
 }
 

@@ -5,6 +5,8 @@
 //! HTTP/2 would prove little more, and servers on C-core, Go and Java close connections on which
 //! they come more often than every five minutes. So whoever watches asks by `Check` as well.
 
+use std::error::Error;
+
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response, health_client::HealthClient,
@@ -96,10 +98,20 @@ fn request(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
 }
 
-/// The code in the field's spelling, and what the server said.
+/// The code, what the server said or tonic thinks, and what was at the bottom of it.
 fn describe(status: &Status) -> String {
-    let code = format!("{:?}", status.code());
-    if status.message().is_empty() { code } else { format!("{code}: {}", status.message()) }
+    let mut text = format!("{:?}", status.code());
+    let mut cause = status.source();
+    while let Some(deeper) = cause.and_then(Error::source) {
+        cause = Some(deeper);
+    }
+    let cause = cause.map(ToString::to_string);
+    for part in [Some(status.message().to_owned()), cause].into_iter().flatten() {
+        if !part.is_empty() && !text.ends_with(&part) {
+            text = format!("{text}: {part}");
+        }
+    }
+    text
 }
 
 impl From<Status> for HealthError {

@@ -70,7 +70,7 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-const AUTHORITIES: &str = "certificate authorities";
+const AUTHORITY: &str = "certificate authority";
 const CERTIFICATE: &str = "certificate";
 const KEY: &str = "private key";
 
@@ -101,7 +101,7 @@ impl TlsFiles {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             return if store.is_empty() { Err(TlsError::NoHostAuthorities) } else { Ok(store) };
         };
-        for certificate in certificates(AUTHORITIES, path)? {
+        for certificate in certificates(AUTHORITY, path)? {
             let refused = |source| TlsError::Authority { path: path.clone(), source };
             store.add(certificate).map_err(refused)?;
         }

@@ -200,6 +200,9 @@ impl From<OperatorError> for Status {
             OperatorError::Disabled { .. }
             | OperatorError::NotScalable { .. }
             | OperatorError::GroupDown { .. } => Self::failed_precondition(text),
+            OperatorError::Superseded { .. } | OperatorError::StartFailed { .. } => {
+                Self::aborted(text)
+            }
             OperatorError::NodeStopping => Self::unavailable(text),
         }
     }

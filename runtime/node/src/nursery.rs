@@ -40,6 +40,16 @@ pub(crate) enum Member {
     Group(Name),
 }
 
+impl Member {
+    /// The service's or the group's name.
+    pub(crate) fn name(&self) -> &Name {
+        match self {
+            Self::Instance(instance) => &instance.service,
+            Self::Group(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for Member {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -84,6 +94,15 @@ pub(crate) struct Household {
     pub(crate) token: String,
     /// Set when the root supervisor has ended.
     pub(crate) outcome: watch::Sender<Option<SupervisorExit<Member>>>,
+}
+
+impl Household {
+    /// An instance is no longer wanted: its row and its socket go.
+    fn forget(&self, instance: &InstanceId) {
+        self.registry.remove(instance);
+        let socket = self.config.node.runtime_dir.join(instance.socket_file_name());
+        self.resources.sockets.close_grpc(socket);
+    }
 }
 
 /// The nursery of one supervisor.
@@ -173,7 +192,11 @@ impl Nursery for Crib {
             }
             Transition::Completed { child, .. } => self.record(child, &Change::Completed),
             Transition::Stopped { child } => self.record(child, &Change::Stopped),
-            Transition::Removed { .. } => {}
+            Transition::Removed { child } => {
+                for instance in self.instances(child) {
+                    self.household.forget(&instance);
+                }
+            }
             Transition::GroupRestarting { cause, members } => {
                 tracing::info!(%cause, members = members.len(), event = "group_restarting");
             }

@@ -7,14 +7,13 @@ use std::{
     collections::BTreeSet,
     num::NonZeroU32,
     sync::Arc,
-    time::Duration,
 };
 
 use blackhole_actors::supervisor;
 use blackhole_config::{Config, Service};
-use blackhole_policy::supervision::{Call, Generation, Reply};
+use blackhole_policy::supervision::{Call, Refusal, Reply};
 use blackhole_protocol::{InstanceId, Name};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     nursery::{Member, Roster, specification},
@@ -23,8 +22,6 @@ use crate::{
 
 /// The most processes one service may have.
 pub const INSTANCES_MAX: u32 = 1000;
-/// How long a supervisor may take to take note of a wish.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a wish was refused.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +65,19 @@ pub enum OperatorError {
         /// Where it is a member.
         group: Name,
     },
-    /// The supervisor did not take note in time, or is ending.
+    /// A wish for the opposite came before this one was fulfilled.
+    #[error("`{name}` was not waited for: somebody asked for something else meanwhile")]
+    Superseded {
+        /// Whose wish it was.
+        name: String,
+    },
+    /// The first start failed; it is tried again as the file says.
+    #[error("`{name}` did not start\nhint: `bh history {name}` says why")]
+    StartFailed {
+        /// What was to start.
+        name: String,
+    },
+    /// The supervisor that would know is ending.
     #[error("the node is stopping")]
     NodeStopping,
 }
@@ -157,13 +166,7 @@ impl Operator {
         patience: Patience,
     ) -> Result<(), OperatorError> {
         self.refuse_disabled(selection)?;
-        for member in self.members(selection) {
-            self.call(&member, Call::StartChild(member.clone())).await?;
-        }
-        if patience == Patience::Wait {
-            self.wait(selection, |state, _| has_begun(state)).await;
-        }
-        Ok(())
+        self.ask_all(self.members(selection), Call::StartChild, patience).await
     }
 
     /// Stops; a second wish while the first is under way skips the grace.
@@ -172,14 +175,7 @@ impl Operator {
         selection: &Selection,
         patience: Patience,
     ) -> Result<(), OperatorError> {
-        let members: Vec<Member> = self.members(selection).into_iter().rev().collect();
-        for member in &members {
-            self.call(member, Call::StopChild(member.clone())).await?;
-        }
-        if patience == Patience::Wait {
-            self.wait(selection, |state, _| has_ended(state)).await;
-        }
-        Ok(())
+        self.ask_all(self.members(selection), Call::StopChild, patience).await
     }
 
     /// Stops, then starts; not counted as a restart.
@@ -189,20 +185,7 @@ impl Operator {
         patience: Patience,
     ) -> Result<(), OperatorError> {
         self.refuse_disabled(selection)?;
-        let before = self.registry.survey(|entry| (entry.instance.clone(), entry.generation));
-        for member in self.members(selection) {
-            self.call(&member, Call::RestartChild(member.clone())).await?;
-        }
-        if patience == Patience::Wait {
-            let is_new = |instance: &InstanceId, generation| {
-                !before.contains(&(instance.clone(), generation))
-            };
-            self.wait(selection, |state, incarnation| {
-                has_begun(state) && is_new(&incarnation.0, incarnation.1)
-            })
-            .await;
-        }
-        Ok(())
+        self.ask_all(self.members(selection), Call::RestartChild, patience).await
     }
 
     /// Changes the number of a service's processes; the highest numbers go first.
@@ -217,19 +200,30 @@ impl Operator {
             return Err(OperatorError::TooManyInstances { asked: instances });
         }
         let present = self.registry.indices(&service.name);
-        let wanted = (1..=instances).filter_map(NonZeroU32::new);
-        for index in wanted.filter(|index| !present.contains(index)) {
-            self.add(service, index).await?;
-        }
-        for index in present.iter().rev().filter(|index| index.get() > instances) {
-            self.remove(service, *index).await?;
-        }
-        if patience == Patience::Wait {
-            let selection = self.select(&[name.to_owned()])?;
-            self.wait(&selection, |state, _| has_begun(state)).await;
+        let member = |index: &NonZeroU32| {
+            Member::Instance(InstanceId { service: service.name.clone(), index: *index })
+        };
+        let wanted: Vec<NonZeroU32> = (1..=instances).filter_map(NonZeroU32::new).collect();
+        let new: Vec<Member> =
+            wanted.iter().filter(|index| !present.contains(index)).map(member).collect();
+        let surplus: Vec<Member> =
+            present.iter().filter(|index| index.get() > instances).map(member).collect();
+        for member in &new {
+            if let Member::Instance(instance) = member {
+                let (group, kind) = (service.group.clone(), Kind::of(service));
+                self.registry.add(instance.clone(), group, kind, State::Pending);
+            }
         }
         self.registry.record_scaled(&service.name, instances);
-        Ok(())
+        let add = |member: Member| match &member {
+            Member::Instance(instance) => {
+                Call::AddChild(specification(&self.config, service, instance.index))
+            }
+            Member::Group(_) => unreachable!("only instances are added"),
+        };
+        self.ask_all(new, add, patience).await?;
+        // Their rows go when their supervisor has let them go.
+        self.ask_all(surplus, Call::RemoveChild, patience).await
     }
 
     /// Ends the node: everything is stopped in reverse order. A second time skips the graces.
@@ -242,68 +236,47 @@ impl Operator {
         self.shutdown.subscribe()
     }
 
-    async fn add(&self, service: &Service, index: NonZeroU32) -> Result<(), OperatorError> {
-        let instance = InstanceId { service: service.name.clone(), index };
-        let member = Member::Instance(instance.clone());
-        self.registry.add(instance, service.group.clone(), Kind::of(service), State::Pending);
-        let specification = specification(&self.config, service, index);
-        self.call(&member, Call::AddChild(specification)).await.map(drop)
-    }
-
-    async fn remove(&self, service: &Service, index: NonZeroU32) -> Result<(), OperatorError> {
-        let instance = InstanceId { service: service.name.clone(), index };
-        let member = Member::Instance(instance.clone());
-        self.call(&member, Call::StopChild(member.clone())).await?;
-        let gone = |registry: &Registry| {
-            registry.entries(|entry| entry.instance == instance).iter().all(|e| has_ended(e.state))
-        };
-        self.registry.wait_until(gone).await;
-        self.call(&member, Call::RemoveChild(member.clone())).await?;
-        self.registry.remove(&instance);
+    /// Makes a wish for each member at the same time, and waits until all have come true if that
+    /// is wanted. The first that does not is the error.
+    async fn ask_all(
+        &self,
+        members: Vec<Member>,
+        call: impl Fn(Member) -> Call<Member>,
+        patience: Patience,
+    ) -> Result<(), OperatorError> {
+        let mut pending = Vec::with_capacity(members.len());
+        for member in members {
+            let answer = self.ask(&member, call(member.clone()))?;
+            pending.push((member, answer));
+        }
+        if patience == Patience::Hasten {
+            return Ok(());
+        }
+        for (member, answer) in pending {
+            // A supervisor that ends drops the question.
+            let reply = answer.await.map_err(|_| OperatorError::NodeStopping)?;
+            judge(&member, reply)?;
+        }
         Ok(())
     }
 
-    async fn call(
+    fn ask(
         &self,
         member: &Member,
         call: Call<Member>,
-    ) -> Result<Reply<Member>, OperatorError> {
+    ) -> Result<oneshot::Receiver<Reply<Member>>, OperatorError> {
         let owner = self.owner(member);
         let Some(supervisor) = self.roster.supervisor(owner.as_ref()) else {
-            return Err(match (member, owner) {
-                (Member::Instance(instance), Some(group)) => {
-                    OperatorError::GroupDown { name: instance.service.clone(), group }
-                }
-                (Member::Group(name), Some(group)) => {
-                    OperatorError::GroupDown { name: name.clone(), group }
-                }
-                (_, None) => OperatorError::NodeStopping,
+            return Err(match owner {
+                Some(group) => OperatorError::GroupDown { name: member.name().clone(), group },
+                None => OperatorError::NodeStopping,
             });
         };
-        let message = |reply| supervisor::Message::Call(call, reply);
-        match supervisor.call(message, Some(CALL_TIMEOUT)).await {
-            Ok(ractor::rpc::CallResult::Success(reply)) => Ok(reply),
-            Ok(ractor::rpc::CallResult::Timeout | ractor::rpc::CallResult::SenderError)
-            | Err(_) => Err(OperatorError::NodeStopping),
-        }
-    }
-
-    /// Waits until every instance of the selection satisfies `settled`.
-    async fn wait(
-        &self,
-        selection: &Selection,
-        settled: impl Fn(State, (InstanceId, Generation)) -> bool,
-    ) {
-        let all = |registry: &Registry| {
-            registry
-                .entries(|entry| selection.contains(&entry.instance.service))
-                .into_iter()
-                .all(|entry| {
-                    entry.state == State::Disabled
-                        || settled(entry.state, (entry.instance, entry.generation))
-                })
-        };
-        self.registry.wait_until(all).await;
+        let (port, answer) = oneshot::channel();
+        supervisor
+            .cast(supervisor::Message::Call(call, port.into()))
+            .map_err(|_| OperatorError::NodeStopping)?;
+        Ok(answer)
     }
 
     fn members(&self, selection: &Selection) -> Vec<Member> {
@@ -387,26 +360,26 @@ fn is(name: &Name, text: &str) -> bool {
     name.as_str() == text
 }
 
-/// A start has come to something, good or bad.
-fn has_begun(state: State) -> bool {
-    match state {
-        State::Ready | State::Unready | State::BackingOff | State::Completed | State::Failed => true,
-        State::Pending
-        | State::Starting
-        | State::Stopping
-        | State::Stopped
-        | State::Disabled => false,
-    }
-}
-
-fn has_ended(state: State) -> bool {
-    match state {
-        State::Stopped | State::Completed | State::Failed | State::Disabled => true,
-        State::Pending
-        | State::Starting
-        | State::Ready
-        | State::Unready
-        | State::Stopping
-        | State::BackingOff => false,
+/// What an answer means for the one who wished. What is so already is as good as what became so.
+fn judge(member: &Member, reply: Reply<Member>) -> Result<(), OperatorError> {
+    let name = || member.name().to_string();
+    match reply {
+        Ok(_)
+        | Err(
+            Refusal::Running
+            | Refusal::AlreadyStarted(_)
+            | Refusal::AlreadyPresent
+            | Refusal::NotFound
+            | Refusal::Restarting,
+        ) => Ok(()),
+        Err(Refusal::StartFailed) => Err(OperatorError::StartFailed { name: name() }),
+        Err(Refusal::Superseded) => Err(OperatorError::Superseded { name: name() }),
+        Err(Refusal::SupervisorEnding) => Err(OperatorError::NodeStopping),
+        Err(refusal @ (Refusal::SimpleOneForOne
+            | Refusal::NotSimpleOneForOne
+            | Refusal::Invalid(_))) => {
+            tracing::error!(%member, ?refusal, "a call that makes no sense: this is a bug");
+            Err(OperatorError::NodeStopping)
+        }
     }
 }

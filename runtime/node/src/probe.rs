@@ -22,7 +22,7 @@ use blackhole_policy::{
 use tokio::{task::AbortHandle, time::Instant};
 
 pub use blackhole_policy::health::Assumed;
-pub use exec::ExecContext;
+pub use exec::{Exec, ExecContext};
 pub use resolve::{ResolveError, ResolvedCheck, ResolvedProbe};
 
 use checker::{Checker, Occasion};
@@ -72,19 +72,13 @@ impl Prober {
             last_failure: last_failure.clone(),
             report,
         };
-        Self {
-            task: tokio::spawn(run.forever()).abort_handle(),
-            last_failure,
-        }
+        Self { task: tokio::spawn(run.forever()).abort_handle(), last_failure }
     }
 
     /// Why the latest try that failed did so, whether or not it changed the verdict: what to tell
     /// about a child that never became ready.
     pub fn last_failure(&self) -> Option<Arc<str>> {
-        self.last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -149,10 +143,7 @@ impl<R: FnMut(Verdict)> Run<R> {
             Err(failure) => (Event::Failed, Some(Arc::<str>::from(failure))),
         };
         if let Some(reason) = &reason {
-            let mut last = self
-                .last_failure
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
             *last = Some(reason.clone());
         }
         match (self.health.on_event(now, event), reason) {

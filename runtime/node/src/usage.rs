@@ -10,18 +10,18 @@ use blackhole_isolation::{ProcessUsage, usage_of};
 
 /// What one process uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Resident memory.
-    pub memory_bytes: u64,
+    pub(crate) memory_bytes: u64,
     /// Processor time since the process began.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Of one core, since the previous look; 100 is one core busy. At the first look: since the
     /// process began, as far as that can be told, else zero.
-    pub cpu_percent: f64,
+    pub(crate) cpu_percent: f64,
     /// Open file descriptors; zero when the node may not look.
-    pub descriptors: u64,
+    pub(crate) descriptors: u64,
     /// Threads.
-    pub threads: u64,
+    pub(crate) threads: u64,
 }
 
 /// Samples older than this are forgotten: their processes are gone, or nobody looks any more.
@@ -29,7 +29,7 @@ const SAMPLE_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// Looks at processes, and remembers the previous look to tell what they do now.
 #[derive(Debug, Default)]
-pub struct Sampler(Mutex<HashMap<u32, Sample>>);
+pub(crate) struct Sampler(Mutex<HashMap<u32, Sample>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Sample {
@@ -45,7 +45,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(200);
 
 impl Sampler {
     /// What a process uses; `None` when it is gone.
-    pub fn of(&self, pid: u32) -> Option<Usage> {
+    pub(crate) fn of(&self, pid: u32) -> Option<Usage> {
         let usage = usage_of(pid).ok()?;
         Some(Usage {
             memory_bytes: usage.memory_bytes,
@@ -57,7 +57,7 @@ impl Sampler {
     }
 
     /// What the node itself uses.
-    pub fn own(&self) -> Usage {
+    pub(crate) fn own(&self) -> Usage {
         self.of(std::process::id()).unwrap_or_default()
     }
 

@@ -134,40 +134,6 @@ impl Health {
     }
 }
 
-/// A child that promised to give a sign of life at least every `timeout`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watchdog {
-    timeout: Duration,
-    kicked: Moment,
-}
-
-impl Watchdog {
-    /// Starts as if the child had given a sign of life at `now`.
-    pub fn new(now: Moment, timeout: Duration) -> Self {
-        Self { timeout, kicked: now }
-    }
-
-    /// The child gave a sign of life.
-    pub fn kick(&mut self, now: Moment) {
-        self.kicked = now;
-    }
-
-    /// The child asked for another timeout, which starts at `now`.
-    pub fn change_timeout(&mut self, now: Moment, timeout: Duration) {
-        *self = Self::new(now, timeout);
-    }
-
-    /// When the child counts as stuck unless it gives a sign of life before.
-    pub fn deadline(&self) -> Moment {
-        self.kicked + self.timeout
-    }
-
-    /// Whether the child counts as stuck.
-    pub fn is_expired(&self, now: Moment) -> bool {
-        now >= self.deadline()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,17 +194,6 @@ mod tests {
         7.000 - BecameUnhealthy { failures: 1 }
         next try at 17.000
         ");
-    }
-
-    #[test]
-    fn a_watchdog_expires_one_timeout_after_the_last_sign_of_life() {
-        let mut watchdog = Watchdog::new(Moment::from_millis(100), Duration::from_secs(1));
-        assert_eq!(watchdog.deadline(), Moment::from_millis(1100));
-        watchdog.kick(Moment::from_millis(900));
-        assert!(!watchdog.is_expired(Moment::from_millis(1899)));
-        assert!(watchdog.is_expired(Moment::from_millis(1900)));
-        watchdog.change_timeout(Moment::from_millis(1900), Duration::from_secs(5));
-        assert_eq!(watchdog.deadline(), Moment::from_millis(6900));
     }
 
     proptest! {

@@ -110,14 +110,19 @@ unsafe fn own_descriptors(orders: &Orders<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Ignored signals stay ignored through `exec`, and a handler must not run in borrowed memory.
+/// Ignored signals stay ignored through `exec`, and a handler must not run in borrowed memory. By the bare
+/// system call: the C library refuses the signals that it keeps to itself, which may be ignored too.
 unsafe fn default_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: `sigaction` is plain data; the numbers that have no disposition are refused, as is right.
+    const SIGNALS: libc::c_int = 64;
+    const SET_BYTES: usize = SIGNALS as usize / 8;
+    // `SIG_DFL` with no flags and no mask, in the kernel's layout, which is no longer than this.
+    let default = [0_u64; 8];
+    for signal in 1..=SIGNALS {
+        // SAFETY: the kernel reads its structure from memory that is long enough, and refuses the
+        // signals that have no disposition, as is right.
         unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = libc::SIG_DFL;
-            libc::sigaction(signal, &raw const action, ptr::null_mut());
+            let none = ptr::null_mut::<c_void>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, SET_BYTES);
         }
     }
 }

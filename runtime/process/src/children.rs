@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, getsid, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, getsid, kill_process, waitid};
 
 use crate::slots::Slots;
 
@@ -57,6 +57,24 @@ impl Children {
         Ok(orphans)
     }
 
+    /// Kills everything outside this process's own session, and reaps the dead that nobody else will.
+    /// Returns what is still dying.
+    pub(crate) fn kill_all(&mut self) -> io::Result<Vec<Pid>> {
+        let own_session = getsid(None)?;
+        let mut dying = Vec::new();
+        for child in self.list.read()? {
+            if getsid(Some(child)).is_ok_and(|it| it == own_session) {
+                continue;
+            }
+            let _dead = kill_process(child, Signal::KILL);
+            let gone = if self.known.contains(&child) { is_dead(child) } else { reap(child) };
+            if !gone? {
+                dying.push(child);
+            }
+        }
+        Ok(dying)
+    }
+
     /// Reaps dead orphans. Looks at the list only when the first dead child is not a known one: a known
     /// one's own exit looks again.
     pub(crate) fn reap_orphans(&mut self) -> io::Result<()> {
@@ -74,7 +92,15 @@ impl Children {
 
 /// Whether the child was dead and is gone now.
 pub(crate) fn reap(pid: Pid) -> io::Result<bool> {
-    match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+    wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+}
+
+fn is_dead(pid: Pid) -> io::Result<bool> {
+    wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+}
+
+fn wait(pid: Pid, options: WaitIdOptions) -> io::Result<bool> {
+    match waitid(WaitId::Pid(pid), options) {
         Ok(status) => Ok(status.is_some()),
         Err(rustix::io::Errno::CHILD) => Ok(true),
         Err(error) => Err(error.into()),

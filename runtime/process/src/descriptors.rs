@@ -1,21 +1,23 @@
-//! This process's own descriptor table: how large it may be, and how large it is from the start.
+//! What a process does to itself before it starts others: orphans fall to it, its descriptor table is large.
 
 use std::io;
 use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 
 /// A node with 500 children holds about 2000 descriptors.
 const TABLE_START: u64 = 4096;
 
 static BEFORE: OnceLock<libc::rlimit> = OnceLock::new();
 
-/// Lets this process open as many files as it is ever allowed to, and makes its descriptor table large
-/// at once. To be called before the first thread starts: with threads, the kernel waits out a grace period
-/// of several milliseconds at every growth. Children get the limit from before.
+/// Makes this process a child subreaper, lets it open as many files as it is ever allowed to, and makes its
+/// descriptor table large at once. To be called before the first thread starts: with threads, the kernel
+/// waits out a grace period of several milliseconds at every growth. Children get the limit from before.
+/// [`crate::guardian::init`] does it for the node.
 pub fn prepare() -> io::Result<()> {
+    set_child_subreaper(Some(getpid()))?;
     let before = getrlimit(Resource::Nofile);
     let raw = |limit: Option<u64>| limit.unwrap_or(libc::RLIM_INFINITY);
     let first = libc::rlimit { rlim_cur: raw(before.current), rlim_max: raw(before.maximum) };

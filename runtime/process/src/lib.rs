@@ -29,4 +29,4 @@ pub use process::Process;
 pub use signal::{Signal, UnknownSignal};
 pub use spawn::Spawned;
 pub use spawn_error::{SpawnError, Stage};
-pub use sweep::{Leftover, SWEEP_TIMEOUT, Swept, reap_orphans};
+pub use sweep::{Leftover, SWEEP_TIMEOUT, Swept, kill_everything, reap_orphans};

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{socket_peercred, socket_type};
 use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
-use rustix::process::{getpid, set_child_subreaper};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -60,10 +59,9 @@ pub(crate) fn take_up(variable: &str, value: &OsStr) -> Result<Lifeline, Lifelin
     unsafe { std::env::remove_var(variable) };
     let failed = |doing| move |error: Errno| LifelineError::System(doing, error.into());
     fcntl_setfd(&socket, FdFlags::CLOEXEC).map_err(failed("keeping the lifeline from children"))?;
-    set_child_subreaper(Some(getpid())).map_err(failed("becoming a child subreaper"))?;
     show_name();
     descriptors::prepare()
-        .map_err(|error| LifelineError::System("preparing the descriptor table", error))?;
+        .map_err(|error| LifelineError::System("preparing to start children", error))?;
     Ok(Lifeline { socket, guardian })
 }
 

@@ -152,6 +152,8 @@ impl SpawnError {
                 Some(name) => format!("its interpreter `{name}` does not exist"),
                 None => "the loader it asks for does not exist".to_owned(),
             });
+        } else if self.source.raw_os_error() == Some(libc::ETXTBSY) {
+            self.facts = Some("somebody is still writing to it".to_owned());
         } else if self.source.raw_os_error() == Some(libc::ENOEXEC) {
             self.facts = Some("it is neither a binary nor a script".to_owned());
             self.hint = Some("a script's first line names its interpreter: #!/bin/sh".to_owned());

@@ -4,7 +4,8 @@
 //! this process, a child subreaper, and is known by its session or by the token in its environment. A process
 //! that left the session *and* threw away its environment cannot be attributed; it dies with the node.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process_group};
@@ -20,6 +21,11 @@ pub const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A killed process whose parent is dying as well makes no noise of its own; look again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How often a process that shows neither environment nor arguments is looked at again.
+const UNSETTLED_LOOKS_MAX: usize = 20;
+
+const ENVIRONMENT_SIZE_TYPICAL_MAX: usize = 64 << 10;
 
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,21 +47,44 @@ pub struct Leftover {
 
 pub(crate) async fn sweep(process: &Shared) -> io::Result<Swept> {
     let mut swept = Swept::default();
-    if look(process, &mut swept)? == Left::Nothing {
-        return Ok(swept);
+    let mut unsettled_looks = UNSETTLED_LOOKS_MAX;
+    if look_until_nothing(|| look(process, &mut swept, &mut unsettled_looks)).await?
+        == Left::Nothing
+    {
+        // Some may have been reaped by another look at the same time.
+        swept.killed.append(&mut swept.surviving);
+    }
+    Ok(swept)
+}
+
+/// The last thing a node does, above all when it has lost its guardian: kills every process that it or its
+/// children have started, whoever they belong to. Returns those that did not die within [`SWEEP_TIMEOUT`].
+/// Children that other code of this program started in the node's own session are left alone.
+pub async fn kill_everything() -> io::Result<Vec<i32>> {
+    let mut dying = Vec::new();
+    look_until_nothing(|| {
+        dying = children::lock().kill_all()?;
+        Ok(if dying.is_empty() { Left::Nothing } else { Left::Dying })
+    })
+    .await?;
+    Ok(dying.into_iter().map(Pid::as_raw_pid).collect())
+}
+
+async fn look_until_nothing(mut look: impl FnMut() -> io::Result<Left>) -> io::Result<Left> {
+    if look()? == Left::Nothing {
+        return Ok(Left::Nothing);
     }
     let mut child_signal = signal(SignalKind::child())?;
     let deadline = Instant::now() + SWEEP_TIMEOUT;
-    while look(process, &mut swept)? == Left::Dying {
+    while look()? == Left::Dying {
         if Instant::now() >= deadline {
-            return Ok(swept);
+            return Ok(Left::Dying);
         }
         let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
         // Either way it is time to look again.
         let _ = timeout_at(look_again, child_signal.recv()).await;
     }
-    swept.killed.append(&mut swept.surviving);
-    Ok(swept)
+    Ok(Left::Nothing)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -65,39 +94,80 @@ enum Left {
 }
 
 /// Kills what is left, reaps what is dead. While the lock is held a child's number stays its own.
-fn look(process: &Shared, swept: &mut Swept) -> io::Result<Left> {
+fn look(process: &Shared, swept: &mut Swept, unsettled_looks: &mut usize) -> io::Result<Left> {
     let mut children = children::lock();
     let mut left = match test_kill_process_group(process.pid) {
         Err(rustix::io::Errno::SRCH) => Left::Nothing,
         _ => Left::Dying,
     };
     for orphan in children.orphans()? {
-        let ours = belongs(orphan, process);
-        let leftover = ours.then(|| Leftover::seen(orphan));
-        if let Some(leftover) = leftover {
+        // A dying process shows no environment any more; that it was ours has to be remembered.
+        let dying = swept.surviving.iter().any(|it| it.pid == orphan.as_raw_pid());
+        let owner = if dying { Owner::This } else { owner(orphan, process) };
+        if owner == Owner::This && !dying {
+            swept.surviving.push(Leftover::seen(orphan));
             let _dead = kill_process(orphan, Signal::KILL);
-            swept.note(leftover);
         }
-        let gone = children::reap(orphan)?;
-        match (ours, gone) {
-            (true, true) => swept.gone(orphan),
-            (true, false) => left = Left::Dying,
-            (false, _) => {}
+        match (children::reap(orphan)?, owner) {
+            (true, _) => swept.gone(orphan),
+            (false, Owner::This) => left = Left::Dying,
+            (false, Owner::Unsettled) if *unsettled_looks > 0 => {
+                *unsettled_looks -= 1;
+                left = Left::Dying;
+            }
+            (false, Owner::Unsettled | Owner::Another) => {}
         }
     }
     Ok(left)
 }
 
-fn belongs(orphan: Pid, process: &Shared) -> bool {
-    getsid(Some(orphan)).is_ok_and(|session| session == process.pid)
-        || process.mark.as_deref().is_some_and(|mark| carries(orphan, mark))
+/// Whose an orphan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    This,
+    Another,
+    /// It is between two programs, or between life and death, and shows nothing of itself.
+    Unsettled,
 }
 
-/// Whether the environment a process was executed with contains `entry`.
-fn carries(pid: Pid, entry: &[u8]) -> bool {
-    // Gone, dead or another user's: then it cannot be attributed.
-    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_pid()));
-    environment.is_ok_and(|it| it.split(|byte| *byte == 0).any(|found| found == entry))
+fn owner(orphan: Pid, process: &Shared) -> Owner {
+    if getsid(Some(orphan)).is_ok_and(|session| session == process.pid) {
+        return Owner::This;
+    }
+    let Some(mark) = process.mark.as_deref() else { return Owner::Another };
+    let pid = orphan.as_raw_pid();
+    // Of another user and this process not root, or gone: then it cannot be attributed.
+    let Ok(environment) = environment(pid) else {
+        return Owner::Another;
+    };
+    if environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
+        return Owner::This;
+    }
+    if environment.is_empty() && !has_empty_environment(pid) {
+        return Owner::Unsettled;
+    }
+    Owner::Another
+}
+
+/// Read in one go where it fits: between two reads the process may execute, and the rest reads as empty.
+fn environment(pid: i32) -> io::Result<Vec<u8>> {
+    let mut file = File::open(format!("/proc/{pid}/environ"))?;
+    let mut environment = vec![0; ENVIRONMENT_SIZE_TYPICAL_MAX];
+    let length = file.read(&mut environment)?;
+    environment.truncate(length);
+    if length == ENVIRONMENT_SIZE_TYPICAL_MAX {
+        file.read_to_end(&mut environment)?;
+    }
+    Ok(environment)
+}
+
+/// Whether it was executed with no variables at all, and is not just about to be executed, or dying.
+fn has_empty_environment(pid: i32) -> bool {
+    // By proc(5) the last fields are `env_start`, `env_end` and `exit_code`; no memory yet reads as 0.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut fields = stat.trim_end().rsplit(' ').skip(1);
+    let (end, start) = (fields.next(), fields.next());
+    end == start && end.is_some_and(|end| end != "0")
 }
 
 impl Leftover {
@@ -112,12 +182,6 @@ impl Swept {
     /// Whether nothing was left behind.
     pub fn is_empty(&self) -> bool {
         self.killed.is_empty() && self.surviving.is_empty()
-    }
-
-    fn note(&mut self, leftover: Leftover) {
-        if !self.surviving.iter().any(|known| known.pid == leftover.pid) {
-            self.surviving.push(leftover);
-        }
     }
 
     fn gone(&mut self, pid: Pid) {

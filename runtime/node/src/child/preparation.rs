@@ -173,6 +173,30 @@ struct NativeParts {
     linked: Linked,
 }
 
+/// What a service's process and the programs of its probes have in common.
+struct Outfit {
+    clear_environment: bool,
+    variables: Vec<(OsString, OsString)>,
+    working_directory: Option<String>,
+    plan: Arc<Plan>,
+}
+
+impl Outfit {
+    fn dress(&self, mut builder: LaunchBuilder) -> LaunchBuilder {
+        builder = builder.isolation(self.plan.clone());
+        if self.clear_environment {
+            builder = builder.clear_environment();
+        }
+        for (name, value) in &self.variables {
+            builder = builder.variable(name, value);
+        }
+        match &self.working_directory {
+            Some(path) => builder.working_directory(path),
+            None => builder,
+        }
+    }
+}
+
 struct Midwife<'a> {
     household: &'a Household,
     service: &'a Service,
@@ -209,11 +233,10 @@ impl<'a> Midwife<'a> {
             sockets.insert(0, (GRPC.to_owned(), native.grpc.clone()));
         }
         let notify = self.notify_socket()?;
-        let variables = self.variables(notify.as_ref());
-        let context = self.exec_context(&variables);
-        let plan = Arc::new(self.isolation()?);
-        let uid = plan.identity().map(|identity| identity.uid);
-        let launch = self.launch(command, &variables, sockets, plan)?;
+        let outfit = Arc::new(self.outfit()?);
+        let uid = outfit.plan.identity().map(|identity| identity.uid);
+        let launch = self.launch(command, &outfit, notify.as_ref(), sockets)?;
+        let context = ExecContext::new(move |builder| outfit.dress(builder));
         let generation = self.generation.to_string();
         let spawned = launch.spawn(&LaunchGeneration {
             variables: &[(environment::GENERATION, &generation)],
@@ -293,25 +316,22 @@ impl<'a> Midwife<'a> {
     fn launch(
         &self,
         command: Vec<OsString>,
-        variables: &[(OsString, OsString)],
+        outfit: &Outfit,
+        notify: Option<&NotifySocket>,
         sockets: Vec<NamedSocket>,
-        plan: Arc<Plan>,
     ) -> Result<Launch, BirthError> {
-        let mut builder: LaunchBuilder = Launch::builder(command)
+        let mut builder = outfit
+            .dress(Launch::builder(command))
             .token_variable(environment::TOKEN)
-            .link_variable(environment::LINK_FD)
-            .isolation(plan);
-        if self.service.environment.clear {
-            builder = builder.clear_environment();
+            .link_variable(environment::LINK_FD);
+        if let Some(socket) = notify {
+            builder = builder.variable("NOTIFY_SOCKET", socket.path());
         }
-        for (name, value) in variables {
-            builder = builder.variable(name, value);
+        if let Some(Live::Notify { timeout }) = &self.service.live {
+            builder = builder.variable("WATCHDOG_USEC", timeout.as_micros().to_string());
         }
         for (name, socket) in sockets {
             builder = builder.socket(name, socket);
-        }
-        if let Some(path) = &self.service.working_directory {
-            builder = builder.working_directory(path.render(&self.scope()));
         }
         Ok(builder.build()?)
     }
@@ -322,46 +342,32 @@ impl<'a> Midwife<'a> {
         format!("{node}-{}-{}-{}", self.household.token, self.instance, self.generation)
     }
 
-    /// What the child finds in its environment beside what it inherits, later ones winning.
-    fn variables(&self, notify: Option<&NotifySocket>) -> Vec<(OsString, OsString)> {
-        let scope = self.scope();
-        let own = &self.service.environment;
-        let mut variables: Vec<(OsString, OsString)> = Vec::new();
-        let mut set = |name: &str, value: OsString| variables.push((name.into(), value));
-        for (name, value) in &own.from_files {
-            set(name, value.into());
-        }
-        for (name, value) in &own.inline {
-            set(name, value.render(&scope).into());
-        }
-        set(environment::NODE, scope.node.into());
-        set(environment::SERVICE, scope.service.as_str().into());
-        set(environment::INSTANCE, scope.instance.to_string().into());
-        set(environment::RUNTIME_DIR, scope.runtime_dir.into());
-        set(environment::DATA_DIR, self.data_dir().into());
-        if let Some(socket) = notify {
-            set("NOTIFY_SOCKET", socket.path().into());
-        }
-        if let Some(Live::Notify { timeout }) = &self.service.live {
-            set("WATCHDOG_USEC", timeout.as_micros().to_string().into());
-        }
-        variables
+    fn outfit(&self) -> Result<Outfit, BirthError> {
+        let directory = self.service.working_directory.as_ref();
+        Ok(Outfit {
+            clear_environment: self.service.environment.clear,
+            variables: self.variables(),
+            working_directory: directory.map(|path| path.render(&self.scope())),
+            plan: Arc::new(self.isolation()?),
+        })
     }
 
-    /// Programs of probes run where and as what the service runs.
-    fn exec_context(&self, variables: &[(OsString, OsString)]) -> ExecContext {
-        let inherited = if self.service.environment.clear {
-            Vec::new()
-        } else {
-            std::env::vars_os().collect()
-        };
-        let not_for_probes = |name: &OsString| name == "NOTIFY_SOCKET" || name == "WATCHDOG_USEC";
-        let own = variables.iter().filter(|(name, _)| !not_for_probes(name)).cloned();
-        let directory = self.service.working_directory.as_ref();
-        ExecContext {
-            environment: inherited.into_iter().chain(own).collect(),
-            working_directory: directory.map(|path| path.render(&self.scope()).into()),
-        }
+    /// What the child finds in its environment beside what it inherits, later ones winning.
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        let scope = self.scope();
+        let own = &self.service.environment;
+        let from_files = own.from_files.iter().map(|(name, value)| (name.into(), value.into()));
+        let inline =
+            own.inline.iter().map(|(name, value)| (name.into(), value.render(&scope).into()));
+        let told = [
+            (environment::NODE, OsString::from(scope.node)),
+            (environment::SERVICE, scope.service.as_str().into()),
+            (environment::INSTANCE, scope.instance.to_string().into()),
+            (environment::RUNTIME_DIR, scope.runtime_dir.into()),
+            (environment::DATA_DIR, self.data_dir().into()),
+        ];
+        let told = told.into_iter().map(|(name, value)| (name.into(), value));
+        from_files.chain(inline).chain(told).collect()
     }
 
     fn isolation(&self) -> Result<Plan, BirthError> {

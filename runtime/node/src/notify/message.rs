@@ -73,9 +73,7 @@ fn assignment(key: &str, value: &str) -> Option<Result<Change, ChangeRefused>> {
         "STATUS" => Ok(Change::Status(one_line(value))),
         "ERRNO" => {
             let errno = value.parse().ok().filter(|errno| (1..4096).contains(errno));
-            errno
-                .map(Change::Errno)
-                .ok_or_else(|| malformed("ERRNO", value, "an error number"))
+            errno.map(Change::Errno).ok_or_else(|| malformed("ERRNO", value, "an error number"))
         }
         "WATCHDOG" => match value {
             "1" => Ok(Change::WatchdogKicked),
@@ -94,11 +92,7 @@ fn assignment(key: &str, value: &str) -> Option<Result<Change, ChangeRefused>> {
 }
 
 fn flag(key: &'static str, value: &str, change: Change) -> Result<Change, ChangeRefused> {
-    if value == "1" {
-        Ok(change)
-    } else {
-        Err(malformed(key, value, "`1`"))
-    }
+    if value == "1" { Ok(change) } else { Err(malformed(key, value, "`1`")) }
 }
 
 fn microseconds(key: &'static str, value: &str) -> Result<Duration, ChangeRefused> {
@@ -109,26 +103,14 @@ fn microseconds(key: &'static str, value: &str) -> Result<Duration, ChangeRefuse
 }
 
 fn malformed(key: &'static str, value: &str, expected: &'static str) -> ChangeRefused {
-    ChangeRefused::Malformed {
-        key,
-        value: one_line(value),
-        expected,
-    }
+    ChangeRefused::Malformed { key, value: one_line(value), expected }
 }
 
 fn one_line(value: &str) -> String {
     let printable = |character: char| {
-        if character.is_control() {
-            ' '
-        } else {
-            character
-        }
+        if character.is_control() { ' ' } else { character }
     };
-    value
-        .chars()
-        .map(printable)
-        .take(STATUS_LENGTH_MAX)
-        .collect()
+    value.chars().map(printable).take(STATUS_LENGTH_MAX).collect()
 }
 
 #[cfg(test)]

@@ -75,19 +75,9 @@ impl NotifyAccess {
         let stat = Stat::read(pid).map_err(|_| SenderRefused::Gone { pid })?;
         let ours = stat.session == self.main
             || self.is_ancestor_of(stat)
-            || self
-                .cgroup
-                .as_deref()
-                .is_some_and(|cgroup| is_in_cgroup(pid, cgroup))
-            || self
-                .token
-                .as_deref()
-                .is_some_and(|token| carries_token(pid, token));
-        if ours {
-            Ok(())
-        } else {
-            Err(SenderRefused::Stranger { pid })
-        }
+            || self.cgroup.as_deref().is_some_and(|cgroup| is_in_cgroup(pid, cgroup))
+            || self.token.as_deref().is_some_and(|token| carries_token(pid, token));
+        if ours { Ok(()) } else { Err(SenderRefused::Stranger { pid }) }
     }
 
     fn is_ancestor_of(&self, mut stat: Stat) -> bool {
@@ -132,12 +122,9 @@ fn is_in_cgroup(pid: u32, cgroup: &str) -> bool {
         return false;
     };
     let below = |path: &str| {
-        path.strip_prefix(cgroup)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    text.lines()
-        .filter_map(|line| line.splitn(3, ':').nth(2))
-        .any(below)
+    text.lines().filter_map(|line| line.splitn(3, ':').nth(2)).any(below)
 }
 
 fn carries_token(pid: u32, token: &str) -> bool {
@@ -145,9 +132,7 @@ fn carries_token(pid: u32, token: &str) -> bool {
         return false;
     };
     let wanted = format!("{}={token}", environment::TOKEN);
-    variables
-        .split(|&byte| byte == 0)
-        .any(|variable| variable == wanted.as_bytes())
+    variables.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 
 #[cfg(test)]
@@ -157,13 +142,7 @@ mod tests {
     #[test]
     fn a_program_may_be_called_anything() {
         let stat = Stat::parse("12 (a) S 1 (b)) S 34 56 78 0 -1 4194560").expect("a stat line");
-        assert_eq!(
-            stat,
-            Stat {
-                parent: 34,
-                session: 78
-            }
-        );
+        assert_eq!(stat, Stat { parent: 34, session: 78 });
         assert_eq!(Stat::parse("12 (a"), None);
         assert_eq!(Stat::parse("12 (a) S 1"), None);
     }

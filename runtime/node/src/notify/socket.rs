@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     mem::MaybeUninit,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -68,6 +69,8 @@ pub enum NotifyError {
 pub struct NotifySocket {
     socket: UnixDatagram,
     path: PathBuf,
+    /// Tells our file from one that was made in its place.
+    inode: u64,
     window_end: Instant,
     received: u32,
 }
@@ -82,22 +85,17 @@ impl NotifySocket {
             return Err(NotifyError::PathTooLong(path));
         }
         match bind(&path) {
-            Ok(socket) => Ok(Self {
-                socket,
-                path,
-                window_end: Instant::now(),
-                received: 0,
-            }),
+            Ok((socket, inode)) => {
+                Ok(Self { socket, path, inode, window_end: Instant::now(), received: 0 })
+            }
             Err(source) => Err(NotifyError::Bind { path, source }),
         }
     }
 
     /// Lets another user send. That user must be able to reach the directory as well.
     pub fn give_to(&self, uid: u32) -> Result<(), NotifyError> {
-        std::os::unix::fs::chown(&self.path, Some(uid), None).map_err(|source| NotifyError::Bind {
-            path: self.path.clone(),
-            source,
-        })
+        std::os::unix::fs::chown(&self.path, Some(uid), None)
+            .map_err(|source| NotifyError::Bind { path: self.path.clone(), source })
     }
 
     /// The value of `NOTIFY_SOCKET`.
@@ -114,10 +112,7 @@ impl NotifySocket {
             .socket
             .async_io(Interest::READABLE, || receive(&self.socket, &mut buffer))
             .await
-            .map_err(|source| NotifyError::Receive {
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(|source| NotifyError::Receive { path: self.path.clone(), source })?;
         self.received += 1;
         Ok(judge(&received, &buffer, access))
     }
@@ -136,8 +131,10 @@ impl NotifySocket {
 
 impl Drop for NotifySocket {
     fn drop(&mut self) {
-        // A file that is left over is replaced by the next `bind`.
-        drop(fs::remove_file(&self.path));
+        if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
+            // A file that is left over is replaced by the next `bind`.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -147,7 +144,7 @@ struct Received {
     truncated: bool,
 }
 
-fn bind(path: &Path) -> io::Result<UnixDatagram> {
+fn bind(path: &Path) -> io::Result<(UnixDatagram, u64)> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -159,7 +156,11 @@ fn bind(path: &Path) -> io::Result<UnixDatagram> {
     sockopt::set_socket_passcred(&socket, true)?;
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    UnixDatagram::from_std(socket.into())
+    Ok((UnixDatagram::from_std(socket.into())?, inode(path)?))
+}
+
+fn inode(path: &Path) -> io::Result<u64> {
+    Ok(fs::symlink_metadata(path)?.ino())
 }
 
 fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<Received> {
@@ -186,20 +187,13 @@ fn judge(received: &Received, buffer: &[u8], access: &NotifyAccess) -> Notificat
     };
     let pid = sender.pid.as_raw_nonzero().get().unsigned_abs();
     if received.truncated {
-        return Notification::Refused(SenderRefused::TooLong {
-            pid,
-            size_max: DATAGRAM_SIZE_MAX,
-        });
+        return Notification::Refused(SenderRefused::TooLong { pid, size_max: DATAGRAM_SIZE_MAX });
     }
     match access.admit(pid, sender.uid.as_raw()) {
         Err(refused) => Notification::Refused(refused),
         Ok(()) => {
             let (changes, refused) = parse(&buffer[..received.size]);
-            Notification::Accepted {
-                pid,
-                changes,
-                refused,
-            }
+            Notification::Accepted { pid, changes, refused }
         }
     }
 }

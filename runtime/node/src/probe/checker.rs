@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 use blackhole_mesh::{HttpUrl, Protocol, Target, TlsFiles};
 
-use super::{Failure, ResolvedCheck, exec::Exec, grpc::GrpcChecker};
+use super::{Failure, ResolvedCheck, exec::ExecChecker, grpc::GrpcChecker};
 
 /// What makes the tries of a probe.
 pub(super) struct Checker {
@@ -16,7 +16,7 @@ enum Kind {
     Grpc(Box<GrpcChecker>),
     Http { url: HttpUrl, tls: Option<TlsFiles> },
     Socket(Target),
-    Exec(Exec),
+    Exec(ExecChecker),
 }
 
 /// Why a try is made now.
@@ -39,14 +39,12 @@ pub(super) enum Push {
 impl Checker {
     pub(super) fn new(check: ResolvedCheck, timeout: Duration) -> Self {
         let kind = match check {
-            ResolvedCheck::Grpc {
-                target,
-                service,
-                tls,
-            } => Kind::Grpc(Box::new(GrpcChecker::new(target, service, tls))),
+            ResolvedCheck::Grpc { target, service, tls } => {
+                Kind::Grpc(Box::new(GrpcChecker::new(target, service, tls)))
+            }
             ResolvedCheck::Http { url, tls } => Kind::Http { url, tls },
             ResolvedCheck::Socket(target) => Kind::Socket(target),
-            ResolvedCheck::Exec(exec) => Kind::Exec(exec),
+            ResolvedCheck::Exec(exec) => Kind::Exec(ExecChecker::new(exec)),
         };
         Self { kind, timeout }
     }
@@ -66,8 +64,10 @@ impl Checker {
 
     /// Cleans up after a try that took too long, and says so.
     pub(super) async fn give_up(&mut self) -> Failure {
-        if let Kind::Grpc(grpc) = &mut self.kind {
-            grpc.disconnect();
+        match &mut self.kind {
+            Kind::Grpc(grpc) => grpc.disconnect(),
+            Kind::Exec(exec) => exec.give_up().await,
+            Kind::Http { .. } | Kind::Socket(_) => {}
         }
         format!("timed out after {:?}", self.timeout)
     }
@@ -82,10 +82,8 @@ impl Checker {
 }
 
 async fn attempt_http(url: &HttpUrl, tls: Option<&TlsFiles>) -> Result<(), Failure> {
-    let status = blackhole_mesh::http_status(url, tls)
-        .await
-        .map_err(|error| chain(&error))?
-        .as_u16();
+    let status =
+        blackhole_mesh::http_status(url, tls).await.map_err(|error| chain(&error))?.as_u16();
     match status {
         200..=399 => Ok(()),
         _ => Err(format!("HTTP {status} from {url}")),

@@ -1,137 +1,176 @@
-//! A program that is run to ask about a service, and killed with its whole group when that takes
-//! too long.
+//! A program that is run to ask about a service. It is in a session of its own; when it takes too
+//! long, or has ended and left something behind, its whole group is killed and reaped.
 
 use std::{
-    ffi::OsString,
-    path::PathBuf,
-    process::{ExitStatus, Stdio},
+    fmt,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    io::AsyncReadExt,
-    process::{Child, Command},
-    time::timeout,
-};
+use blackhole_process::{ExitStatus, Generation, Launch, LaunchBuilder, LaunchError, Process};
+use blackhole_protocol::environment;
+use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, time::timeout};
 
-use super::Failure;
+use super::{Failure, checker::chain};
 
-/// The last bytes of the program's standard error that are kept.
-const STDERR_SIZE_MAX: usize = 4096;
-/// After the exit, a standard error that somebody else holds open is read for so long.
-const STDERR_WAIT_MAX: Duration = Duration::from_millis(200);
+/// The last bytes of each of the program's outputs that are kept.
+const OUTPUT_SIZE_MAX: usize = 4096;
+/// After the exit, an output that somebody else holds open is read for so long.
+const OUTPUT_WAIT_MAX: Duration = Duration::from_millis(200);
+/// A longer command is cut when it is shown, in characters.
+const SHOWN_LENGTH_MAX: usize = 120;
 
-/// How the programs of a service's probes are started: as the service itself.
-#[derive(Debug, Clone, Default)]
+/// How the programs of a service's probes are started: as the service itself, in its environment,
+/// in its working directory, as its user. The default is as the node.
+#[derive(Clone, Default)]
 pub struct ExecContext {
-    /// The whole environment.
-    pub environment: Vec<(OsString, OsString)>,
-    /// Default: the node's.
-    pub working_directory: Option<PathBuf>,
+    dress: Option<Arc<Dress>>,
+}
+
+type Dress = dyn Fn(LaunchBuilder) -> LaunchBuilder + Send + Sync;
+
+impl ExecContext {
+    /// `dress` adds to a launch what all programs of the service have in common.
+    pub fn new(dress: impl Fn(LaunchBuilder) -> LaunchBuilder + Send + Sync + 'static) -> Self {
+        Self { dress: Some(Arc::new(dress)) }
+    }
 }
 
 /// A program and how it is started.
 #[derive(Debug, Clone)]
 pub struct Exec {
-    /// The program and its arguments. Not empty.
-    pub argv: Vec<OsString>,
-    /// How it is started.
-    pub context: ExecContext,
+    launch: Arc<Launch>,
+    shown: String,
 }
 
 impl Exec {
-    pub(super) async fn attempt(&self) -> Result<(), Failure> {
-        let mut running = self.start()?;
-        let mut stderr = running.0.stderr.take().expect("it was asked for");
-        let mut tail = Vec::new();
+    /// A command: a program and its arguments.
+    pub fn new(command: Vec<String>, context: &ExecContext) -> Result<Self, LaunchError> {
+        let shown = command.join(" ").chars().take(SHOWN_LENGTH_MAX).collect();
+        let builder = match &context.dress {
+            Some(dress) => dress(Launch::builder(command)),
+            None => Launch::builder(command),
+        };
+        let launch = builder.token_variable(environment::TOKEN).build()?;
+        Ok(Self { launch: Arc::new(launch), shown })
+    }
+}
+
+/// Shows the command as a person would write it.
+impl fmt::Display for Exec {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}`", self.shown)
+    }
+}
+
+/// Runs a program, one at a time. Dropping it kills what runs.
+pub(super) struct ExecChecker {
+    exec: Exec,
+    running: Option<Process>,
+}
+
+impl ExecChecker {
+    pub(super) fn new(exec: Exec) -> Self {
+        Self { exec, running: None }
+    }
+
+    /// Runs the program to its end. When the future is dropped, it runs on until
+    /// [`Self::give_up`].
+    pub(super) async fn attempt(&mut self) -> Result<(), Failure> {
+        let token = token();
+        let generation = Generation { token: Some(&token), ..Generation::default() };
+        let could_not = |what: &str, error| format!("could not {what} {}: {error}", self.exec);
+        let spawned = self.exec.launch.spawn(&generation);
+        let spawned = spawned.map_err(|error| could_not("run", chain(&error)))?;
+        let process = self.running.insert(spawned.process);
+        let output = Output::new(spawned.stdout).and_then(|out| {
+            let error = Output::new(spawned.stderr)?;
+            Ok((out, error))
+        });
+        let (mut stdout, mut stderr) =
+            output.map_err(|error| could_not("read the output of", error.to_string()))?;
         let status = tokio::select! {
-            status = running.0.wait() => status,
-            () = read_tail(&mut stderr, &mut tail) => running.0.wait().await,
-        }
-        .map_err(|error| format!("could not wait for {self}: {error}"))?;
-        if status.success() {
+            status = process.exited() => status,
+            never = stdout.read_on() => match never {},
+            never = stderr.read_on() => match never {},
+        };
+        let swept = process.sweep().await;
+        self.running = None;
+        swept.map_err(|error| could_not("clean up after", error.to_string()))?;
+        if status.is_success() {
             return Ok(());
         }
-        drop(timeout(STDERR_WAIT_MAX, read_tail(&mut stderr, &mut tail)).await);
-        Err(format!("{self} {}{}", describe(status), last_line(&tail)))
+        // Whatever did not come by then is not waited for.
+        let _ = timeout(OUTPUT_WAIT_MAX, async {
+            stderr.read_to_end().await;
+            stdout.read_to_end().await;
+        })
+        .await;
+        let line = stderr.last_line().or_else(|| stdout.last_line());
+        let line = line.map(|line| format!(": {line}")).unwrap_or_default();
+        Err(format!("{} {}{line}", self.exec, describe(status)))
     }
 
-    fn start(&self) -> Result<Running, Failure> {
-        let mut command = Command::new(&self.argv[0]);
-        command
-            .args(&self.argv[1..])
-            .env_clear()
-            .process_group(0)
-            .kill_on_drop(true);
-        command.envs(
-            self.context
-                .environment
-                .iter()
-                .map(|(key, value)| (key, value)),
-        );
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        if let Some(directory) = &self.context.working_directory {
-            command.current_dir(directory);
-        }
-        command
-            .spawn()
-            .map(Running)
-            .map_err(|error| format!("could not start {self}: {error}"))
-    }
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let group = self.0.id().and_then(|pid| Pid::from_raw(pid as i32));
-        if let Some(group) = group {
-            // It fails only when the group is gone already.
-            kill_process_group(group, Signal::KILL).ok();
+    /// Kills and reaps what still runs.
+    pub(super) async fn give_up(&mut self) {
+        if let Some(process) = self.running.take() {
+            // Refused only if it has ended.
+            let _ = process.kill_group();
+            process.exited().await;
+            // Whatever is left is an orphan, which the node reaps when it dies.
+            let _ = process.sweep().await;
         }
     }
 }
 
-async fn read_tail(stderr: &mut tokio::process::ChildStderr, tail: &mut Vec<u8>) {
-    let mut buffer = [0; 1024];
-    loop {
-        match stderr.read(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => tail.extend_from_slice(&buffer[..count]),
-        }
-        tail.drain(..tail.len().saturating_sub(STDERR_SIZE_MAX));
-    }
+/// Unique in this process, which is where it is looked for.
+fn token() -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    format!("probe-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 fn describe(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with {code}"),
-        (None, Some(signal)) => format!("was killed by signal {signal}"),
-        (None, None) => "ended".to_owned(),
+    match status {
+        ExitStatus::Code(code) => format!("exited with {code}"),
+        ExitStatus::Signal { signal, .. } => format!("was killed by {signal}"),
+        ExitStatus::Unknown => "ended, and somebody else took its status".to_owned(),
     }
 }
 
-fn last_line(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    match text.lines().map(str::trim).rfind(|line| !line.is_empty()) {
-        Some(line) => format!(": {line}"),
-        None => String::new(),
-    }
+/// The end of what a program writes to one of its outputs.
+struct Output {
+    pipe: Receiver,
+    tail: Vec<u8>,
 }
 
-/// Prints the command as a person would write it, between backquotes.
-impl std::fmt::Display for Exec {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words: Vec<_> = self
-            .argv
-            .iter()
-            .map(|word| word.to_string_lossy())
-            .collect();
-        write!(formatter, "`{}`", words.join(" "))
+impl Output {
+    fn new(pipe: OwnedFd) -> std::io::Result<Self> {
+        Ok(Self { pipe: Receiver::from_owned_fd(pipe)?, tail: Vec::new() })
+    }
+
+    async fn read_on(&mut self) -> std::convert::Infallible {
+        self.read_to_end().await;
+        std::future::pending().await
+    }
+
+    async fn read_to_end(&mut self) {
+        let mut buffer = [0; 1024];
+        loop {
+            match self.pipe.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => self.tail.extend_from_slice(&buffer[..count]),
+            }
+            self.tail.drain(..self.tail.len().saturating_sub(OUTPUT_SIZE_MAX));
+        }
+    }
+
+    fn last_line(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.tail);
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(line.chars().filter(|character| !character.is_control()).collect())
     }
 }

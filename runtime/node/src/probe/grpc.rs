@@ -36,14 +36,7 @@ enum Updates {
 
 impl GrpcChecker {
     pub(super) fn new(target: Target, service: String, tls: Option<TlsFiles>) -> Self {
-        Self {
-            target,
-            service,
-            tls,
-            connection: None,
-            updates: Updates::Wanted,
-            latest: None,
-        }
+        Self { target, service, tls, connection: None, updates: Updates::Wanted, latest: None }
     }
 
     pub(super) fn disconnect(&mut self) {
@@ -53,10 +46,7 @@ impl GrpcChecker {
     }
 
     pub(super) async fn attempt(&mut self, occasion: Occasion) -> Result<(), Failure> {
-        self.updates = match (
-            occasion,
-            std::mem::replace(&mut self.updates, Updates::Wanted),
-        ) {
+        self.updates = match (occasion, std::mem::replace(&mut self.updates, Updates::Wanted)) {
             (Occasion::Lost, _) => Updates::Resting,
             (Occasion::Due, Updates::Resting) => Updates::Wanted,
             (Occasion::Due, unchanged) => unchanged,
@@ -131,11 +121,7 @@ impl GrpcChecker {
 
     fn judge(&self, serving: Serving) -> Result<(), Failure> {
         let (target, service) = (&self.target, &self.service);
-        let about = if service.is_empty() {
-            String::new()
-        } else {
-            format!(" for `{service}`")
-        };
+        let about = if service.is_empty() { String::new() } else { format!(" for `{service}`") };
         match serving {
             Serving::Serving => Ok(()),
             Serving::NotServing => Err(format!("{target} says NOT_SERVING{about}")),

@@ -5,6 +5,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use blackhole_config::{self as config, Scope};
 use blackhole_mesh::{HttpUrl, HttpUrlError, Target, TargetError, TlsFiles};
+use blackhole_process::LaunchError;
 
 use super::exec::{Exec, ExecContext};
 
@@ -49,7 +50,7 @@ pub enum ResolvedCheck {
 }
 
 /// Why a probe cannot be made for this instance: what a placeholder stood for made it senseless.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// Of `grpc`, `tcp` and `unix`.
     #[error(transparent)]
@@ -57,6 +58,9 @@ pub enum ResolveError {
     /// Of `http`.
     #[error(transparent)]
     Url(#[from] HttpUrlError),
+    /// Of `exec`.
+    #[error(transparent)]
+    Exec(#[from] LaunchError),
 }
 
 impl ResolvedProbe {
@@ -98,13 +102,10 @@ impl ResolvedCheck {
                 let path = path.strip_prefix("unix:").unwrap_or(&path);
                 Self::Socket(Target::Unix(path.into()))
             }
-            config::Check::Exec(command) => Self::Exec(Exec {
-                argv: command
-                    .iter()
-                    .map(|part| part.render(scope).into())
-                    .collect(),
-                context: context.clone(),
-            }),
+            config::Check::Exec(command) => {
+                let command = command.iter().map(|part| part.render(scope)).collect();
+                Self::Exec(Exec::new(command, context)?)
+            }
         })
     }
 }
@@ -113,10 +114,7 @@ fn tls_files(tls: &config::Tls, scope: &Scope<'_>) -> TlsFiles {
     let path = |template: &config::Template| PathBuf::from(template.render(scope));
     TlsFiles {
         ca: tls.ca.as_ref().map(path),
-        identity: tls
-            .identity
-            .as_ref()
-            .map(|(certificate, key)| (path(certificate), path(key))),
+        identity: tls.identity.as_ref().map(|(certificate, key)| (path(certificate), path(key))),
         server_name: tls.server_name.clone(),
     }
 }

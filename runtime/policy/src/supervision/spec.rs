@@ -118,7 +118,10 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
         match self {
             Self::DuplicateChild(id) => write!(formatter, "two children are called {id:?}"),
             Self::SignificantWithoutAutoShutdown(id) => {
-                write!(formatter, "child {id:?} is significant, but auto_shutdown is never")
+                write!(
+                    formatter,
+                    "child {id:?} is significant, but auto_shutdown is never"
+                )
             }
             Self::SignificantPermanent(id) => {
                 write!(
@@ -127,7 +130,10 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
                 )
             }
             Self::TemplateCount(count) => {
-                write!(formatter, "simple_one_for_one takes one child as a template, found {count}")
+                write!(
+                    formatter,
+                    "simple_one_for_one takes one child as a template, found {count}"
+                )
             }
             Self::StrategyFixed => {
                 formatter.write_str("simple_one_for_one cannot be switched on or off at run time")
@@ -138,7 +144,10 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
             Self::StrictCountsShared => formatter
                 .write_str("the strict discipline counts restarts for all children together"),
             Self::UnknownSibling { child, sibling } => {
-                write!(formatter, "child {child:?} comes after {sibling:?}, which is no sibling")
+                write!(
+                    formatter,
+                    "child {child:?} comes after {sibling:?}, which is no sibling"
+                )
             }
             Self::Circular(id) => write!(formatter, "child {id:?} comes after itself"),
         }

@@ -41,37 +41,48 @@ fn check_known<Id: Clone>(
 
 /// Takes away what comes after nothing that is left, again and again; a circle stays.
 fn check_circles<'a, Id: Clone + Eq + Hash + 'a>(
-    specs: impl Iterator<Item = &'a ChildSpec<Id>> + Clone,
+    specs: impl Iterator<Item = &'a ChildSpec<Id>>,
 ) -> Result<(), SpecError<Id>> {
-    let after: HashMap<&Id, &[Id]> = specs.clone().map(|spec| (&spec.id, &*spec.after)).collect();
+    let (ids, after): (Vec<&Id>, HashMap<&Id, &[Id]>) = specs
+        .map(|spec| (&spec.id, (&spec.id, spec.after.as_slice())))
+        .unzip();
     let mut missing: HashMap<&Id, usize> = HashMap::new();
     let mut followers: HashMap<&Id, Vec<&Id>> = HashMap::new();
     for (id, siblings) in &after {
-        let known = siblings.iter().filter(|sibling| after.contains_key(sibling));
+        let known = siblings
+            .iter()
+            .filter(|sibling| after.contains_key(sibling));
         missing.insert(id, known.clone().count());
         for sibling in known {
             followers.entry(sibling).or_default().push(id);
         }
     }
-    let mut free: Vec<&Id> =
-        missing.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+    let mut free: Vec<&Id> = missing
+        .iter()
+        .filter(|(_, count)| **count == 0)
+        .map(|(id, _)| *id)
+        .collect();
     while let Some(id) = free.pop() {
         missing.remove(id);
         for follower in followers.remove(id).into_iter().flatten() {
-            let count = missing.get_mut(follower).expect("a follower is missing what it follows");
+            let count = missing
+                .get_mut(follower)
+                .expect("a follower is missing what it follows");
             *count -= 1;
             if *count == 0 {
                 free.push(follower);
             }
         }
     }
-    let mut walk = specs.map(|spec| &spec.id).find(|id| missing.contains_key(id));
+    let mut walk = ids.into_iter().find(|id| missing.contains_key(id));
     let mut seen = HashSet::new();
     while let Some(id) = walk {
         if !seen.insert(id) {
             return Err(SpecError::Circular(id.clone()));
         }
-        walk = after[id].iter().find(|sibling| missing.contains_key(sibling));
+        walk = after[id]
+            .iter()
+            .find(|sibling| missing.contains_key(sibling));
     }
     Ok(())
 }
@@ -134,7 +145,9 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     }
 
     pub(super) fn followers(&self, position: Position) -> &[Position] {
-        self.followers.get(&self.children.at(position).spec.id).map_or(&[], Vec::as_slice)
+        self.followers
+            .get(&self.children.at(position).spec.id)
+            .map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn prerequisites(&self, position: Position) -> impl Iterator<Item = Position> {
@@ -148,8 +161,9 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     /// The siblings that keep a child from starting.
     pub(super) fn missing(&self, position: Position) -> Vec<Id> {
-        let missing =
-            self.prerequisites(position).filter(|sibling| !self.state(*sibling).satisfies());
+        let missing = self
+            .prerequisites(position)
+            .filter(|sibling| !self.state(*sibling).satisfies());
         missing.map(|sibling| self.id(sibling)).collect()
     }
 
@@ -159,7 +173,9 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let mut unseen = vec![first];
         while let Some(position) = unseen.pop() {
             unseen.extend(
-                self.followers(position).iter().filter(|follower| found.insert(**follower)),
+                self.followers(position)
+                    .iter()
+                    .filter(|follower| found.insert(**follower)),
             );
         }
         found
@@ -213,6 +229,11 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
 impl Child {
     pub(super) fn new(state: State) -> Self {
-        Self { state, restarts: Restarts::default(), restarts_in_a_row: 0, callers: Vec::new() }
+        Self {
+            state,
+            restarts: Restarts::default(),
+            restarts_in_a_row: 0,
+            callers: Vec::new(),
+        }
     }
 }

@@ -1,0 +1,169 @@
+//! Frames as bytes: the only place that knows bincode.
+//!
+//! Every decode is limited to [`FRAME_LENGTH_MAX`], and bytes left over after a value are an error.
+//! Reading and writing sockets is not done here.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::FRAME_LENGTH_MAX;
+
+/// Bytes of the length in front of each frame.
+pub const LENGTH_PREFIX: usize = size_of::<u32>();
+
+const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<FRAME_LENGTH_MAX>> =
+    bincode::config::standard().with_limit::<FRAME_LENGTH_MAX>();
+
+/// Why a message could not become a frame.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The message is too large; nothing was sent.
+    #[error("a message of {length} bytes does not fit into a frame of {FRAME_LENGTH_MAX}")]
+    TooLong {
+        /// The encoded length, in bytes.
+        length: usize,
+    },
+    /// The message has a shape that bincode cannot carry.
+    #[error("could not encode a message for the link")]
+    Malformed(#[source] bincode::error::EncodeError),
+}
+
+/// Why bytes are not the message that was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not an encoded message of the expected type.
+    #[error("could not decode a message from the link")]
+    Malformed(#[source] bincode::error::DecodeError),
+    /// The message ended before the frame did.
+    #[error("a message from the link ends {surplus} bytes before its frame does")]
+    Surplus {
+        /// How many bytes are left over.
+        surplus: usize,
+    },
+}
+
+/// Appends `message` to `bytes` as one frame, its length in front. On an error `bytes` is as before.
+pub fn append_frame<M: Serialize>(message: &M, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; LENGTH_PREFIX]);
+    let encoded = bincode::serde::encode_into_std_write(message, bytes, CONFIGURATION)
+        .map_err(EncodeError::Malformed)
+        .and_then(|length| match u32::try_from(length) {
+            Ok(prefix) if length <= FRAME_LENGTH_MAX => Ok(prefix),
+            _ => Err(EncodeError::TooLong { length }),
+        });
+    match encoded {
+        Ok(prefix) => {
+            bytes[start..start + LENGTH_PREFIX].copy_from_slice(&prefix.to_le_bytes());
+            Ok(())
+        }
+        Err(error) => {
+            bytes.truncate(start);
+            Err(error)
+        }
+    }
+}
+
+/// The length of the frame that `bytes` begins with, without its prefix; `None` while the prefix is
+/// incomplete. The caller compares it with [`FRAME_LENGTH_MAX`] before it waits for that much.
+pub fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let prefix = bytes.first_chunk::<LENGTH_PREFIX>()?;
+    Some(u32::from_le_bytes(*prefix) as usize)
+}
+
+/// The message in `frame`, which comes without its length prefix.
+pub fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, DecodeError> {
+    let (message, used) =
+        bincode::serde::decode_from_slice(frame, CONFIGURATION).map_err(DecodeError::Malformed)?;
+    match frame.len() - used {
+        0 => Ok(message),
+        surplus => Err(DecodeError::Surplus { surplus }),
+    }
+}
+
+/// The version that a handshake frame begins with, readable whatever else changed since.
+pub fn version_of(frame: &[u8]) -> Result<u16, DecodeError> {
+    let ((_variant, version), _): ((u32, u16), usize) =
+        bincode::serde::decode_from_slice(frame, CONFIGURATION).map_err(DecodeError::Malformed)?;
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, num::NonZeroU32};
+
+    use super::*;
+    use crate::{
+        InstanceId,
+        link::{Assignment, ToChild, ToNode, VERSION},
+    };
+
+    fn framed<M: Serialize>(message: &M) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        append_frame(message, &mut bytes).expect("the message fits");
+        bytes
+    }
+
+    fn welcome() -> ToChild {
+        let assignment = Assignment {
+            node: "dev".into(),
+            instance: InstanceId {
+                service: "api".parse().expect("a name"),
+                index: NonZeroU32::MIN,
+            },
+            generation: 7,
+            data_dir: "/d".into(),
+            runtime_dir: "/r".into(),
+            sockets: BTreeMap::from([("grpc".into(), 4)]),
+            settings: "{}".into(),
+            grace_ms: 10_000,
+        };
+        ToChild::Welcome { version: VERSION, assignment: Box::new(assignment) }
+    }
+
+    /// A change of these bytes is a change of the protocol: count [`VERSION`] up with it.
+    #[test]
+    fn the_bytes_on_the_wire_are_these() {
+        assert_eq!(framed(&ToNode::Hello { version: 1 }), [2, 0, 0, 0, 0, 1]);
+        assert_eq!(framed(&ToNode::Ready), [1, 0, 0, 0, 1]);
+        assert_eq!(framed(&ToNode::Pong { sequence: 300 }), [4, 0, 0, 0, 3, 251, 44, 1]);
+        assert_eq!(framed(&ToChild::Stop), [1, 0, 0, 0, 2]);
+        let welcome = framed(&welcome());
+        assert_eq!(
+            welcome,
+            b"\x1f\0\0\0\x00\x01\x03dev\x03api\x01\x07\x02/d\x02/r\x01\x04grpc\x08\x02{}\xfb\x10\x27"
+        );
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let bytes = framed(&welcome());
+        assert_eq!(frame_length(&bytes), Some(bytes.len() - LENGTH_PREFIX));
+        assert_eq!(decode::<ToChild>(&bytes[LENGTH_PREFIX..]).expect("decodes"), welcome());
+    }
+
+    #[test]
+    fn the_version_is_found_whatever_follows_it() {
+        assert_eq!(version_of(&[0, 9, 255, 255, 255]).expect("a version"), 9);
+    }
+
+    #[test]
+    fn a_message_longer_than_a_frame_is_refused_and_leaves_nothing() {
+        let mut bytes = vec![1];
+        let refused =
+            append_frame(&ToNode::Unready { reason: "x".repeat(FRAME_LENGTH_MAX) }, &mut bytes);
+        assert!(matches!(refused, Err(EncodeError::TooLong { .. })), "{refused:?}");
+        assert_eq!(bytes, [1]);
+    }
+
+    #[test]
+    fn broken_frames_are_errors() {
+        let surplus = decode::<ToNode>(&[1, 0]);
+        assert!(matches!(surplus, Err(DecodeError::Surplus { surplus: 1 })), "{surplus:?}");
+        // A text that claims to be four exabytes long must not be believed.
+        let boast = decode::<ToNode>(&[2, 253, 0, 0, 0, 0, 0, 0, 0, 0x40]);
+        assert!(matches!(boast, Err(DecodeError::Malformed(_))), "{boast:?}");
+        assert!(decode::<ToNode>(&[]).is_err());
+        assert!(decode::<ToNode>(&[99]).is_err());
+    }
+}

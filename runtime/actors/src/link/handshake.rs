@@ -1,0 +1,62 @@
+//! The first message in each direction: versions are compared, the child learns its assignment.
+
+use std::time::Duration;
+
+use blackhole_protocol::link::{Assignment, ToChild, ToNode, VERSION, decode, version_of};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::net::UnixStream;
+
+use super::{Connection, LinkError};
+
+/// How long either side waits for the other's first message. It is only a last bound: the node
+/// has its own deadline for a child's start, and drops the handshake when that passes.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The node's end of a link.
+pub type NodeSide = Connection<ToNode, ToChild>;
+
+/// The child's end of a link.
+pub type ChildSide = Connection<ToChild, ToNode>;
+
+/// Opens a link from the node's side: tells the child its assignment and hears its version.
+pub async fn accept(stream: UnixStream, assignment: Assignment) -> Result<NodeSide, LinkError> {
+    let welcome = ToChild::Welcome { version: VERSION, assignment: Box::new(assignment) };
+    let mut connection = NodeSide::over(stream);
+    match open(&mut connection, &welcome).await? {
+        ToNode::Hello { .. } => Ok(connection),
+        _ => Err(LinkError::NotAHandshake),
+    }
+}
+
+/// Opens a link from the child's side.
+pub async fn connect(stream: UnixStream) -> Result<(ChildSide, Assignment), LinkError> {
+    let mut connection = ChildSide::over(stream);
+    match open(&mut connection, &ToNode::Hello { version: VERSION }).await? {
+        ToChild::Welcome { assignment, .. } => Ok((connection, *assignment)),
+        _ => Err(LinkError::NotAHandshake),
+    }
+}
+
+/// Sends `first` and gives the peer's first message once its version is known to be ours.
+///
+/// The peer's version is read whether or not ours could be sent, because a peer that refuses ours
+/// closes its end: then the reason is the versions, not the closed link.
+async fn open<In, Out>(connection: &mut Connection<In, Out>, first: &Out) -> Result<In, LinkError>
+where
+    In: DeserializeOwned,
+    Out: Serialize,
+{
+    let exchange = async {
+        let sent = connection.send(first).await;
+        let frame = connection.receive_frame().await?;
+        let theirs = version_of(&frame)?;
+        if theirs != VERSION {
+            return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
+        }
+        sent?;
+        Ok(decode(&frame)?)
+    };
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, exchange)
+        .await
+        .unwrap_or(Err(LinkError::HandshakeTimeout))
+}

@@ -1,0 +1,67 @@
+//! Starts a program under a plan, as simply as the standard library can.
+
+use std::{
+    io,
+    os::unix::process::CommandExt,
+    process::{Command, Output, Stdio},
+    sync::Arc,
+};
+
+use blackhole_isolation::{Host, Plan, Request, plan};
+
+/// The fixture, told how to misbehave.
+pub(crate) fn misbehave(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_misbehave"));
+    command.args(arguments);
+    command
+}
+
+/// The command under a plan; the caller spawns it.
+pub(crate) fn under(plan: &Arc<Plan>, mut command: Command) -> Command {
+    let plan = Arc::clone(plan);
+    let apply = move || {
+        plan.apply_in_child().map_err(|refused| io::Error::from_raw_os_error(refused.errno))
+    };
+    // SAFETY: applying a plan is async-signal-safe, and on success the closure does nothing else.
+    unsafe { command.pre_exec(apply) };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command to its end under what is requested.
+pub(crate) fn run(request: &Request, command: Command) -> Output {
+    let plan = Arc::new(plan(request, &Host::detect()).expect("a plan"));
+    under(&plan, command).output().expect("a start")
+}
+
+/// What the fixture printed under what is requested.
+pub(crate) fn told(request: &Request, arguments: &[&str]) -> String {
+    stdout(&run(request, misbehave(arguments)))
+}
+
+/// One field of a kernel status text.
+pub(crate) fn status(request: &Request, field: &str) -> String {
+    let mut cat = Command::new("/bin/cat");
+    cat.arg("/proc/self/status");
+    let text = stdout(&run(request, cat));
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
+    line.unwrap_or_else(|| panic!("no {field} in {text}")).trim().replace('\t', " ")
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text").trim().to_owned()
+}
+
+/// Becoming somebody else takes root; elsewhere such a test says so and passes.
+pub(crate) fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        say("skipped: needs root");
+    }
+    root
+}
+
+#[expect(clippy::print_stderr, reason = "the reader of a test run must know what was left out")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,5 @@
+//! What a plan takes away is really gone: real children, the real kernel.
+#![expect(unsafe_code, reason = "a plan is applied between fork and exec")]
+
+mod launch;
+mod privileges;
