@@ -1,9 +1,11 @@
 //! The commands, one file each, and what the clients among them share.
 
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod events;
 pub(crate) mod exit_codes;
 pub(crate) mod history;
+pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod restart;
@@ -20,6 +22,8 @@ use crate::{cli::Global, error::Error, exit_code::ExitCode};
 /// What `bh` is asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Check(check::Check),
+    Init(init::Init),
     Status(status::Status),
     Logs(logs::Logs),
     Events(events::Events),
@@ -38,6 +42,8 @@ impl Command {
     /// Carries the command out.
     pub(crate) fn execute(self, global: &Global) -> Result<ExitCode, Error> {
         match self {
+            Self::Check(command) => command.execute(global),
+            Self::Init(command) => command.execute(),
             Self::Status(command) => client(command.execute(global)),
             Self::Logs(command) => client(command.execute(global)),
             Self::Events(command) => client(command.execute(global)),

@@ -50,3 +50,63 @@ fn unknown(config: &Config, name: &str) -> String {
     let known: Vec<_> = services.chain(groups).collect();
     format!("the file has no service or group `{name}`\nhint: known are {}", known.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use blackhole_config::{HostFacts, Overrides, Source, load};
+
+    use super::*;
+
+    const FILE: &str = r#"
+        [groups.web]
+        services = ["cache", "api"]
+        [services.db]
+        command = ["/bin/sh"]
+        [services.cache]
+        command = ["/bin/sh"]
+        [services.api]
+        command = ["/bin/sh"]
+        depends_on = ["db"]
+        [services.worker]
+        command = ["/bin/sh"]
+        depends_on = ["web"]
+        [services.off]
+        command = ["/bin/sh"]
+        enabled = false
+    "#;
+
+    /// The names of the services that are left.
+    fn left(names: &[&str]) -> Result<Vec<String>, String> {
+        let host =
+            HostFacts { hostname: "h".into(), current_dir: "/".into(), ..Default::default() };
+        let source = Source::Text { name: "test".into(), text: FILE.into(), folder: "/".into() };
+        let loaded = load(source, &Overrides::default(), &host).expect("a file without mistakes");
+        let mut config = loaded.config;
+        select(&mut config, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
+        let enabled = config.services.iter().filter(|service| service.enabled);
+        Ok(enabled.map(|service| service.name.to_string()).collect())
+    }
+
+    #[test]
+    fn a_service_brings_what_it_depends_on() {
+        assert_eq!(left(&["db"]).expect("known"), ["db"]);
+        assert_eq!(left(&["api"]).expect("known"), ["db", "api"]);
+        assert_eq!(left(&["worker"]).expect("known"), ["db", "cache", "api", "worker"]);
+    }
+
+    #[test]
+    fn a_group_is_all_its_members() {
+        assert_eq!(left(&["web"]).expect("known"), ["db", "cache", "api"]);
+    }
+
+    #[test]
+    fn what_the_file_disables_stays_disabled() {
+        assert_eq!(left(&["off", "db"]).expect("known"), ["db"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_known_ones() {
+        let refused = left(&["dp"]).expect_err("unknown");
+        assert!(refused.contains("`dp`") && refused.contains("db, cache, api"), "{refused}");
+    }
+}

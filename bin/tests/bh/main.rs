@@ -4,6 +4,7 @@ mod bh;
 mod completions_and_man;
 mod errors;
 mod fake_node;
+mod files;
 mod help;
 mod listings;
 mod operations;
