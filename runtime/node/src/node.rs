@@ -41,6 +41,8 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 const LOCK: &str = "node.lock";
 /// After everything has stopped, what is still being told to clients may take so long.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// What services printed last may take so long to reach the disk.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What a node needs beside its file.
 pub struct Options {
@@ -140,7 +142,7 @@ impl Node {
         let lock = take_possession(&config)?;
         let logs = Logs::open(LogSettings {
             directory: config.node.log_dir.clone(),
-            node: config.node.name.clone(),
+            node: config.node.name.as_str().into(),
             limits: config.logs,
         })?;
         let registry = Registry::new();
@@ -245,7 +247,9 @@ impl Node {
         };
         reaper.abort();
         tokio::time::sleep(FAREWELL).await;
-        self.logs.flush().await;
+        if let Err(error) = self.logs.flush(FLUSH_WAIT_MAX).await {
+            tracing::error!(%error, "the last log lines may be lost");
+        }
         // The next node replaces a name that is left over.
         let _ = fs::remove_file(&self.control_path);
         drop(self.household);

@@ -17,7 +17,7 @@ pub(super) enum Body {
     /// A process of its own.
     Process {
         process: Process,
-        capture: Capture,
+        capture: Arc<Capture>,
         /// Asks it to go.
         stop_signal: Signal,
     },

@@ -26,6 +26,7 @@ use blackhole_process::{
     sockets::SocketError,
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
+use tokio::sync::oneshot;
 
 use super::{
     body::Body,
@@ -34,7 +35,7 @@ use super::{
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
-    logs::{LineWatch, Origin},
+    logs::{LineWatch, LogsError, Origin},
     nursery::Household,
     notify::{NotifyAccess, NotifyError, NotifySocket},
     probe::{ExecContext, ResolveError, ResolvedProbe},
@@ -77,6 +78,8 @@ pub(super) enum BirthError {
     Launch(#[from] LaunchError),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    #[error(transparent)]
+    Output(#[from] LogsError),
     #[error("could not start it inside the node")]
     Embed(#[source] io::Error),
 }
@@ -91,7 +94,7 @@ impl BirthError {
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(&self);
         // A transparent error and its source say the same.
-        if matches!(self, Self::Spawn(_)) {
+        if matches!(self, Self::Spawn(_) | Self::Output(_)) {
             cause = cause.filter(|cause| !message.contains(&cause.to_string()));
         }
         while let Some(error) = cause {
@@ -121,6 +124,7 @@ impl BirthError {
             Self::Link(_) => "opening the link".into(),
             Self::Isolation(_) => "preparing what it may use".into(),
             Self::Launch(_) => "preparing the command".into(),
+            Self::Output(_) => "capturing its output".into(),
             Self::Spawn(error) => error.stage.to_string(),
             Self::Embed(_) => "starting it inside the node".into(),
         }
@@ -249,18 +253,14 @@ impl<'a> Midwife<'a> {
             (socket, NotifyAccess { main: pid, uid, token: Some(token), cgroup: None })
         };
         let (readiness, line) = self.readiness(&context)?;
-        let origin = Origin {
-            service: self.instance.service.clone(),
-            instance: self.instance.index,
-            generation: self.generation.0,
-            pid,
-        };
-        let capture =
-            resources.logs.capture(Arc::new(origin), spawned.stdout, spawned.stderr, line);
+        let origin =
+            Origin { instance: self.instance.clone(), generation: self.generation.0, pid };
+        let outputs = [spawned.stdout, spawned.stderr];
+        let capture = resources.logs.capture(Arc::new(origin), outputs, line)?;
         Ok(Birth {
             body: Body::Process {
                 process: spawned.process,
-                capture,
+                capture: Arc::new(capture),
                 stop_signal: Signal::from_number(self.service.stop.signal)
                     .unwrap_or(Signal::TERM),
             },
@@ -405,7 +405,9 @@ impl<'a> Midwife<'a> {
             Ready::Native | Ready::Notify => (Readiness::Told, None),
             Ready::UpFor(duration) => (Readiness::UpFor(*duration), None),
             Ready::Log(pattern) => {
-                let (line, matched) = LineWatch::new(pattern.clone());
+                let (sender, matched) = oneshot::channel();
+                // A child that has ended does not wait for the line.
+                let line = LineWatch::new(pattern.clone(), |_| drop(sender.send(())));
                 (Readiness::Line(matched), Some(line))
             }
             Ready::Probe(probe) => {

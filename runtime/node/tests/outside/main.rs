@@ -21,6 +21,7 @@ fn probe(check: Check) -> Probe {
     Probe {
         check,
         every: Duration::from_millis(20),
+        every_starting: Duration::from_millis(20),
         timeout: Duration::from_secs(5),
         failures_max: NonZeroU32::MIN,
         successes_min: NonZeroU32::MIN,
