@@ -23,7 +23,7 @@ use ractor::{Actor, ActorRef};
 use tokio::{net::UnixListener, signal::unix::{SignalKind, signal}, sync::watch};
 
 use crate::{
-    child::{self, Sockets},
+    child::{self, Plans, Sockets},
     control::{self, Control, Identity},
     heartbeat::Heartbeat,
     http,
@@ -147,6 +147,12 @@ impl Node {
         })?;
         let registry = Registry::new();
         let roster = Roster::default();
+        let guardian_pid = options
+            .lifeline
+            .as_ref()
+            .map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
+        let own_processes = [std::process::id(), guardian_pid];
+        let own_processes = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let household = Arc::new(Household {
@@ -159,6 +165,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
+                plans: Plans::new(group_name(&config), own_processes),
             },
             token: token(),
             outcome: outcome_sender,
@@ -174,10 +181,7 @@ impl Node {
             sampler: Arc::new(Sampler::default()),
             identity: Identity {
                 name: config.node.name.clone(),
-                guardian_pid: options
-                    .lifeline
-                    .as_ref()
-                    .map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs()),
+                guardian_pid,
             },
         };
         serve(&config, &control_path, control)?;
@@ -364,6 +368,11 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
+}
+
+/// The node's own directory among control groups: one for each node that runs at the same time.
+fn group_name(config: &Config) -> String {
+    format!("blackhole-{}-{}", config.node.name, std::process::id())
 }
 
 /// Different for each node that ever ran on this machine.

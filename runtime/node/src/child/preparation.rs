@@ -16,7 +16,7 @@ use std::{
 };
 
 use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
-use blackhole_isolation::{Host, IsolationError, Plan, Request, User};
+use blackhole_isolation::{IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
     supervision::Generation,
@@ -29,7 +29,7 @@ use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
 
 use super::{
-    body::Body,
+    body::{self, Body},
     link::Link,
     resources::NamedSocket,
     watch::{Linked, Readiness, Watches},
@@ -238,7 +238,9 @@ impl<'a> Midwife<'a> {
         }
         let notify = self.notify_socket()?;
         let outfit = Arc::new(self.outfit()?);
-        let uid = outfit.plan.identity().map(|identity| identity.uid);
+        let plan = outfit.plan.clone();
+        let uid = plan.identity().map(|identity| identity.uid);
+        let ooms_before = body::ooms(&plan);
         let launch = self.launch(command, &outfit, notify.as_ref(), sockets)?;
         let context = ExecContext::new(move |builder| outfit.dress(builder));
         let generation = self.generation.to_string();
@@ -261,6 +263,8 @@ impl<'a> Midwife<'a> {
             body: Body::Process {
                 process: spawned.process,
                 capture: Arc::new(capture),
+                plan,
+                ooms_before,
                 stop_signal: Signal::from_number(self.service.stop.signal)
                     .unwrap_or(Signal::TERM),
             },
@@ -348,7 +352,7 @@ impl<'a> Midwife<'a> {
             clear_environment: self.service.environment.clear,
             variables: self.variables(),
             working_directory: directory.map(|path| path.render(&self.scope())),
-            plan: Arc::new(self.isolation()?),
+            plan: self.household.resources.plans.of(self.service, self.instance)?,
         })
     }
 
@@ -368,19 +372,6 @@ impl<'a> Midwife<'a> {
         ];
         let told = told.into_iter().map(|(name, value)| (name.into(), value));
         from_files.chain(inline).chain(told).collect()
-    }
-
-    fn isolation(&self) -> Result<Plan, BirthError> {
-        let user = self.service.user.as_ref().map(|user| User {
-            user: user.user.clone(),
-            group: user.group.clone(),
-            supplementary: None,
-        });
-        if user.is_none() {
-            return Ok(Plan::default());
-        }
-        let request = Request { user, ..Request::default() };
-        Ok(blackhole_isolation::plan(&request, &Host::detect())?)
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.
@@ -407,7 +398,9 @@ impl<'a> Midwife<'a> {
             Ready::Log(pattern) => {
                 let (sender, matched) = oneshot::channel();
                 // A child that has ended does not wait for the line.
-                let line = LineWatch::new(pattern.clone(), |_| drop(sender.send(())));
+                let line = LineWatch::new(pattern.clone(), |_| {
+                    let _ = sender.send(());
+                });
                 (Readiness::Line(matched), Some(line))
             }
             Ready::Probe(probe) => {
