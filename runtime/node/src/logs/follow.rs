@@ -84,7 +84,8 @@ impl Waiting {
             self.skipped += 1;
             return;
         }
-        self.entries.extend(self.take_gap());
+        let gap = self.take_gap();
+        self.entries.extend(gap);
         self.entries.push_back(Entry::Record(record.clone()));
         self.bytes += cost;
     }

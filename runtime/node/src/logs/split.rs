@@ -35,11 +35,13 @@ impl Rest {
             let line = &bytes[..end];
             bytes = &bytes[end + 1..];
             if self.0.is_empty() {
-                emit(cut(line, length_max, &mut emit), Piece::Whole);
+                let end = cut(line, length_max, &mut emit);
+                emit(end, Piece::Whole);
             } else {
                 let mut joined = std::mem::take(&mut self.0);
                 joined.extend_from_slice(line);
-                emit(cut(&joined, length_max, &mut emit), Piece::Whole);
+                let end = cut(&joined, length_max, &mut emit);
+                emit(end, Piece::Whole);
             }
         }
         self.keep(bytes, length_max, emit);
