@@ -43,7 +43,6 @@ use std::{
 };
 
 use blackhole_protocol::InstanceId;
-use futures::Stream as _;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -88,7 +87,9 @@ pub struct LogSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
     /// The directory is missing and cannot be made.
-    #[error("could not prepare the log directory\nhint: set `log_dir` in `[node]`, `--log-dir` or `BLACKHOLE_LOG_DIR` to a writable one")]
+    #[error(
+        "could not prepare the log directory\nhint: set `log_dir` in `[node]`, `--log-dir` or `BLACKHOLE_LOG_DIR` to a writable one"
+    )]
     Directory(#[source] Box<dyn Error + Send + Sync>),
     /// No descriptor or no thread could be had.
     #[error("could not start the reading of services' output")]
@@ -102,7 +103,9 @@ pub enum LogsError {
         source: io::Error,
     },
     /// More than [`READERS_MAX`].
-    #[error("could not read the logs: {READERS_MAX} readers do so already\nhint: end one of them, for example a `bh logs -f`")]
+    #[error(
+        "could not read the logs: {READERS_MAX} readers do so already\nhint: end one of them, for example a `bh logs -f`"
+    )]
     TooManyReaders,
     /// The disk may hang.
     #[error("could not write all output within {} s", .0.as_secs_f32())]
@@ -286,10 +289,7 @@ pub struct Records {
 impl futures::Stream for Records {
     type Item = Result<Entry, ReadError>;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.history.poll_recv(context) {
             Poll::Ready(None) => match &mut self.live {
                 Some(live) => Pin::new(live).poll_next(context).map(|entry| entry.map(Ok)),

@@ -1,12 +1,6 @@
 //! Lines of an instance's log files, forward or backward, a block at a time.
 
-use std::{
-    collections::VecDeque,
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    path::PathBuf,
-};
+use std::{collections::VecDeque, fs::File, io, os::unix::fs::FileExt as _, path::PathBuf};
 
 use blackhole_protocol::InstanceId;
 use memchr::{memchr, memrchr};

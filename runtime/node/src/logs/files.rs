@@ -133,9 +133,8 @@ impl Files {
 
     fn open_file(&self, instance: &InstanceId, now: SystemTime) -> Result<LogFile, FileError> {
         let path = self.directory.join(listing::current_name(instance));
-        let open = || {
-            OpenOptions::new().read(true).append(true).create(true).mode(FILE_MODE).open(&path)
-        };
+        let open =
+            || OpenOptions::new().read(true).append(true).create(true).mode(FILE_MODE).open(&path);
         let opened = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create_directory(&self.directory)?;
@@ -177,8 +176,7 @@ impl Files {
     fn prune(&self, rotated: Vec<(SystemTime, PathBuf)>, now: SystemTime) {
         let files_max = usize::try_from(self.limits.files_max).unwrap_or(usize::MAX);
         let surplus = rotated.len().saturating_sub(files_max);
-        let is_old =
-            |at| now.duration_since(at).is_ok_and(|age| age > self.limits.retention);
+        let is_old = |at| now.duration_since(at).is_ok_and(|age| age > self.limits.retention);
         for (position, (at, path)) in rotated.into_iter().enumerate() {
             if position >= surplus && !is_old(at) {
                 continue;

@@ -6,8 +6,8 @@
 //! are not ours, above all torn ones, are passed over.
 
 use std::{
-    collections::{BTreeMap, BinaryHeap, HashMap},
     cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
     io,
     path::PathBuf,
     sync::{Arc, mpsc},

@@ -59,12 +59,8 @@ impl Intake {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
-        let orders = Orders {
-            next_key: WAKE + 1,
-            added: Vec::new(),
-            given_up: Vec::new(),
-            stopped: false,
-        };
+        let orders =
+            Orders { next_key: WAKE + 1, added: Vec::new(), given_up: Vec::new(), stopped: false };
         Ok(Self { epoll, wake, orders: Mutex::new(orders) })
     }
 

@@ -2,13 +2,7 @@
 //!
 //! Written by hand because a flood is written with it; read by serde.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    num::NonZeroU32,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{borrow::Cow, fmt, num::NonZeroU32, sync::Arc, time::SystemTime};
 
 use blackhole_protocol::{InstanceId, Name};
 use serde::{

@@ -80,7 +80,8 @@ fn parse_object(line: &[u8], arrived: SystemTime) -> Option<Line<'static>> {
         return None;
     }
     let members: Members<'_> = serde_json::from_slice(line).ok()?;
-    let mut object = Object { arrived, at: None, level: None, message: None, fields: String::new() };
+    let mut object =
+        Object { arrived, at: None, level: None, message: None, fields: String::new() };
     object.take_members(members);
     if !object.fields.is_empty() {
         object.fields.push('}');
@@ -230,14 +231,12 @@ mod tests {
 
     use super::*;
 
-    const ARRIVED: SystemTime =
-        match UNIX_EPOCH.checked_add(Duration::from_millis(1_700_000_000_500)) {
-            Some(at) => at,
-            None => UNIX_EPOCH,
-        };
+    fn arrived() -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(1_700_000_000_500)
+    }
 
     fn told(line: &str) -> (String, Level, String) {
-        let line = parse(line.as_bytes(), ARRIVED);
+        let line = parse(line.as_bytes(), arrived());
         (line.message.into_owned(), line.level, line.fields)
     }
 
@@ -276,7 +275,10 @@ mod tests {
             object("up", Level::Info, r#"{"port":80,"target":"a::b"}"#),
         );
         assert_eq!(told(r#"{"level":50,"msg":"pino"}"#), text("pino", Level::Error));
-        assert_eq!(told(r#"{"level":"?","a":1}"#), object("", Level::Info, r#"{"level":"?","a":1}"#));
+        assert_eq!(
+            told(r#"{"level":"?","a":1}"#),
+            object("", Level::Info, r#"{"level":"?","a":1}"#)
+        );
         assert_eq!(told("{}\r"), text("", Level::Info));
     }
 
@@ -290,21 +292,24 @@ mod tests {
 
     #[test]
     fn a_plausible_time_of_the_service_is_believed() {
-        for time in
-            [r#""2023-11-14T22:13:20Z""#, r#""2023-11-14 23:13:20+01:00""#, "1700000000", "1700000000000"]
-        {
+        for time in [
+            r#""2023-11-14T22:13:20Z""#,
+            r#""2023-11-14 23:13:20+01:00""#,
+            "1700000000",
+            "1700000000000",
+        ] {
             let line = format!(r#"{{"time":{time}}}"#);
-            let told = parse(line.as_bytes(), ARRIVED);
+            let told = parse(line.as_bytes(), arrived());
             assert_eq!(told.at, Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)), "{time}");
             assert_eq!(told.fields, "");
         }
         let line = r#"{"time":"1999-01-01T00:00:00Z"}"#;
-        let told = parse(line.as_bytes(), ARRIVED);
+        let told = parse(line.as_bytes(), arrived());
         assert_eq!((told.at, &*told.fields), (None, line));
     }
 
     fn check(line: &[u8]) -> Result<(), TestCaseError> {
-        let told = parse(line, ARRIVED);
+        let told = parse(line, arrived());
         prop_assert!(!told.message.contains(is_harmful));
         prop_assert!(!told.fields.contains(is_harmful) && !told.fields.contains('\n'));
         if !told.fields.is_empty() {

@@ -134,7 +134,8 @@ fn is_bare(text: &str) -> bool {
 /// Stable: a service has the same colour in every run. Red and yellow are left to levels.
 fn service_colour(service: &str) -> &'static str {
     const COLOURS: [&str; 8] = [
-        "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[34m", "\x1b[96m", "\x1b[92m", "\x1b[95m", "\x1b[94m",
+        "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[34m", "\x1b[96m", "\x1b[92m", "\x1b[95m",
+        "\x1b[94m",
     ];
     let mut hasher = DefaultHasher::new();
     service.hash(&mut hasher);
@@ -189,7 +190,8 @@ mod tests {
 
     fn rendered(mut renderer: Renderer) -> String {
         let mut lines = String::new();
-        let fields = r#"{"port":80,"path":"/a","why":"two words","evil":"\u001b[2J","n":{"a":[1]}}"#;
+        let fields =
+            r#"{"port":80,"path":"/a","why":"two words","evil":"\u001b[2J","n":{"a":[1]}}"#;
         for entry in [
             entry("storage", Level::Info, "up", fields),
             entry("web", Level::Error, "broke \u{1b}[2J", ""),

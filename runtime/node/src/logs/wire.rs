@@ -77,8 +77,8 @@ impl TryFrom<v1::LogRecord> for Entry {
             v1::Stream::Unspecified => return Err(WireError::Missing("its stream")),
         };
         let at = message.at.ok_or(WireError::Missing("its time"))?;
-        let at = SystemTime::try_from(at)
-            .map_err(|error| malformed("the time", error.to_string()))?;
+        let at =
+            SystemTime::try_from(at).map_err(|error| malformed("the time", error.to_string()))?;
         let index = NonZeroU32::new(message.instance).ok_or(WireError::Missing("its instance"))?;
         let level = message.level.parse().map_err(|_| malformed("the level", message.level))?;
         let service = message.service.parse().map_err(WireError::Service)?;
@@ -101,8 +101,8 @@ fn skipped(message: &v1::LogRecord) -> Result<Entry, WireError> {
     struct Gap {
         records_skipped: u64,
     }
-    let gap: Gap = serde_json::from_str(&message.fields)
-        .map_err(|_| WireError::Missing("its service"))?;
+    let gap: Gap =
+        serde_json::from_str(&message.fields).map_err(|_| WireError::Missing("its service"))?;
     Ok(Entry::Skipped(gap.records_skipped))
 }
 
@@ -117,10 +117,8 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        let instance = InstanceId {
-            service: "web".parse().expect("a name"),
-            index: NonZeroU32::MIN,
-        };
+        let instance =
+            InstanceId { service: "web".parse().expect("a name"), index: NonZeroU32::MIN };
         Entry::Record(Arc::new(Record {
             at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
             node: "dev".into(),
@@ -143,7 +141,8 @@ mod tests {
     #[test]
     fn a_malformed_message_is_refused_with_the_field() {
         let good = v1::LogRecord::from(&entry());
-        let refusal = |message| Entry::try_from(message).expect_err("malformed").to_string();
+        let refusal =
+            |message: v1::LogRecord| Entry::try_from(message).expect_err("malformed").to_string();
         let unnamed = v1::LogRecord { service: "Web".into(), ..good.clone() };
         assert_eq!(refusal(unnamed), "could not read the service of a log record");
         let loud = v1::LogRecord { level: "loud".into(), ..good.clone() };
