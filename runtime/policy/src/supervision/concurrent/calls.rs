@@ -259,6 +259,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             State::Starting { .. } | State::Up { .. } => {
                 self.forgive(position);
                 self.await_outcome(position, call);
+                self.bring_up_prerequisites(turn, position);
                 self.stop(turn, position, Next::Start);
                 Ok(())
             }
@@ -322,13 +323,17 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     }
 
     fn bring_up_after(&mut self, turn: &mut Turn<Id>, position: Position) {
+        self.bring_up_prerequisites(turn, position);
+        self.start_or_wait(turn, position);
+    }
+
+    fn bring_up_prerequisites(&mut self, turn: &mut Turn<Id>, position: Position) {
         let prerequisites: Vec<Position> = self.prerequisites(position).collect();
         for sibling in prerequisites {
             if !self.state(sibling).satisfies() {
                 self.bring_up(turn, sibling);
             }
         }
-        self.start_or_wait(turn, position);
     }
 
     fn forgive(&mut self, position: Position) {
