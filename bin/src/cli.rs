@@ -107,7 +107,7 @@ const HELP_ABOUT: &str = "Tells more about a command";
 /// The text of `bh help exit-codes`.
 pub(crate) fn exit_codes() -> String {
     format!(
-        "{}\nFrom 64 on the numbers are those of sysexits(3) where one fits.",
+        "{}\nFrom 64 on the numbers are those of sysexits(3) where one fits. When the node is killed by signal N,\n`bh run` ends with 128+N.",
         ExitCode::table()
     )
 }

@@ -9,7 +9,9 @@ pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod restart;
+pub(crate) mod run;
 pub(crate) mod scale;
+pub(crate) mod service;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
@@ -22,6 +24,7 @@ use crate::{cli::Global, error::Error, exit_code::ExitCode};
 /// What `bh` is asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(run::Run),
     Check(check::Check),
     Init(init::Init),
     Status(status::Status),
@@ -36,12 +39,15 @@ pub(crate) enum Command {
     Man(man::Man),
     Version(version::Version),
     ExitCodes(exit_codes::ExitCodes),
+    Service(service::Service),
 }
 
 impl Command {
     /// Carries the command out.
-    pub(crate) fn execute(self, global: &Global) -> Result<ExitCode, Error> {
-        match self {
+    pub(crate) fn execute(self, global: &Global) -> Result<std::process::ExitCode, Error> {
+        let code = match self {
+            Self::Run(command) => return command.execute(global),
+            Self::Service(command) => return command.execute(),
             Self::Check(command) => command.execute(global),
             Self::Init(command) => command.execute(),
             Self::Status(command) => client(command.execute(global)),
@@ -56,7 +62,8 @@ impl Command {
             Self::Man(command) => command.execute(),
             Self::Version(command) => command.execute(),
             Self::ExitCodes(command) => command.execute(),
-        }
+        };
+        code.map(Into::into)
     }
 }
 

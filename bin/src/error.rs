@@ -7,6 +7,8 @@ use std::{error::Error as StdError, io, io::Write, path::PathBuf};
 
 use anstyle::{AnsiColor, Style};
 use blackhole_config::{Color, Rejected};
+use blackhole_node::{NodeError, logs::LogsError};
+use blackhole_process::guardian::GuardianError;
 
 use crate::{client::ClientError, exit_code::ExitCode};
 
@@ -23,6 +25,12 @@ pub(crate) enum Error {
     NoInput { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Rejected(Box<Rejected>),
+    #[error(transparent)]
+    Guardian(#[from] GuardianError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Logs(#[from] LogsError),
     #[error("could not tell the working directory")]
     WorkingDirectory(#[source] io::Error),
     #[error("{0}")]
@@ -58,6 +66,8 @@ impl Error {
             Self::NoInput { .. } => ExitCode::NoInput,
             Self::Rejected(_) => ExitCode::BadFile,
             Self::WorkingDirectory(_) => ExitCode::Io,
+            Self::Guardian(_) | Self::Logs(_) => ExitCode::Internal,
+            Self::Node(error) => node_exit_code(error),
             Self::Usage(_) => ExitCode::Usage,
             Self::Failed(_) => ExitCode::Failed,
             Self::Create { .. } => ExitCode::CannotCreate,
@@ -76,6 +86,17 @@ impl Error {
         };
         // When even stderr is gone, nobody is left to be told.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+fn node_exit_code(error: &NodeError) -> ExitCode {
+    match error {
+        NodeError::Directory { .. }
+        | NodeError::Lock { .. }
+        | NodeError::ControlSocket(_)
+        | NodeError::Logs(_) => ExitCode::CannotCreate,
+        NodeError::AlreadyRunning { .. } | NodeError::Http { .. } => ExitCode::Failed,
+        NodeError::Tree(_) | NodeError::Part(..) => ExitCode::Internal,
     }
 }
 

@@ -8,6 +8,7 @@ mod command;
 mod error;
 mod exit_code;
 mod file;
+mod foreground;
 mod json;
 mod locate;
 mod log_lines;
@@ -26,21 +27,17 @@ use clap::FromArgMatches;
 use crate::{cli::Cli, exit_code::ExitCode};
 
 fn main() -> std::process::ExitCode {
-    run().into()
-}
-
-fn run() -> ExitCode {
     let parsed = cli::build().try_get_matches();
     let Cli { global, command } = match parsed.and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => cli,
-        Err(error) => return misunderstood(&error),
+        Err(error) => return misunderstood(&error).into(),
     };
     output::set_color(global.color);
     match command.execute(&global) {
         Ok(code) => code,
         Err(error) => {
             error.report();
-            error.exit_code()
+            error.exit_code().into()
         }
     }
 }

@@ -1,0 +1,136 @@
+//! `bh run`: the node in the foreground, and its guardian.
+
+use std::{path::PathBuf, sync::Arc};
+
+use blackhole_node::{Ending, Node, Options};
+use blackhole_process::{
+    Lifeline,
+    guardian::{self, Outcome, Role},
+};
+use blackhole_protocol::environment;
+use clap::{Args, ValueEnum};
+
+use crate::{
+    cli::Global,
+    error::Error,
+    exit_code::ExitCode,
+    file::{self, FileOptions},
+    foreground::{Foreground, Shown},
+    native_services::ThisProgram,
+    selection,
+};
+
+/// Threads for blocking calls, such as looking up a host; each is started when it is needed.
+const BLOCKING_THREADS_MAX: usize = 8;
+
+/// Runs the services of a file
+///
+/// Starts them in the order of their dependencies, shows what they write and what happens to
+/// them, and supervises them until Ctrl-C, SIGTERM or `bh stop --all`. Then everything stops in
+/// reverse order; a second Ctrl-C skips the grace. No process is left behind, whatever ends first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  bh run config.toml
+  bh run config.toml --services api,worker        with what these depend on
+  bh run config.toml --set services.api.instances=3 --set http.listen=127.0.0.1:9091
+  bh run config.toml --quiet --runtime-dir /run/my-node")]
+pub(crate) struct Run {
+    /// The file of services
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Run only these services or groups, and what they depend on
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    services: Vec<String>,
+    #[command(flatten)]
+    options: FileOptions,
+    /// Do not show what services write; the log files have it
+    #[arg(long)]
+    no_logs: bool,
+    /// Show nothing but errors of the node itself
+    #[arg(short, long)]
+    quiet: bool,
+    /// How to show what services write: text or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    log_format: LogFormat,
+}
+
+/// How the output of services is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Run {
+    /// Comes back twice: in the guardian when the node has ended, and in the node, which is this
+    /// program again with the same arguments.
+    pub(crate) fn execute(self, global: &Global) -> Result<std::process::ExitCode, Error> {
+        match guardian::init(environment::GUARDIAN_FD)? {
+            Role::Guardian(outcome) => Ok(leave(&outcome)),
+            Role::Node(lifeline) => self.run_node(global, lifeline).map(Into::into),
+        }
+    }
+
+    fn run_node(&self, global: &Global, lifeline: Lifeline) -> Result<ExitCode, Error> {
+        let mut loaded = self.options.load(&self.file, global)?;
+        if !self.services.is_empty() {
+            selection::select(&mut loaded.config, &self.services).map_err(Error::Usage)?;
+        }
+        file::print_warnings(&loaded);
+        let config = loaded.config;
+        let options = Options { native: Arc::new(ThisProgram), lifeline: Some(lifeline) };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .build()
+            .map_err(Error::Runtime)?;
+        let ending = runtime.block_on(async {
+            let node = Node::begin(config, options).await?;
+            let foreground = Foreground::start(&node, self.shown())?;
+            let ending = node.run().await?;
+            foreground.finish();
+            Ok::<_, Error>(ending)
+        })?;
+        match ending {
+            Ending::Stopped => Ok(ExitCode::Ok),
+            Ending::GaveUp { name } => Err(gave_up(&name)),
+        }
+    }
+
+    fn shown(&self) -> Shown {
+        match (self.quiet, self.no_logs, self.log_format) {
+            (true, _, _) => Shown::Nothing,
+            (false, true, _) => Shown::Events,
+            (false, false, LogFormat::Text) => Shown::EventsAndLogs,
+            (false, false, LogFormat::Json) => Shown::LogsAsJson,
+        }
+    }
+}
+
+fn leave(outcome: &Outcome) -> std::process::ExitCode {
+    if !outcome.surviving.is_empty() {
+        let pids: Vec<_> = outcome.surviving.iter().map(ToString::to_string).collect();
+        Error::Failed(format!(
+            "processes that the node had started do not die: {}\n\
+             hint: `ps -o pid,stat,wchan,args -p {}` shows what holds them",
+            pids.join(", "),
+            pids.join(",")
+        ))
+        .report();
+    }
+    outcome.exit_code.into()
+}
+
+fn gave_up(name: &str) -> Error {
+    Error::Failed(format!(
+        "the node gave up: `{name}` was restarted too often\n\
+         hint: its log files tell more; `restarts_max`, `restarts_window` and `on_failed` decide \
+         how often is too often and what follows"
+    ))
+}
