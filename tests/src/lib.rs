@@ -1,1 +1,11 @@
-//! End-to-end tests: real binaries, real processes.
+//! A real node in a test: started, asked, killed, and looked after when the test is over.
+//!
+//! Nothing here sleeps for a fixed time: a test waits for a condition until a deadline, and a
+//! condition that never came true is reported with what was seen last.
+
+mod node;
+pub mod processes;
+mod wait;
+
+pub use node::{Finished, TestNode, bh, fixture, json_lines, pid, send};
+pub use wait::{DEADLINE, until};

@@ -7,7 +7,7 @@ use rustix::{
     thread::{CapabilitySet, capabilities},
 };
 
-use crate::Groups;
+use crate::{Groups, syscall};
 
 /// What this host and this process permit.
 #[derive(Debug, Clone)]
@@ -24,6 +24,7 @@ pub struct Host {
     pub(crate) oom_score_adjust_min: i32,
     /// No process may have more descriptors than this, root's included; `None` when unknown.
     pub(crate) files_max: Option<u64>,
+    pub(crate) landlock_version: Option<u32>,
     pub(crate) groups: Groups,
 }
 
@@ -50,6 +51,7 @@ impl Host {
             permitted,
             oom_score_adjust_min: number_in(&proc_root.join("self/oom_score_adj")).unwrap_or(0),
             files_max: number_in(&proc_root.join("sys/fs/nr_open")),
+            landlock_version: syscall::landlock_version(),
             groups: Groups::default(),
         }
     }

@@ -11,9 +11,10 @@ use rustix::{
 };
 
 use crate::{
-    CapabilityError, Downgrade, Group, GroupError, Host, Identity, IdentityError, Limits,
-    PriorityError, Refused, Request, RlimitError, Step, Umask, capability, cgroup, identity,
-    priority, rlimit,
+    CapabilityError, Downgrade, Enforcement, Group, GroupError, Host, Identity, IdentityError,
+    Limits, PathRuleError, PriorityError, Refused, Request, RlimitError, Seccomp, SeccompError,
+    Step, Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit, seccomp,
+    view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -31,6 +32,9 @@ pub struct Plan {
     credentials: Option<Credentials>,
     capabilities: Option<capability::Checked>,
     no_new_privileges: bool,
+    view: view::Checked,
+    paths: Option<landlock::Checked>,
+    seccomp: seccomp::Checked,
 }
 
 /// Ids as the kernel wants them.
@@ -57,6 +61,15 @@ pub enum IsolationError {
     /// A priority.
     #[error("could not prepare the priorities")]
     Priority(#[from] PriorityError),
+    /// What it sees of the host.
+    #[error("could not prepare what the service sees of the host")]
+    View(#[from] ViewError),
+    /// Files.
+    #[error("could not prepare the paths that the service may touch")]
+    Paths(#[from] PathRuleError),
+    /// System calls.
+    #[error("could not prepare the system calls that the service may make")]
+    Seccomp(#[from] SeccompError),
     /// Parts of root's power.
     #[error("could not prepare the capabilities")]
     Capability(#[from] CapabilityError),
@@ -70,17 +83,18 @@ pub enum IsolationError {
 pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
     let identity = request.user.as_ref().map(|user| identity::resolve(user, host)).transpose()?;
     let changed = identity.as_ref().filter(|identity| !identity.is_of(host));
-    let bounded = request.capabilities.is_none() || host.may(CapabilitySet::SETPCAP);
     let mut plan = Plan {
         priorities: request.priorities.check(host)?,
         rlimits: request.rlimits.iter().map(|limit| limit.check(host)).collect::<Result<_, _>>()?,
         umask: request.umask,
         credentials: changed.map(Credentials::of),
         capabilities: request.capabilities.map(|it| it.check(host)).transpose()?,
-        no_new_privileges: request.no_new_privileges || !bounded,
+        seccomp: request.seccomp.as_ref().map(Seccomp::check).transpose()?.unwrap_or_default(),
+        no_new_privileges: needs_no_new_privileges(request, host),
         identity,
         ..Plan::default()
     };
+    plan.shut_off(request, host)?;
     // Last, so that no group is left behind when something else is refused.
     if request.limits != Limits::default() {
         let Request { instance, limits, enforcement, .. } = request;
@@ -90,7 +104,35 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
     Ok(plan)
 }
 
+/// The kernel wants it before filters and path rules of ordinary users; where the bounding set stays
+/// as it is, it is what keeps set-user-id programs from giving capabilities back.
+fn needs_no_new_privileges(request: &Request, host: &Host) -> bool {
+    let unbounded = request.capabilities.is_some() && !host.may(CapabilitySet::SETPCAP);
+    let filtered = request.seccomp.is_some() || request.paths.is_some();
+    request.no_new_privileges || unbounded || filtered
+}
+
 impl Plan {
+    /// What this host or an ordinary user may be unable to do.
+    fn shut_off(&mut self, request: &Request, host: &Host) -> Result<(), IsolationError> {
+        let Request { enforcement, view, paths, .. } = request;
+        match (view.check(host), enforcement) {
+            (Ok(view), _) => self.view = view,
+            (Err(error @ ViewError::NotPermitted), Enforcement::BestEffort) => {
+                self.downgraded.push(Downgrade { key: "sandbox", reason: error.to_string() });
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
+        match (paths.as_ref().map(|paths| paths.check(host)).transpose(), enforcement) {
+            (Ok(paths), _) => self.paths = paths,
+            (Err(error @ PathRuleError::NoLandlock), Enforcement::BestEffort) => {
+                self.downgraded.push(Downgrade { key: "paths", reason: error.to_string() });
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
     /// Applies the plan to the calling process, which must be a child that has not exec'd yet.
     ///
     /// Async-signal-safe: only system calls on memory prepared before; it neither allocates nor
@@ -112,6 +154,7 @@ impl Plan {
         if let Some(mask) = self.umask {
             umask(mask.mode());
         }
+        self.view.enter()?;
         self.become_less()
     }
 
@@ -129,7 +172,10 @@ impl Plan {
         if self.no_new_privileges {
             set_no_new_privs(true).map_err(Refused::at(Step::SetNoNewPrivileges))?;
         }
-        Ok(())
+        if let Some(paths) = &self.paths {
+            paths.restrict()?;
+        }
+        self.seccomp.install()
     }
 
     /// Whose process it will be, if the request named anybody: for `HOME`, `USER` and the owner of

@@ -2,7 +2,7 @@
 
 use rustix::fs::Mode;
 
-use crate::{Capabilities, Enforcement, Limits, Priorities, Rlimit};
+use crate::{Capabilities, Enforcement, Limits, PathRules, Priorities, Rlimit, Seccomp, View};
 
 /// What the file says about one instance. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Request {
     pub instance: String,
     /// What all its processes may use together.
     pub limits: Limits,
-    /// What happens when `limits` cannot be enforced here.
+    /// What happens when `limits`, `paths` or `view` cannot be enforced here.
     pub enforcement: Enforcement,
     /// As whom it runs; `None`: as the node.
     pub user: Option<User>,
@@ -27,6 +27,12 @@ pub struct Request {
     pub capabilities: Option<Capabilities>,
     /// Executing a program, set-user-id ones included, never gives more rights.
     pub no_new_privileges: bool,
+    /// Which system calls it may make; `None`: all.
+    pub seccomp: Option<Seccomp>,
+    /// Which files it may touch; `None`: what its user may.
+    pub paths: Option<PathRules>,
+    /// What it sees of the host.
+    pub view: View,
 }
 
 /// As whom a process runs. Names or numbers, as written.

@@ -9,6 +9,14 @@ use crate::Resource;
 pub enum Step {
     /// Its control groups.
     EnterGroup,
+    /// Mount and network name spaces.
+    EnterNameSpaces,
+    /// The loopback device of its own network.
+    RaiseLoopback,
+    /// A private /tmp, read-only and hidden paths.
+    CoverPaths,
+    /// Its working directory, below what was covered.
+    ReturnToDirectory,
     /// A limit of its own.
     SetRlimit(Resource),
     /// The groups beside the primary one.
@@ -35,27 +43,45 @@ pub enum Step {
     SetAmbientCapabilities,
     /// That executing a program never gives more rights.
     SetNoNewPrivileges,
+    /// Which files it may touch.
+    RestrictPaths,
+    /// Which system calls it may make.
+    InstallSeccomp,
+}
+
+impl Step {
+    fn phrase(self) -> &'static str {
+        match self {
+            Self::EnterGroup => "entering the control group",
+            Self::EnterNameSpaces => "entering name spaces of its own",
+            Self::RaiseLoopback => "raising the loopback device",
+            Self::CoverPaths => "covering private, read-only and hidden paths",
+            Self::ReturnToDirectory => "returning to the working directory",
+            Self::SetRlimit(_) => "setting",
+            Self::SetSupplementaryGroups => "setting the supplementary groups",
+            Self::SetGroup => "setting the group id",
+            Self::SetUser => "setting the user id",
+            Self::SetOomScore => "setting oom_score_adj",
+            Self::SetScheduler => "setting the scheduler",
+            Self::SetNice => "setting the nice value",
+            Self::SetIoPriority => "setting the i/o priority",
+            Self::SetAffinity => "setting the cpu affinity",
+            Self::DropBoundingCapabilities => "dropping capabilities from the bounding set",
+            Self::SetCapabilities => "setting the capabilities",
+            Self::SetAmbientCapabilities => "setting the ambient capabilities",
+            Self::SetNoNewPrivileges => "setting no_new_privs",
+            Self::RestrictPaths => "restricting paths by landlock",
+            Self::InstallSeccomp => "installing the seccomp filter",
+        }
+    }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.phrase())?;
         match self {
-            Self::EnterGroup => formatter.write_str("entering the control group"),
-            Self::SetRlimit(resource) => write!(formatter, "setting {resource}"),
-            Self::SetSupplementaryGroups => formatter.write_str("setting the supplementary groups"),
-            Self::SetGroup => formatter.write_str("setting the group id"),
-            Self::SetUser => formatter.write_str("setting the user id"),
-            Self::SetOomScore => formatter.write_str("setting oom_score_adj"),
-            Self::SetScheduler => formatter.write_str("setting the scheduler"),
-            Self::SetNice => formatter.write_str("setting the nice value"),
-            Self::SetIoPriority => formatter.write_str("setting the i/o priority"),
-            Self::SetAffinity => formatter.write_str("setting the cpu affinity"),
-            Self::DropBoundingCapabilities => {
-                formatter.write_str("dropping capabilities from the bounding set")
-            }
-            Self::SetCapabilities => formatter.write_str("setting the capabilities"),
-            Self::SetAmbientCapabilities => formatter.write_str("setting the ambient capabilities"),
-            Self::SetNoNewPrivileges => formatter.write_str("setting no_new_privs"),
+            Self::SetRlimit(resource) => write!(formatter, " {resource}"),
+            _ => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! TLS and mutual TLS against a real server: whom a client trusts, what it shows, what it says when
 //! that does not work, and that a rotated file counts from the next connection on.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
     error::Error,
@@ -9,11 +10,16 @@ use std::{
 };
 
 use blackhole_mesh::{
-    ConnectError, Target, TlsFiles,
+    ConnectError, HttpError, HttpUrl, Target, TlsFiles,
     health::{HealthConnection, HealthError, Serving},
+    http_status,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tokio::{io::DuplexStream, net::TcpListener, sync::mpsc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    net::TcpListener,
+    sync::mpsc,
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -84,7 +90,7 @@ fn acceptor((certificate, key): &(PathBuf, PathBuf), clients: Clients) -> TlsAcc
     let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_file(key).unwrap();
     let mut config = builder.with_single_cert(chain, key).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -265,4 +271,36 @@ async fn a_server_without_health_says_so() {
     let mut connection = HealthConnection::open(&Target::Unix(path), None).await.unwrap();
     assert!(matches!(connection.check("").await, Err(HealthError::Unimplemented)));
     assert!(matches!(connection.watch("").await.err(), Some(HealthError::Unimplemented)));
+}
+
+#[tokio::test]
+async fn https_is_got_with_the_certificates_of_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "good");
+    let clients = Clients::IssuedBy(authority.ca());
+    let acceptor = acceptor(&authority.issue("localhost"), clients);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url: HttpUrl = format!("https://localhost:{port}/health").parse().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).await.unwrap_or(0);
+            let asked = String::from_utf8_lossy(&head[..length]).into_owned();
+            assert!(asked.starts_with("GET /health HTTP/1.1\r\n"), "{asked}");
+            stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await.unwrap();
+        }
+    });
+    let identity = Some(authority.issue("probe"));
+    let files = TlsFiles { ca: Some(authority.ca()), identity, server_name: None };
+    assert_eq!(http_status(&url, Some(&files)).await.unwrap().as_u16(), 503);
+    // The host's own authorities have not issued this one.
+    let HttpError::Connect(error) = http_status(&url, None).await.unwrap_err() else {
+        panic!("it was got")
+    };
+    assert!(
+        matches!(error, ConnectError::Handshake { .. } | ConnectError::Files { .. }),
+        "{error}"
+    );
 }

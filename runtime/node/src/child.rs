@@ -6,6 +6,7 @@
 //! the process would be.
 
 mod body;
+mod limits;
 mod link;
 mod preparation;
 mod resources;
@@ -24,6 +25,7 @@ use blackhole_policy::{
 use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
+pub(crate) use limits::Plans;
 pub(crate) use resources::{Resources, Sockets};
 
 use self::{

@@ -6,13 +6,17 @@
 mod peer;
 mod wire;
 
-use std::{pin::Pin, time::Duration};
+use std::{
+    pin::Pin,
+    time::{Duration, SystemTime},
+};
 
 use blackhole_protocol::control::v1::{
     self as proto,
     control_service_server::{ControlService, ControlServiceServer},
 };
 use futures::{Stream, StreamExt};
+use regex::Regex;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::BroadcastStream;
 use tonic::{Request, Response, Status};
@@ -20,7 +24,7 @@ use tonic::{Request, Response, Status};
 pub(crate) use peer::TrustedPeers;
 
 use crate::{
-    logs::{Follow, Logs, Query},
+    logs::{Filter, Logs, Query, Selector},
     operator::{Operator, OperatorError, Patience, Selection},
     registry::Registry,
     usage::Sampler,
@@ -66,6 +70,23 @@ type LogStream = Pin<Box<dyn Stream<Item = Result<proto::LogRecord, Status>> + S
 impl Control {
     fn select(&self, names: &[String]) -> Result<Selection, Status> {
         Ok(self.operator.select(names)?)
+    }
+
+    fn query(&self, request: &proto::StreamLogsRequest) -> Result<Query, Status> {
+        let instances = if request.names.is_empty() {
+            Filter::all()
+        } else {
+            let selection = self.select(&request.names)?;
+            Filter::only(selection.services().cloned().map(Selector::Service))
+        };
+        let since = request.since.map(SystemTime::try_from).transpose();
+        let grep = (!request.grep.is_empty()).then(|| Regex::new(&request.grep)).transpose();
+        Ok(Query {
+            instances,
+            since: since.map_err(|_| Status::invalid_argument("`since` is no time"))?,
+            grep: grep.map_err(|error| Status::invalid_argument(format!("`grep`: {error}")))?,
+            tail: usize::try_from(request.tail).ok().filter(|tail| *tail > 0),
+        })
     }
 
     fn rows(&self, selection: &Selection) -> Vec<proto::InstanceStatus> {
@@ -184,8 +205,18 @@ impl ControlService for Control {
         request: Request<proto::StreamLogsRequest>,
     ) -> Result<Response<LogStream>, Status> {
         let request = request.into_inner();
-        let selection = self.select(&request.names)?;
-        todo!()
+        let query = self.query(&request)?;
+        let records = if request.follow {
+            self.logs.read_and_follow(query)
+        } else {
+            self.logs.read(query)
+        };
+        let records = records.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        let records = records.map(|entry| match entry {
+            Ok(entry) => Ok(proto::LogRecord::from(&entry)),
+            Err(error) => Err(Status::data_loss(chain(&error))),
+        });
+        Ok(Response::new(records.boxed()))
     }
 }
 
@@ -206,4 +237,10 @@ impl From<OperatorError> for Status {
             OperatorError::NodeStopping => Self::unavailable(text),
         }
     }
+}
+
+/// An error with everything that led to it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -23,7 +23,7 @@ use ractor::{Actor, ActorRef};
 use tokio::{net::UnixListener, signal::unix::{SignalKind, signal}, sync::watch};
 
 use crate::{
-    child::{self, Sockets},
+    child::{self, Plans, Sockets},
     control::{self, Control, Identity},
     heartbeat::Heartbeat,
     http,
@@ -41,6 +41,8 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 const LOCK: &str = "node.lock";
 /// After everything has stopped, what is still being told to clients may take so long.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// What services printed last may take so long to reach the disk.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What a node needs beside its file.
 pub struct Options {
@@ -140,11 +142,17 @@ impl Node {
         let lock = take_possession(&config)?;
         let logs = Logs::open(LogSettings {
             directory: config.node.log_dir.clone(),
-            node: config.node.name.clone(),
+            node: config.node.name.as_str().into(),
             limits: config.logs,
         })?;
         let registry = Registry::new();
         let roster = Roster::default();
+        let guardian_pid = options
+            .lifeline
+            .as_ref()
+            .map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
+        let own_processes = [std::process::id(), guardian_pid];
+        let own_processes = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let household = Arc::new(Household {
@@ -157,6 +165,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
+                plans: Plans::new(group_name(&config), own_processes),
             },
             token: token(),
             outcome: outcome_sender,
@@ -172,10 +181,7 @@ impl Node {
             sampler: Arc::new(Sampler::default()),
             identity: Identity {
                 name: config.node.name.clone(),
-                guardian_pid: options
-                    .lifeline
-                    .as_ref()
-                    .map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs()),
+                guardian_pid,
             },
         };
         serve(&config, &control_path, control)?;
@@ -245,7 +251,9 @@ impl Node {
         };
         reaper.abort();
         tokio::time::sleep(FAREWELL).await;
-        self.logs.flush().await;
+        if let Err(error) = self.logs.flush(FLUSH_WAIT_MAX).await {
+            tracing::error!(%error, "the last log lines may be lost");
+        }
         // The next node replaces a name that is left over.
         let _ = fs::remove_file(&self.control_path);
         drop(self.household);
@@ -360,6 +368,11 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
+}
+
+/// The node's own directory among control groups: one for each node that runs at the same time.
+fn group_name(config: &Config) -> String {
+    format!("blackhole-{}-{}", config.node.name, std::process::id())
 }
 
 /// Different for each node that ever ran on this machine.

@@ -3,7 +3,7 @@
 //! A datagram counts when both hold: the kernel vouches that its sender is root or the instance's
 //! user, and the sender is a process of the instance ([`NotifyAccess`]). Anything else is
 //! [`Notification::Refused`], with a reason that can be logged. Descriptors that are sent along
-//! are closed at once, which is also what `BARRIER=1` waits for.
+//! are closed once the datagram is judged, which is also what `BARRIER=1` waits for.
 //!
 //! What a notification means for the instance, and every timer, is the caller's business. The
 //! protocol is the one of `sd_notify(3)`.

@@ -102,6 +102,7 @@ impl Household {
         self.registry.remove(instance);
         let socket = self.config.node.runtime_dir.join(instance.socket_file_name());
         self.resources.sockets.close_grpc(socket);
+        self.resources.plans.forget(instance);
     }
 }
 

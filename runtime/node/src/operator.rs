@@ -112,6 +112,11 @@ enum Chosen {
 }
 
 impl Selection {
+    /// The services that were chosen.
+    pub fn services(&self) -> impl Iterator<Item = &Name> {
+        self.services.iter()
+    }
+
     /// Whether a service was chosen.
     pub fn contains(&self, service: &Name) -> bool {
         self.services.contains(service)

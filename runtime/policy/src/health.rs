@@ -149,7 +149,7 @@ mod tests {
     fn thresholds(failures_max: u32, successes_min: u32) -> Thresholds {
         Thresholds {
             every: Duration::from_secs(10),
-            every_unhealthy: Duration::from_secs(10),
+            every_unhealthy: Duration::from_millis(200),
             failures_max: NonZeroU32::new(failures_max).unwrap(),
             successes_min: NonZeroU32::new(successes_min).unwrap(),
         }
@@ -164,12 +164,10 @@ mod tests {
             now = now + Duration::from_secs(1);
             let event = if mark == '+' { Event::Succeeded } else { Event::Failed };
             let change = health.on_event(now, event);
-            lines.push(match change {
-                Some(change) => format!("{now} {mark} {change:?}"),
-                None => format!("{now} {mark}"),
-            });
+            let change = change.map(|change| format!(" {change:?}")).unwrap_or_default();
+            let pause = health.next_try().since(now);
+            lines.push(format!("{now} {mark}{change}, again after {pause:?}"));
         }
-        lines.push(format!("next try at {}", health.next_try()));
         lines.join("\n")
     }
 
@@ -177,15 +175,14 @@ mod tests {
     fn a_live_child_is_unhealthy_after_failures_in_a_row_and_said_so_once() {
         insta::assert_snapshot!(story(Assumed::Healthy, thresholds(3, 1), "--+----+"), @"
         first try at 10.000
-        1.000 -
-        2.000 -
-        3.000 +
-        4.000 -
-        5.000 -
-        6.000 - BecameUnhealthy { failures: 3 }
-        7.000 -
-        8.000 + BecameHealthy
-        next try at 18.000
+        1.000 -, again after 10s
+        2.000 -, again after 10s
+        3.000 +, again after 10s
+        4.000 -, again after 10s
+        5.000 -, again after 10s
+        6.000 - BecameUnhealthy { failures: 3 }, again after 200ms
+        7.000 -, again after 200ms
+        8.000 + BecameHealthy, again after 10s
         ");
     }
 
@@ -193,14 +190,13 @@ mod tests {
     fn a_starting_child_is_tried_at_once_and_failures_before_readiness_are_no_news() {
         insta::assert_snapshot!(story(Assumed::Unhealthy, thresholds(1, 2), "--+-++-"), @"
         first try at 0.000
-        1.000 -
-        2.000 -
-        3.000 +
-        4.000 -
-        5.000 +
-        6.000 + BecameHealthy
-        7.000 - BecameUnhealthy { failures: 1 }
-        next try at 17.000
+        1.000 -, again after 200ms
+        2.000 -, again after 200ms
+        3.000 +, again after 200ms
+        4.000 -, again after 200ms
+        5.000 +, again after 200ms
+        6.000 + BecameHealthy, again after 10s
+        7.000 - BecameUnhealthy { failures: 1 }, again after 200ms
         ");
     }
 

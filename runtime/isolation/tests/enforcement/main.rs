@@ -4,3 +4,4 @@
 mod groups;
 mod launch;
 mod privileges;
+mod sandbox;

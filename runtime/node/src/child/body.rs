@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use blackhole_isolation::Plan;
 use blackhole_policy::instance::{Ended, Event};
 use blackhole_process::{ExitStatus, Process, Signal, Swept};
 use ractor::ActorRef;
@@ -12,12 +13,19 @@ use crate::{logs::{Capture, Closed}, native::Embedded};
 /// After the exit, output that somebody else holds open is read for so long.
 const OUTPUT_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// After the exit, what is left in its control group has so long to end.
+const GROUP_END_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// A process or what stands in its place.
 pub(super) enum Body {
     /// A process of its own.
     Process {
         process: Process,
-        capture: Capture,
+        capture: Arc<Capture>,
+        /// What it may use; holds its control group, where it has one.
+        plan: Arc<Plan>,
+        /// How often its group had run out of memory before it began.
+        ooms_before: u64,
         /// Asks it to go.
         stop_signal: Signal,
     },
@@ -73,16 +81,18 @@ impl Body {
     pub(super) fn report_end_to(&self, actor: &ActorRef<Message>) {
         let actor = actor.clone();
         match self {
-            Self::Process { process, capture, .. } => {
+            Self::Process { process, capture, plan, ooms_before, .. } => {
                 let (exited, swept) = (process.exited(), process.sweep());
-                let capture = capture.clone();
+                let (capture, plan, ooms_before) = (capture.clone(), plan.clone(), *ooms_before);
                 tokio::spawn(async move {
                     let status = exited.await;
+                    let oom = ooms(&plan) > ooms_before;
+                    end_group(plan).await;
                     let leftovers = swept.await;
                     let closed = capture.closed(OUTPUT_WAIT_MAX).await;
                     let remains = Remains {
                         ended: ended(status),
-                        oom: false,
+                        oom,
                         stderr: capture.stderr_tail(),
                         leak: leak(leftovers, closed),
                     };
@@ -99,6 +109,32 @@ impl Body {
                 });
             }
         }
+    }
+}
+
+/// How often the kernel has killed for want of memory in an instance's group.
+pub(super) fn ooms(plan: &Plan) -> u64 {
+    let oom = plan.group().map(|group| group.oom());
+    match oom {
+        Some(Ok(Some(oom))) => oom.kills,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "could not ask whether memory ran out");
+            0
+        }
+        Some(Ok(None)) | None => 0,
+    }
+}
+
+/// Kills what is left in the group, off the node's thread, where there is a group.
+async fn end_group(plan: Arc<Plan>) {
+    if plan.group().is_none_or(|group| group.processes().is_ok_and(|left| left.is_empty())) {
+        return;
+    }
+    let end = move || plan.group().map_or(Ok(()), |group| group.end(GROUP_END_WAIT_MAX));
+    match tokio::task::spawn_blocking(end).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "its control group did not end"),
+        Err(error) => tracing::error!(%error, "its control group could not be ended"),
     }
 }
 

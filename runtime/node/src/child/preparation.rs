@@ -16,7 +16,7 @@ use std::{
 };
 
 use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
-use blackhole_isolation::{Host, IsolationError, Plan, Request, User};
+use blackhole_isolation::{IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
     supervision::Generation,
@@ -26,15 +26,16 @@ use blackhole_process::{
     sockets::SocketError,
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
+use tokio::sync::oneshot;
 
 use super::{
-    body::Body,
+    body::{self, Body},
     link::Link,
     resources::NamedSocket,
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
-    logs::{LineWatch, Origin},
+    logs::{LineWatch, LogsError, Origin},
     nursery::Household,
     notify::{NotifyAccess, NotifyError, NotifySocket},
     probe::{ExecContext, ResolveError, ResolvedProbe},
@@ -77,6 +78,8 @@ pub(super) enum BirthError {
     Launch(#[from] LaunchError),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    #[error(transparent)]
+    Output(#[from] LogsError),
     #[error("could not start it inside the node")]
     Embed(#[source] io::Error),
 }
@@ -91,7 +94,7 @@ impl BirthError {
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(&self);
         // A transparent error and its source say the same.
-        if matches!(self, Self::Spawn(_)) {
+        if matches!(self, Self::Spawn(_) | Self::Output(_)) {
             cause = cause.filter(|cause| !message.contains(&cause.to_string()));
         }
         while let Some(error) = cause {
@@ -121,6 +124,7 @@ impl BirthError {
             Self::Link(_) => "opening the link".into(),
             Self::Isolation(_) => "preparing what it may use".into(),
             Self::Launch(_) => "preparing the command".into(),
+            Self::Output(_) => "capturing its output".into(),
             Self::Spawn(error) => error.stage.to_string(),
             Self::Embed(_) => "starting it inside the node".into(),
         }
@@ -234,7 +238,9 @@ impl<'a> Midwife<'a> {
         }
         let notify = self.notify_socket()?;
         let outfit = Arc::new(self.outfit()?);
-        let uid = outfit.plan.identity().map(|identity| identity.uid);
+        let plan = outfit.plan.clone();
+        let uid = plan.identity().map(|identity| identity.uid);
+        let ooms_before = body::ooms(&plan);
         let launch = self.launch(command, &outfit, notify.as_ref(), sockets)?;
         let context = ExecContext::new(move |builder| outfit.dress(builder));
         let generation = self.generation.to_string();
@@ -249,18 +255,16 @@ impl<'a> Midwife<'a> {
             (socket, NotifyAccess { main: pid, uid, token: Some(token), cgroup: None })
         };
         let (readiness, line) = self.readiness(&context)?;
-        let origin = Origin {
-            service: self.instance.service.clone(),
-            instance: self.instance.index,
-            generation: self.generation.0,
-            pid,
-        };
-        let capture =
-            resources.logs.capture(Arc::new(origin), spawned.stdout, spawned.stderr, line);
+        let origin =
+            Origin { instance: self.instance.clone(), generation: self.generation.0, pid };
+        let outputs = [spawned.stdout, spawned.stderr];
+        let capture = resources.logs.capture(Arc::new(origin), outputs, line)?;
         Ok(Birth {
             body: Body::Process {
                 process: spawned.process,
-                capture,
+                capture: Arc::new(capture),
+                plan,
+                ooms_before,
                 stop_signal: Signal::from_number(self.service.stop.signal)
                     .unwrap_or(Signal::TERM),
             },
@@ -348,7 +352,7 @@ impl<'a> Midwife<'a> {
             clear_environment: self.service.environment.clear,
             variables: self.variables(),
             working_directory: directory.map(|path| path.render(&self.scope())),
-            plan: Arc::new(self.isolation()?),
+            plan: self.household.resources.plans.of(self.service, self.instance)?,
         })
     }
 
@@ -368,19 +372,6 @@ impl<'a> Midwife<'a> {
         ];
         let told = told.into_iter().map(|(name, value)| (name.into(), value));
         from_files.chain(inline).chain(told).collect()
-    }
-
-    fn isolation(&self) -> Result<Plan, BirthError> {
-        let user = self.service.user.as_ref().map(|user| User {
-            user: user.user.clone(),
-            group: user.group.clone(),
-            supplementary: None,
-        });
-        if user.is_none() {
-            return Ok(Plan::default());
-        }
-        let request = Request { user, ..Request::default() };
-        Ok(blackhole_isolation::plan(&request, &Host::detect())?)
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.
@@ -405,7 +396,11 @@ impl<'a> Midwife<'a> {
             Ready::Native | Ready::Notify => (Readiness::Told, None),
             Ready::UpFor(duration) => (Readiness::UpFor(*duration), None),
             Ready::Log(pattern) => {
-                let (line, matched) = LineWatch::new(pattern.clone());
+                let (sender, matched) = oneshot::channel();
+                // A child that has ended does not wait for the line.
+                let line = LineWatch::new(pattern.clone(), |_| {
+                    let _ = sender.send(());
+                });
                 (Readiness::Line(matched), Some(line))
             }
             Ready::Probe(probe) => {

@@ -11,6 +11,7 @@ use blackhole_config::{Listen, Scope, Service};
 use blackhole_process::sockets::{self, SocketError};
 use blackhole_protocol::InstanceId;
 
+use super::limits::Plans;
 use crate::{heartbeat::Heartbeat, logs::Logs, native::NativeServices};
 
 /// What children are given or looked after with.
@@ -19,6 +20,7 @@ pub(crate) struct Resources {
     pub(crate) native: Arc<dyn NativeServices>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) sockets: Sockets,
+    pub(crate) plans: Plans,
 }
 
 /// A listening socket and the name that the child knows it by.

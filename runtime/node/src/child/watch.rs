@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blackhole_policy::instance::Event;
 use ractor::ActorRef;
-use tokio::task::AbortHandle;
+use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{
     Message,
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     heartbeat::Heartbeat,
-    logs::LineMatched,
     notify::{Change, Notification, NotifyAccess, NotifySocket},
     probe::{Assumed, Prober, ResolvedProbe, Verdict},
 };
@@ -35,7 +34,7 @@ pub(super) enum Readiness {
     /// When it says so, by its link or by sd_notify.
     Told,
     /// When a line of its output has matched.
-    Line(LineMatched),
+    Line(oneshot::Receiver<()>),
     /// When it has stayed up for so long.
     UpFor(Duration),
     /// When a probe succeeds.
@@ -104,7 +103,8 @@ impl Watches {
             Readiness::Line(line) => {
                 let actor = actor.clone();
                 let task = tokio::spawn(async move {
-                    if line.matched().await {
+                    // Output that ends without the line never makes it ready.
+                    if line.await.is_ok() {
                         tell(&actor, Event::BecameReady);
                     }
                 });

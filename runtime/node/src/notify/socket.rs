@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     mem::MaybeUninit,
-    os::unix::fs::MetadataExt,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -114,7 +114,10 @@ impl NotifySocket {
             .await
             .map_err(|source| NotifyError::Receive { path: self.path.clone(), source })?;
         self.received += 1;
-        Ok(judge(&received, &buffer, access))
+        let notification = judge(&received, &buffer, access);
+        // Not before: a sender that waits for it by `BARRIER=1` must still be there to be judged.
+        drop(received.barrier);
+        Ok(notification)
     }
 
     async fn pace(&mut self) {
@@ -142,6 +145,7 @@ struct Received {
     size: usize,
     sender: Option<UCred>,
     truncated: bool,
+    barrier: Option<OwnedFd>,
 }
 
 fn bind(path: &Path) -> io::Result<(UnixDatagram, u64)> {
@@ -164,21 +168,22 @@ fn inode(path: &Path) -> io::Result<u64> {
 }
 
 fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<Received> {
-    // Room for the credentials alone: the kernel closes the descriptors that do not fit.
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmCredentials(1))];
+    // Room for the one descriptor of a `BARRIER=1`: the kernel closes those that do not fit.
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmCredentials(1), ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [io::IoSliceMut::new(buffer)];
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let message = recvmsg(socket, &mut slices, &mut ancillary, flags)?;
-    let sender = ancillary.drain().find_map(|part| match part {
-        RecvAncillaryMessage::ScmCredentials(sender) => Some(sender),
-        _ => None,
-    });
-    Ok(Received {
-        size: message.bytes,
-        sender,
-        truncated: message.flags.contains(ReturnFlags::TRUNC),
-    })
+    let truncated = message.flags.contains(ReturnFlags::TRUNC);
+    let mut received = Received { size: message.bytes, sender: None, truncated, barrier: None };
+    for part in ancillary.drain() {
+        match part {
+            RecvAncillaryMessage::ScmCredentials(sender) => received.sender = Some(sender),
+            RecvAncillaryMessage::ScmRights(descriptors) => received.barrier = descriptors.last(),
+            _ => {}
+        }
+    }
+    Ok(received)
 }
 
 fn judge(received: &Received, buffer: &[u8], access: &NotifyAccess) -> Notification {

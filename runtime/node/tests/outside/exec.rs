@@ -70,6 +70,7 @@ fn hang(pids: &Path) -> Probe {
     ));
     probe.timeout = Duration::from_millis(500);
     probe.every = super::NEVER;
+    probe.every_starting = super::NEVER;
     probe
 }
 

@@ -130,7 +130,8 @@ async fn a_lost_stream_is_followed_by_a_try_that_tells_whether_the_server_is_los
     watched.becomes_healthy().await;
     drop(server);
     let reason = watched.becomes_unhealthy().await;
-    assert_eq!(reason, format!("connection refused by unix:{}", place.path.display()));
+    // Reset, when a program that is just being started holds a copy of the listener.
+    assert!(reason.contains("connection refused") || reason.contains("reset"), "{reason}");
 }
 
 #[tokio::test]
@@ -187,19 +188,19 @@ async fn a_server_that_gets_stuck_behind_an_open_stream_is_found_out() {
     assert_eq!(watched.becomes_unhealthy().await, "timed out after 300ms");
 }
 
+/// What a stream tells before it ends.
+type Answers = Vec<Result<Answer, Status>>;
+
 /// A server whose answers the test chooses, and that counts how it was asked.
 #[derive(Clone)]
 struct Odd {
     check: fn() -> Result<Answer, Status>,
-    watch: fn() -> Result<Vec<Result<Answer, Status>>, Status>,
+    watch: fn() -> Result<Answers, Status>,
     checks: Arc<AtomicU32>,
     watches: Arc<AtomicU32>,
 }
 
-fn odd(
-    check: fn() -> Result<Answer, Status>,
-    watch: fn() -> Result<Vec<Result<Answer, Status>>, Status>,
-) -> Odd {
+fn odd(check: fn() -> Result<Answer, Status>, watch: fn() -> Result<Answers, Status>) -> Odd {
     Odd { check, watch, checks: Arc::default(), watches: Arc::default() }
 }
 

@@ -1,4 +1,5 @@
 //! Probes and notifications with real servers, real programs and real sockets.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod exec;
 mod grpc;
@@ -21,6 +22,7 @@ fn probe(check: Check) -> Probe {
     Probe {
         check,
         every: Duration::from_millis(20),
+        every_starting: Duration::from_millis(20),
         timeout: Duration::from_secs(5),
         failures_max: NonZeroU32::MIN,
         successes_min: NonZeroU32::MIN,

@@ -206,8 +206,9 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 self.remove(turn, position);
             }
         }
+        let is_held = self.is_held(position);
         self.after_down(turn, &upstream);
-        if next == Next::Start && *self.state(position) == State::Pending {
+        if next == Next::Start && !is_held {
             self.start_or_wait(turn, position);
         }
     }

@@ -1,0 +1,142 @@
+//! Which files a process may touch, by landlock: whatever its user may do, it may do no more than
+//! this. Needs no right, so an ordinary user's node can do it too.
+//!
+//! The rules are made known to the kernel in the child: descriptors opened in the parent would be
+//! closed before, and a path must be looked up where the child sees it.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::{Host, Refused, Step, syscall};
+
+/// Which files a process may touch: these and what is below them, and no others. Implies
+/// `no_new_privileges`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// May be read.
+    pub read: Vec<PathBuf>,
+    /// May be read and executed.
+    pub execute: Vec<PathBuf>,
+    /// May be read, written, made and removed, but not executed.
+    pub write: Vec<PathBuf>,
+}
+
+/// Rules that cannot be enforced here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PathRuleError {
+    /// A rule for nothing would permit nothing.
+    #[error("could not look at `{}`, which the service is to have access to", path.display())]
+    Path {
+        /// As written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel is older than 5.13, or was started without.
+    #[error(
+        "this kernel has no landlock\nhint: start it with `lsm=landlock,…`, or leave out the paths"
+    )]
+    NoLandlock,
+}
+
+/// Rules as the kernel wants them.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    handled: u64,
+    rules: Box<[(CString, u64)]>,
+}
+
+const EXECUTE: u64 = 1;
+const WRITE_FILE: u64 = 1 << 1;
+const READ_FILE: u64 = 1 << 2;
+const READ_DIRECTORY: u64 = 1 << 3;
+/// Of version 1: everything up to making symbolic links.
+const VERSION_1: u64 = (1 << 13) - 1;
+/// Since version 2.
+const REFER: u64 = 1 << 13;
+/// Since version 3.
+const TRUNCATE: u64 = 1 << 14;
+/// Since version 5.
+const DEVICE_CONTROL: u64 = 1 << 15;
+/// What makes sense for something that is not a directory.
+const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | DEVICE_CONTROL;
+
+fn known(version: u32) -> u64 {
+    let since = [(2, REFER), (3, TRUNCATE), (5, DEVICE_CONTROL)].into_iter();
+    since.filter(|(first, _)| version >= *first).fold(VERSION_1, |all, (_, access)| all | access)
+}
+
+impl PathRules {
+    pub(crate) fn check(&self, host: &Host) -> Result<Checked, PathRuleError> {
+        let version = host.landlock_version.ok_or(PathRuleError::NoLandlock)?;
+        let handled = known(version);
+        let read = READ_FILE | READ_DIRECTORY;
+        let write = handled & !EXECUTE;
+        let rules = of(&self.read, read)
+            .chain(of(&self.execute, read | EXECUTE))
+            .chain(of(&self.write, write))
+            .map(|(path, access)| checked(path, access & handled))
+            .collect::<Result<_, _>>()?;
+        Ok(Checked { handled, rules })
+    }
+}
+
+fn of(paths: &[PathBuf], access: u64) -> impl Iterator<Item = (&Path, u64)> {
+    paths.iter().map(move |path| (path.as_path(), access))
+}
+
+fn checked(path: &Path, access: u64) -> Result<(CString, u64), PathRuleError> {
+    let failed = |source| PathRuleError::Path { path: path.to_owned(), source };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let access = if metadata.is_dir() { access } else { access & OF_FILES };
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
+    Ok((path, access))
+}
+
+impl Checked {
+    /// Needs `no_new_privs`. Async-signal-safe.
+    pub(crate) fn restrict(&self) -> Result<(), Refused> {
+        let refused = || Refused::at(Step::RestrictPaths);
+        let rules = syscall::landlock_rules(self.handled).map_err(refused())?;
+        for (path, access) in &self.rules {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let place = open(path.as_c_str(), flags, Mode::empty()).map_err(refused())?;
+            syscall::landlock_permit(&rules, &place, *access).map_err(refused())?;
+        }
+        syscall::landlock_restrict(&rules).map_err(refused())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_landlock_and_a_path_that_is_not_there_are_named() {
+        let rules = PathRules { read: vec!["/no/such/path".into()], ..PathRules::default() };
+        let without = Host { landlock_version: None, ..Host::detect() };
+        let error = rules.check(&without).unwrap_err();
+        assert!(error.to_string().starts_with("this kernel has no landlock"), "{error}");
+        let with = Host { landlock_version: Some(7), ..Host::detect() };
+        let error = rules.check(&with).unwrap_err();
+        assert!(error.to_string().starts_with("could not look at `/no/such/path`"), "{error}");
+    }
+
+    #[test]
+    fn an_old_kernel_is_told_only_what_it_knows() {
+        let rules =
+            PathRules { write: vec!["/".into(), "/dev/null".into()], ..PathRules::default() };
+        let old = Host { landlock_version: Some(1), ..Host::detect() };
+        let checked = rules.check(&old).unwrap();
+        assert_eq!(checked.handled, VERSION_1);
+        let access: Vec<u64> = checked.rules.iter().map(|(_, access)| *access).collect();
+        assert_eq!(access, [VERSION_1 & !EXECUTE, WRITE_FILE | READ_FILE]);
+    }
+}

@@ -1,0 +1,161 @@
+//! What each instance may use: planned once, applied to every incarnation.
+//!
+//! Where a limit needs a control group, the group is made with the plan and lasts as long as the
+//! instance is wanted. A limit that this host cannot enforce is said once, as a warning; the
+//! service runs without it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use blackhole_config::{Resources, Service};
+use blackhole_isolation::{
+    Bound, CpuQuota, Enforcement, Groups, Host, IsolationError, Limits, Mounts, Plan, Priorities,
+    Request, Resource, Rlimit, Umask, User, Weight,
+};
+use blackhole_protocol::InstanceId;
+
+/// What is left in a group has so long to end when the group is removed.
+const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The plans of all instances that have been started.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    /// Names the node's own groups.
+    name: String,
+    own_processes: Vec<u32>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Looked at when the first service needs it.
+    host: Option<Host>,
+    plans: HashMap<InstanceId, Arc<Plan>>,
+}
+
+impl Plans {
+    /// No plans yet. `own_processes` are the node and its guardian, which may have to move out of
+    /// the way of the groups.
+    pub(crate) fn new(name: String, own_processes: Vec<u32>) -> Self {
+        Self { name, own_processes, known: Mutex::default() }
+    }
+
+    /// The plan of an instance. The first time, this may make its group.
+    pub(crate) fn of(
+        &self,
+        service: &Service,
+        instance: &InstanceId,
+    ) -> Result<Arc<Plan>, IsolationError> {
+        let request = request(service, instance);
+        if request == Request::default() {
+            return Ok(Arc::default());
+        }
+        let mut known = self.known();
+        if let Some(plan) = known.plans.get(instance) {
+            return Ok(plan.clone());
+        }
+        let host = match &mut known.host {
+            Some(host) => host,
+            unknown => unknown.insert(self.look(&request)),
+        };
+        if request.limits != Limits::default() && host.groups().roots().is_empty() {
+            *host = self.look(&request);
+        }
+        let plan = Arc::new(blackhole_isolation::plan(&request, host)?);
+        for lack in plan.downgraded() {
+            let (key, reason) = (lack.key, lack.reason.as_str());
+            tracing::warn!(service = %service.name, key, reason, "a limit is not enforced");
+        }
+        known.plans.insert(instance.clone(), plan.clone());
+        Ok(plan)
+    }
+
+    /// The instance is no longer wanted: its group goes.
+    pub(crate) fn forget(&self, instance: &InstanceId) {
+        let plan = self.known().plans.remove(instance);
+        if let Some(group) = plan.as_ref().and_then(|plan| plan.group())
+            && let Err(error) = group.remove(REMOVAL_WAIT_MAX)
+        {
+            tracing::warn!(%instance, %error, "its control group stays behind");
+        }
+    }
+
+    /// Opens the node's own groups only if somebody needs one.
+    fn look(&self, request: &Request) -> Host {
+        let host = Host::detect();
+        if request.limits == Limits::default() {
+            return host;
+        }
+        match Groups::open(&Mounts::detect(), &self.name, &self.own_processes) {
+            Ok(groups) => host.with_groups(groups),
+            Err(error) => {
+                tracing::warn!(%error, "the node has no control groups");
+                host
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything is down when the node goes, and so are its groups.
+impl Drop for Plans {
+    fn drop(&mut self) {
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(host) = known.host.take() else { return };
+        known.plans.clear();
+        if let Err(error) = host.groups().clone().close(REMOVAL_WAIT_MAX) {
+            tracing::warn!(%error, "the node's control groups stay behind");
+        }
+    }
+}
+
+/// What the file says about a service, in the words of isolation; the default when it says nothing.
+fn request(service: &Service, instance: &InstanceId) -> Request {
+    let resources = &service.resources;
+    let user = service.user.as_ref().map(|user| User {
+        user: user.user.clone(),
+        group: user.group.clone(),
+        supplementary: None,
+    });
+    let request = Request {
+        limits: limits(resources),
+        user,
+        umask: resources.umask.and_then(Umask::new),
+        rlimits: resources.files_max.map(files_max).into_iter().collect(),
+        priorities: Priorities {
+            nice: resources.nice.and_then(|nice| i8::try_from(nice).ok()),
+            oom_score_adjust: resources.oom_score_adj.and_then(|score| i16::try_from(score).ok()),
+            ..Priorities::default()
+        },
+        ..Request::default()
+    };
+    if request == Request::default() {
+        return request;
+    }
+    Request { instance: instance.to_string(), enforcement: Enforcement::BestEffort, ..request }
+}
+
+fn limits(resources: &Resources) -> Limits {
+    let weight =
+        |weight: Option<u32>| weight.and_then(|it| u16::try_from(it).ok()).and_then(Weight::new);
+    Limits {
+        cpu: resources.cpu.and_then(CpuQuota::from_cores),
+        cpu_weight: weight(resources.cpu_weight),
+        memory_max: resources.memory,
+        memory_high: resources.memory_high,
+        swap_max: resources.swap,
+        io_weight: weight(resources.io_weight),
+        tasks_max: resources.tasks_max.map(u64::from),
+        ..Limits::default()
+    }
+}
+
+fn files_max(files: u32) -> Rlimit {
+    Rlimit::fixed(Resource::Files, Bound::At(files.into()))
+}

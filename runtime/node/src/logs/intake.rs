@@ -1,0 +1,206 @@
+//! Reads the pipes of all processes: one thread, one epoll, one buffer.
+//!
+//! The node's own thread is not involved, so that no amount of output delays supervision, and a
+//! stream costs nothing but its table entry. Each ready pipe is read once per round, at most one
+//! buffer full: a flooding process gets its turn like the others. The thread sleeps while nobody
+//! prints.
+
+use std::{
+    collections::HashMap,
+    io,
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rustix::{
+    event::{EventfdFlags, epoll, eventfd},
+    io::{Errno, ioctl_fionbio, read, write},
+};
+
+use super::{
+    captured::Source,
+    queue::{CloseOnDrop, Item, Queue},
+};
+
+/// Read from one pipe per round; the capacity of a pipe.
+const READ_BYTES_MAX: usize = 64 << 10;
+
+/// Read from a pipe whose owner gives it up, in case that somebody else keeps printing into it.
+const DRAIN_READS_MAX: usize = 16;
+
+/// Pipes served per round.
+const EVENTS_MAX: usize = 128;
+
+/// The epoll key of the descriptor that announces orders.
+const WAKE: u64 = 0;
+
+/// Hands pipes to the thread and takes them back.
+pub(crate) struct Intake {
+    epoll: OwnedFd,
+    wake: OwnedFd,
+    orders: Mutex<Orders>,
+}
+
+struct Orders {
+    next_key: u64,
+    added: Vec<(u64, Pipe)>,
+    given_up: Vec<u64>,
+    stopped: bool,
+}
+
+struct Pipe {
+    descriptor: OwnedFd,
+    source: Source,
+}
+
+impl Intake {
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        let orders =
+            Orders { next_key: WAKE + 1, added: Vec::new(), given_up: Vec::new(), stopped: false };
+        Ok(Self { epoll, wake, orders: Mutex::new(orders) })
+    }
+
+    /// Begins to read a pipe; returns the key to give it up by.
+    pub(crate) fn add(&self, descriptor: OwnedFd, source: Source) -> io::Result<u64> {
+        ioctl_fionbio(&descriptor, true)?;
+        // The thread takes this lock before it serves an event, so it finds the pipe in any case
+        // and need not be woken now.
+        let mut orders = self.lock();
+        let key = orders.next_key;
+        let data = epoll::EventData::new_u64(key);
+        epoll::add(&self.epoll, &descriptor, data, epoll::EventFlags::IN)?;
+        orders.next_key += 1;
+        orders.added.push((key, Pipe { descriptor, source }));
+        Ok(key)
+    }
+
+    /// Reads what is in the pipes and closes them. Unknown keys are pipes that have ended.
+    pub(crate) fn give_up(&self, keys: &[u64]) {
+        self.lock().given_up.extend_from_slice(keys);
+        self.wake();
+    }
+
+    /// Gives up all pipes and ends the thread.
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Fails only when the counter is full, which means that the thread is being woken.
+        let _woken = write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's own part.
+pub(crate) struct Reader {
+    intake: Arc<Intake>,
+    queue: CloseOnDrop,
+    pipes: HashMap<u64, Pipe>,
+    buffer: Box<[u8]>,
+}
+
+/// What one read of a pipe gave.
+enum Reading {
+    Some,
+    Nothing,
+    End,
+}
+
+impl Reader {
+    pub(crate) fn new(intake: Arc<Intake>, queue: Arc<Queue>) -> Self {
+        let buffer = vec![0; READ_BYTES_MAX].into();
+        Self { intake, queue: CloseOnDrop(queue), pipes: HashMap::new(), buffer }
+    }
+
+    /// Serves until [`Intake::stop`].
+    pub(crate) fn run(mut self) {
+        let mut events = [MaybeUninit::uninit(); EVENTS_MAX];
+        loop {
+            let ready = match epoll::wait(&self.intake.epoll, &mut events, None) {
+                Ok((ready, _)) => ready,
+                Err(Errno::INTR) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "could not wait for the output of services");
+                    return;
+                }
+            };
+            let (added, given_up, stopped) = {
+                let mut orders = self.intake.lock();
+                let orders = &mut *orders;
+                (
+                    std::mem::take(&mut orders.added),
+                    std::mem::take(&mut orders.given_up),
+                    orders.stopped,
+                )
+            };
+            self.pipes.extend(added);
+            for event in ready {
+                self.serve(event.data.u64());
+            }
+            for key in given_up {
+                self.drain(key);
+            }
+            if stopped {
+                let keys: Vec<u64> = self.pipes.keys().copied().collect();
+                keys.into_iter().for_each(|key| self.drain(key));
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self, key: u64) {
+        if key == WAKE {
+            // Only resets the counter; the orders themselves were taken already.
+            let _counted = read(&self.intake.wake, &mut [0_u8; 8]);
+        } else if let Reading::End = self.read_once(key) {
+            self.end(key);
+        }
+    }
+
+    fn drain(&mut self, key: u64) {
+        for _ in 0..DRAIN_READS_MAX {
+            match self.read_once(key) {
+                Reading::Some => {}
+                Reading::Nothing | Reading::End => break,
+            }
+        }
+        self.end(key);
+    }
+
+    fn read_once(&mut self, key: u64) -> Reading {
+        let Some(pipe) = self.pipes.get(&key) else { return Reading::Nothing };
+        match read(&pipe.descriptor, &mut *self.buffer) {
+            Ok(0) => Reading::End,
+            Ok(length) => {
+                self.queue.0.push_chunk(&pipe.source, &self.buffer[..length]);
+                Reading::Some
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Reading::Nothing,
+            // A terminal says so when the last process has closed it.
+            Err(Errno::IO) => Reading::End,
+            Err(error) => {
+                let instance = &pipe.source.origin().instance;
+                tracing::warn!(%instance, %error, "could not read the output of a service");
+                Reading::End
+            }
+        }
+    }
+
+    fn end(&mut self, key: u64) {
+        let Some(pipe) = self.pipes.remove(&key) else { return };
+        // Closing would not suffice if somebody held a duplicate of the descriptor.
+        if let Err(error) = epoll::delete(&self.intake.epoll, &pipe.descriptor) {
+            tracing::warn!(%error, "could not stop watching the output of a service");
+        }
+        self.queue.0.push(Item::Ended(pipe.source));
+    }
+}

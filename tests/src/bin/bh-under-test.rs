@@ -1,0 +1,5 @@
+//! The shipped binary once more.
+
+fn main() -> std::process::ExitCode {
+    bh::main()
+}
