@@ -7,7 +7,10 @@ use std::{error::Error as StdError, io, io::Write, path::PathBuf};
 
 use anstyle::{AnsiColor, Style};
 use blackhole_config::{Color, Rejected};
-use blackhole_node::{NodeError, logs::LogsError};
+use blackhole_node::{
+    NodeError,
+    logs::{LogsError, wire::WireError},
+};
 use blackhole_process::guardian::GuardianError;
 
 use crate::{client::ClientError, exit_code::ExitCode};
@@ -31,6 +34,8 @@ pub(crate) enum Error {
     Node(#[from] NodeError),
     #[error(transparent)]
     Logs(#[from] LogsError),
+    #[error("the node sent a log record that cannot be understood")]
+    LogRecord(#[from] WireError),
     #[error("could not tell the working directory")]
     WorkingDirectory(#[source] io::Error),
     #[error("{0}")]
@@ -66,7 +71,7 @@ impl Error {
             Self::NoInput { .. } => ExitCode::NoInput,
             Self::Rejected(_) => ExitCode::BadFile,
             Self::WorkingDirectory(_) => ExitCode::Io,
-            Self::Guardian(_) | Self::Logs(_) => ExitCode::Internal,
+            Self::Guardian(_) | Self::Logs(_) | Self::LogRecord(_) => ExitCode::Internal,
             Self::Node(error) => node_exit_code(error),
             Self::Usage(_) => ExitCode::Usage,
             Self::Failed(_) => ExitCode::Failed,

@@ -14,11 +14,7 @@ use std::{
 use anstream::adapter::strip_str;
 use blackhole_node::{
     Node,
-    logs::{
-        Entry, Filter,
-        render::{Colour, Renderer, Timestamps},
-        to_json,
-    },
+    logs::{Entry, Filter, render::Timestamps},
     registry::Event,
 };
 use blackhole_protocol::control::v1 as proto;
@@ -26,7 +22,12 @@ use futures::{FutureExt, Stream, StreamExt, executor::block_on, stream};
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 
-use crate::{command::events, error::Error, output};
+use crate::{
+    command::events,
+    error::Error,
+    log_lines::LogLines,
+    output::{self, Form},
+};
 
 /// How long a terminal may take for what is still to be printed when the node has ended.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -105,15 +106,15 @@ fn node_events(node: &Node) -> impl Stream<Item = Item> + Send + use<> {
 
 /// Turns items into lines.
 struct Screen {
-    shown: Shown,
-    renderer: Renderer,
-    colour: Colour,
+    log_lines: LogLines,
+    is_coloured: bool,
 }
 
 impl Screen {
     fn new(shown: Shown) -> Self {
-        let colour = if output::stdout_is_coloured() { Colour::Always } else { Colour::Never };
-        Self { shown, renderer: Renderer::new(colour, Timestamps::Hidden), colour }
+        let form = Form::asked(shown == Shown::LogsAsJson);
+        let log_lines = LogLines::new(form, Timestamps::Hidden);
+        Self { log_lines, is_coloured: output::is_coloured() }
     }
 
     /// Prints until the end. What is there at once is written at once, in one piece.
@@ -137,11 +138,7 @@ impl Screen {
 
     fn render(&mut self, item: &Item, lines: &mut String) {
         match item {
-            Item::Log(Entry::Record(record)) if self.shown == Shown::LogsAsJson => {
-                lines.push_str(&to_json(record));
-                lines.push('\n');
-            }
-            Item::Log(entry) => self.renderer.render(entry, lines),
+            Item::Log(entry) => self.log_lines.append(entry, lines),
             Item::Event(event) => self.note(&events::phrase(&to_wire(event)), lines),
             Item::EventsMissed(count) => self.note(&format!("{count} events missed"), lines),
             Item::End => {}
@@ -150,9 +147,10 @@ impl Screen {
 
     /// A line that no service wrote.
     fn note(&self, text: &str, lines: &mut String) {
-        match self.colour {
-            Colour::Always => lines.push_str(text),
-            Colour::Never => lines.push_str(&strip_str(text).to_string()),
+        if self.is_coloured {
+            lines.push_str(text);
+        } else {
+            lines.push_str(&strip_str(text).to_string());
         }
         lines.push('\n');
     }

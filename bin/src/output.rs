@@ -58,12 +58,7 @@ pub(crate) fn terminal_width() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
-/// Whether colours are wanted on the standard error.
-pub(crate) fn stderr_is_coloured() -> bool {
-    AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
-}
-
 /// Whether colours are wanted on the standard output.
-pub(crate) fn stdout_is_coloured() -> bool {
+pub(crate) fn is_coloured() -> bool {
     AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }

@@ -1,16 +1,13 @@
 //! `bh logs`.
 
+use std::io::{self, Write};
+
+use blackhole_node::logs::{Entry, render::Timestamps};
 use blackhole_protocol::control::v1::StreamLogsRequest;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
-use crate::{
-    cli::Global,
-    client::Client,
-    error::Error,
-    log_lines::LogLines,
-    output::{self, Form},
-};
+use crate::{cli::Global, client::Client, error::Error, log_lines::LogLines, output::Form};
 
 /// Shows what services wrote to their output
 ///
@@ -49,12 +46,16 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) async fn execute(self, global: &Global) -> Result<(), Error> {
-        let mut lines = LogLines::new(Form::asked(self.json), self.timestamps);
+        let timestamps = if self.timestamps { Timestamps::Shown } else { Timestamps::Hidden };
+        let mut lines = LogLines::new(Form::asked(self.json), timestamps);
         let mut client = Client::connect(&global.address()).await?;
         let mut records = client.logs(self.into_request()).await?;
-        let mut stdout = output::stdout();
+        let mut stdout = io::stdout().lock();
+        let mut text = String::new();
         while let Some(record) = records.next().await? {
-            lines.write(&mut stdout, record)?;
+            lines.append(&Entry::try_from(record)?, &mut text);
+            stdout.write_all(text.as_bytes())?;
+            text.clear();
         }
         Ok(())
     }
