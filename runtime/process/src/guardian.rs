@@ -98,10 +98,11 @@ fn start_node(variable: &str, node_end: OwnedFd) -> io::Result<Pid> {
     command.env(variable, node_end.as_raw_fd().to_string());
     let inherit = move || {
         rustix::process::setsid()?;
+        Signals::unblock()?;
         fcntl_setfd(&node_end, FdFlags::empty())?;
         Ok(())
     };
-    // SAFETY: two system calls that neither allocate nor lock.
+    // SAFETY: system calls that neither allocate nor lock.
     unsafe { command.pre_exec(inherit) };
     let node = command.spawn()?;
     Ok(Pid::from_child(&node))
@@ -199,6 +200,19 @@ impl Signals {
             }
             match libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) {
                 0 => Ok(Self { set }),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+    }
+
+    /// For the node, which otherwise would start with them blocked.
+    fn unblock() -> io::Result<()> {
+        // SAFETY: the set is initialised before it is used.
+        unsafe {
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            match libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) {
+                0 => Ok(()),
                 _ => Err(io::Error::last_os_error()),
             }
         }
