@@ -2,6 +2,7 @@
 //!
 //! Called as `guardian node MODE MARK` this program is the guarded one; else it runs the tests. `MARK` is a
 //! number that stands in the arguments or the environment of every process of one test.
+#![expect(clippy::print_stdout, reason = "the guarded program tells the test by it")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
