@@ -190,7 +190,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 self.on_ended_by_itself(turn, position, exit, jitter);
             }
             State::Leaving { next, .. } | State::Stopping { next, .. } => {
-                self.on_down(turn, position, next, exit);
+                self.on_down(turn, position, next);
             }
             State::Pending
             | State::BackingOff { .. }

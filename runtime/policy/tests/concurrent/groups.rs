@@ -156,3 +156,34 @@ fn a_stop_ends_a_group_restart() {
     assert_eq!(desk.stop(), "(a stopped)");
     assert_eq!(desk.down("b", 1), "(b stopped), exit Stopped");
 }
+
+/// Found by the model test.
+#[test]
+fn who_waits_for_a_temporary_child_that_its_group_takes_down_learns_that() {
+    let once = child("once").restart(Restart::Temporary);
+    let mut desk = Desk::risen(spec(Strategy::OneForAll), [child("a"), once]);
+    assert_eq!(
+        desk.exited("once", 1, Exit::Normal),
+        "(once completed Normal)"
+    );
+    assert_eq!(desk.call(1, Call::StartChild("once")), "start once#2");
+    assert_eq!(desk.crashed("a", 1), "(a restarts a once), stop once#2");
+    let story = "1: not Superseded, (once completed Shutdown), start a#2";
+    assert_eq!(desk.failed("once", 2), story);
+}
+
+/// Found by the model test.
+#[test]
+fn those_after_a_temporary_child_that_its_group_took_down_come_up_again() {
+    let once = child("once").restart(Restart::Temporary);
+    let children = [child("a"), once, child("b").after(["once"])];
+    let mut desk = Desk::risen(spec(Strategy::OneForAll), children);
+    assert_eq!(desk.crashed("a", 1), "(a restarts a once b), stop b#1");
+    assert_eq!(desk.down("b", 1), "stop once#1");
+    let story = "(once completed Shutdown), start a#2, start b#2";
+    assert_eq!(
+        desk.exited("once", 1, Exit::Killed),
+        story,
+        "however it ended"
+    );
+}

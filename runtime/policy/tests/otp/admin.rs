@@ -144,7 +144,10 @@ fn child_specs_map() {
     assert_eq!(sup.add(odd), refusal);
     assert_eq!(sup.which(), "[]");
     let default = ChildSpec::worker("child");
-    assert_eq!(SupervisorSpec::OTP.check(&[default.clone()]), Ok(()));
+    assert_eq!(
+        SupervisorSpec::OTP.check(std::slice::from_ref(&default)),
+        Ok(())
+    );
     let twice = SupervisorSpec::OTP.check(&[default.clone(), default]);
     assert_eq!(twice, Err(SpecError::DuplicateChild("child")));
 }

@@ -88,7 +88,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 }
             }
             State::Leaving { next, .. } | State::Stopping { next, .. } => {
-                self.on_down(turn, position, next, Exit::Abnormal);
+                self.on_down(turn, position, next);
             }
             State::Pending
             | State::BackingOff { .. }
@@ -108,7 +108,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 self.complete(turn, position, Exit::Normal);
             }
             State::Leaving { next, .. } | State::Stopping { next, .. } => {
-                self.on_down(turn, position, next, Exit::Normal);
+                self.on_down(turn, position, next);
             }
             State::Pending
             | State::BackingOff { .. }

@@ -177,18 +177,15 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     }
 
     /// A child that was told to stop, or was about to be, is down.
-    pub(super) fn on_down(
-        &mut self,
-        turn: &mut Turn<Id>,
-        position: Position,
-        next: Next,
-        exit: Exit,
-    ) {
+    pub(super) fn on_down(&mut self, turn: &mut Turn<Id>, position: Position, next: Next) {
         let upstream = self.live_prerequisites(position);
         match next {
             Next::Start => self.enter(position, State::Pending),
+            // However it took its leave: those after it are to come up again.
             Next::Complete => {
+                let exit = Exit::Shutdown;
                 self.enter(position, State::Completed(exit));
+                self.supersede(turn, position);
                 turn.report(Transition::Completed {
                     child: self.id(position),
                     exit,
