@@ -147,13 +147,7 @@ impl Rehearsal {
             return self.note(Happened::Answered(Err(Refusal::SupervisorEnding)));
         };
         self.calls_ever += 1;
-        self.tell(
-            troupe,
-            Event::Called {
-                call: CallId(self.calls_ever),
-                request,
-            },
-        );
+        self.tell(troupe, Event::Called { call: CallId(self.calls_ever), request });
     }
 
     /// Adds a role, for a child that is to be added by a call.
@@ -164,24 +158,13 @@ impl Rehearsal {
         if let Some(nested) = &role.nested {
             machine(nested)?;
         }
-        let Role {
-            spec,
-            behaviour,
-            nested,
-        } = role;
+        let Role { spec, behaviour, nested } = role;
         let mut under = HashMap::new();
         if let Some(nested) = nested.clone() {
             cast(&mut under, nested.children)?;
         }
         self.roles.extend(under);
-        self.roles.insert(
-            spec.id.clone(),
-            Role {
-                spec,
-                behaviour,
-                nested,
-            },
-        );
+        self.roles.insert(spec.id.clone(), Role { spec, behaviour, nested });
         Ok(())
     }
 
@@ -206,9 +189,7 @@ impl Rehearsal {
 
     /// The outermost supervisor, while it is there.
     pub fn supervisor(&self) -> Option<&Supervisor<Name>> {
-        self.troupes
-            .get(&self.root)
-            .map(|director| &director.machine)
+        self.troupes.get(&self.root).map(|director| &director.machine)
     }
 
     /// Takes the story told since it was last taken.
@@ -217,10 +198,7 @@ impl Rehearsal {
     }
 
     fn note(&mut self, happened: Happened) {
-        self.story.push(Line {
-            at: self.now,
-            happened,
-        });
+        self.story.push(Line { at: self.now, happened });
     }
 
     fn tell(&mut self, troupe: Troupe, event: Event<Name>) {
@@ -250,11 +228,9 @@ impl Rehearsal {
     fn carry_out(&mut self, troupe: Troupe, command: Command<Name>) {
         match command {
             Command::Start { child, generation } => self.start_child(troupe, child, generation),
-            Command::Stop {
-                child,
-                generation,
-                budget: _,
-            } => self.stop_child(troupe, &child, generation),
+            Command::Stop { child, generation, budget: _ } => {
+                self.stop_child(troupe, &child, generation)
+            }
             Command::Kill { child, generation } => self.kill_child(troupe, &child, generation),
             Command::Reply { call: _, reply } => self.note(Happened::Answered(reply)),
             Command::Report(transition) => self.note(Happened::Reported(transition)),
@@ -274,11 +250,8 @@ impl Rehearsal {
             Behaviour::FailsFrom(first) => attempt >= first,
             Behaviour::FailsBetween(first, end) => (first..end).contains(&attempt),
             Behaviour::Ignores => {
-                self.note(Happened::Ignored {
-                    child: child.clone(),
-                });
-                self.pending
-                    .push_back((troupe, Event::Ignored { child, generation }));
+                self.note(Happened::Ignored { child: child.clone() });
+                self.pending.push_back((troupe, Event::Ignored { child, generation }));
                 return;
             }
             Behaviour::Prompt
@@ -287,18 +260,8 @@ impl Rehearsal {
             | Behaviour::ExitsAfter(..) => false,
         };
         if fails {
-            self.note(Happened::StartFailed {
-                child: child.clone(),
-                attempt,
-            });
-            self.pending.push_back((
-                troupe,
-                Event::StartFailed {
-                    child,
-                    generation,
-                    jitter: 0.0,
-                },
-            ));
+            self.note(Happened::StartFailed { child: child.clone(), attempt });
+            self.pending.push_back((troupe, Event::StartFailed { child, generation, jitter: 0.0 }));
             return;
         }
         let up_at = match behaviour {
@@ -308,13 +271,7 @@ impl Rehearsal {
         let doing = Doing::Starting { up_at };
         let of = (troupe, child.clone(), generation);
         let nested = nested.map(|scenario| self.open(of, &scenario));
-        let actor = Actor {
-            name: child,
-            generation,
-            attempt,
-            troupe: nested,
-            doing,
-        };
+        let actor = Actor { name: child, generation, attempt, troupe: nested, doing };
         self.director(troupe).actors.push(actor);
         match nested {
             Some(nested) => self.pending.push_back((nested, Event::StartRequested)),
@@ -345,12 +302,8 @@ impl Rehearsal {
             _ => None,
         };
         self.director(troupe).actors[index].doing = Doing::Running { exit_at };
-        self.note(Happened::Started {
-            child: child.clone(),
-            attempt,
-        });
-        self.pending
-            .push_back((troupe, Event::Started { child, generation }));
+        self.note(Happened::Started { child: child.clone(), attempt });
+        self.pending.push_back((troupe, Event::Started { child, generation }));
     }
 
     fn stop_child(&mut self, troupe: Troupe, child: &str, generation: Generation) {
@@ -401,44 +354,15 @@ impl Rehearsal {
     }
 
     fn tell_stopped(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        let Actor {
-            name: child,
-            generation,
-            ..
-        } = actor;
-        self.note(Happened::Stopped {
-            child: child.clone(),
-        });
-        self.pending.push_back((
-            troupe,
-            Event::Exited {
-                child,
-                generation,
-                exit,
-                jitter: 0.0,
-            },
-        ));
+        let Actor { name: child, generation, .. } = actor;
+        self.note(Happened::Stopped { child: child.clone() });
+        self.pending.push_back((troupe, Event::Exited { child, generation, exit, jitter: 0.0 }));
     }
 
     fn tell_end(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        let Actor {
-            name: child,
-            generation,
-            ..
-        } = actor;
-        self.note(Happened::Exited {
-            child: child.clone(),
-            exit,
-        });
-        self.pending.push_back((
-            troupe,
-            Event::Exited {
-                child,
-                generation,
-                exit,
-                jitter: 0.0,
-            },
-        ));
+        let Actor { name: child, generation, .. } = actor;
+        self.note(Happened::Exited { child: child.clone(), exit });
+        self.pending.push_back((troupe, Event::Exited { child, generation, exit, jitter: 0.0 }));
     }
 
     /// Asks a nested supervisor to end, once.
@@ -464,10 +388,7 @@ impl Rehearsal {
             None => self.note(Happened::SupervisorUp),
             Some((parent, name, generation)) => {
                 if let Some(index) = self.position(parent, &name, generation)
-                    && matches!(
-                        self.director(parent).actors[index].doing,
-                        Doing::Starting { .. }
-                    )
+                    && matches!(self.director(parent).actors[index].doing, Doing::Starting { .. })
                 {
                     self.bring_on(parent, index);
                 }
@@ -492,24 +413,10 @@ impl Rehearsal {
         let actor = self.director(parent).actors.remove(index);
         match actor.doing {
             Doing::Starting { .. } => {
-                let Actor {
-                    name: child,
-                    generation,
-                    attempt,
-                    ..
-                } = actor;
-                self.note(Happened::StartFailed {
-                    child: child.clone(),
-                    attempt,
-                });
-                self.pending.push_back((
-                    parent,
-                    Event::StartFailed {
-                        child,
-                        generation,
-                        jitter: 0.0,
-                    },
-                ));
+                let Actor { name: child, generation, attempt, .. } = actor;
+                self.note(Happened::StartFailed { child: child.clone(), attempt });
+                self.pending
+                    .push_back((parent, Event::StartFailed { child, generation, jitter: 0.0 }));
             }
             Doing::Running { .. } => self.tell_end(parent, actor, exit),
             Doing::Stopping { .. } => self.tell_stopped(parent, actor, exit),
@@ -517,30 +424,21 @@ impl Rehearsal {
     }
 
     fn director(&mut self, troupe: Troupe) -> &mut Director {
-        self.troupes
-            .get_mut(&troupe)
-            .expect("commands come from machines that are there")
+        self.troupes.get_mut(&troupe).expect("commands come from machines that are there")
     }
 
     fn role(&self, troupe: Troupe, child: &str) -> Option<&Role> {
-        self.roles
-            .get(child)
-            .or_else(|| self.roles.get(self.troupes[&troupe].understudy.as_ref()?))
+        self.roles.get(child).or_else(|| self.roles.get(self.troupes[&troupe].understudy.as_ref()?))
     }
 
     fn position(&self, troupe: Troupe, child: &str, generation: Generation) -> Option<usize> {
         let actors = &self.troupes.get(&troupe)?.actors;
-        actors
-            .iter()
-            .position(|actor| actor.name == child && actor.generation == generation)
+        actors.iter().position(|actor| actor.name == child && actor.generation == generation)
     }
 
     fn find(&self, name: &str) -> Option<(Troupe, usize)> {
         self.troupes.iter().find_map(|(troupe, director)| {
-            let index = director
-                .actors
-                .iter()
-                .position(|actor| actor.name == name)?;
+            let index = director.actors.iter().position(|actor| actor.name == name)?;
             Some((*troupe, index))
         })
     }
@@ -556,13 +454,7 @@ impl Director {
             Strategy::SimpleOneForOne => scenario.children.first().map(|role| role.spec.id.clone()),
             Strategy::OneForOne | Strategy::OneForAll | Strategy::RestForOne => None,
         };
-        Self {
-            machine,
-            of,
-            actors: Vec::new(),
-            stage: Stage::Starting,
-            understudy,
-        }
+        Self { machine, of, actors: Vec::new(), stage: Stage::Starting, understudy }
     }
 }
 
@@ -593,9 +485,7 @@ impl Rehearsal {
             Cue::Machine(troupe) => self.pending.push_back((troupe, Event::DeadlineReached)),
             Cue::Child(troupe, index) => match self.director(troupe).actors[index].doing {
                 Doing::Starting { .. } => self.bring_on(troupe, index),
-                Doing::Running {
-                    exit_at: Some((_, exit)),
-                } => {
+                Doing::Running { exit_at: Some((_, exit)) } => {
                     let actor = self.take_off(troupe, index);
                     self.tell_end(troupe, actor, exit);
                 }
@@ -620,11 +510,7 @@ impl Doing {
 }
 
 fn machine(scenario: &Scenario) -> Result<Supervisor<Name>, SpecError<Name>> {
-    let specs = scenario
-        .children
-        .iter()
-        .map(|role| role.spec.clone())
-        .collect();
+    let specs = scenario.children.iter().map(|role| role.spec.clone()).collect();
     Supervisor::new(scenario.spec, specs)
 }
 

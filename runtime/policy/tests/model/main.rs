@@ -22,12 +22,7 @@ const CHILDREN_MAX: usize = 5;
 const STEPS_MAX: usize = 80;
 
 fn restart() -> impl Generates<Value = Restart> {
-    select(vec![
-        Restart::Permanent,
-        Restart::Permanent,
-        Restart::Transient,
-        Restart::Temporary,
-    ])
+    select(vec![Restart::Permanent, Restart::Permanent, Restart::Transient, Restart::Temporary])
 }
 
 fn shutdown() -> impl Generates<Value = Shutdown> {
@@ -45,10 +40,7 @@ fn limit() -> impl Generates<Value = RestartLimit> {
 fn backoff() -> impl Generates<Value = Backoff> {
     prop_oneof![
         Just(Backoff::NONE),
-        Just(Backoff {
-            reset_after: Duration::from_secs(5),
-            ..Backoff::default()
-        }),
+        Just(Backoff { reset_after: Duration::from_secs(5), ..Backoff::default() }),
     ]
 }
 
@@ -69,11 +61,7 @@ fn child(id: usize, auto_shutdown: AutoShutdown) -> impl Generates<Value = Child
                 kind: ChildKind::Worker,
                 after: after.map(|(sibling, _)| sibling).collect(),
                 limit,
-                on_failed: if escalates {
-                    OnFailed::Escalate
-                } else {
-                    OnFailed::Rest
-                },
+                on_failed: if escalates { OnFailed::Escalate } else { OnFailed::Rest },
                 backoff,
             }
         },
@@ -102,12 +90,7 @@ fn scenario(
     };
     (strategy, counting, auto_shutdown, 0..=CHILDREN_MAX).prop_flat_map(
         move |(strategy, counting, auto_shutdown, count)| {
-            let spec = SupervisorSpec {
-                strategy,
-                discipline,
-                counting,
-                auto_shutdown,
-            };
+            let spec = SupervisorSpec { strategy, discipline, counting, auto_shutdown };
             let children: Vec<_> = (0..count).map(|id| child(id, auto_shutdown)).collect();
             (Just(spec), children)
         },
@@ -115,13 +98,7 @@ fn scenario(
 }
 
 fn exit() -> impl Generates<Value = Exit> {
-    select(vec![
-        Exit::Normal,
-        Exit::Shutdown,
-        Exit::Killed,
-        Exit::Abnormal,
-        Exit::Abnormal,
-    ])
+    select(vec![Exit::Normal, Exit::Shutdown, Exit::Killed, Exit::Abnormal, Exit::Abnormal])
 }
 
 fn call() -> impl Generates<Value = Call<usize>> {

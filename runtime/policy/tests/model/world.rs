@@ -60,10 +60,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(spec: SupervisorSpec, children: Vec<ChildSpec<usize>>) -> Self {
-        let specs = children
-            .iter()
-            .map(|child| (child.id, child.clone()))
-            .collect();
+        let specs = children.iter().map(|child| (child.id, child.clone())).collect();
         Self {
             machine: Supervisor::new(spec, children.clone()).expect("generated to make sense"),
             spec,
@@ -87,11 +84,7 @@ impl World {
             self.take(step);
         }
         self.end(stubborn);
-        assert!(
-            self.unanswered.is_empty(),
-            "calls without an answer: {:?}",
-            self.unanswered
-        );
+        assert!(self.unanswered.is_empty(), "calls without an answer: {:?}", self.unanswered);
     }
 
     fn take(&mut self, step: Step) {
@@ -112,11 +105,7 @@ impl World {
                     self.live.remove(&child);
                     self.end_by_itself(
                         child,
-                        Event::StartFailed {
-                            child,
-                            generation,
-                            jitter: 0.3,
-                        },
+                        Event::StartFailed { child, generation, jitter: 0.3 },
                     );
                 }
             }
@@ -133,12 +122,7 @@ impl World {
                 {
                     let generation = *generation;
                     let exit = Exit::Abnormal;
-                    let again = Event::Exited {
-                        child,
-                        generation,
-                        exit,
-                        jitter: 0.0,
-                    };
+                    let again = Event::Exited { child, generation, exit, jitter: 0.0 };
                     let commands = self.machine.on_event(self.now, again);
                     assert_eq!(commands, [], "an exit told twice");
                 }
@@ -167,12 +151,7 @@ impl World {
         let Some((generation, condition)) = self.live.remove(&child) else {
             return;
         };
-        let event = Event::Exited {
-            child,
-            generation,
-            exit,
-            jitter: -0.3,
-        };
+        let event = Event::Exited { child, generation, exit, jitter: -0.3 };
         match condition {
             Condition::Starting | Condition::Up if self.specs[&child].restart.follows(exit) => {
                 self.end_by_itself(child, event);
@@ -213,10 +192,7 @@ impl World {
             self.now.since(*at) < limit.window && (!of_one || *whose == child)
         };
         let count = self.restarts.iter().filter(counts).count();
-        assert!(
-            count <= limit.restarts_max as usize,
-            "{count} restarts within {limit:?}"
-        );
+        assert!(count <= limit.restarts_max as usize, "{count} restarts within {limit:?}");
     }
 
     fn call(&mut self, request: Call<usize>) {
@@ -257,18 +233,12 @@ impl World {
 
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
-        while let Some(deadline) = self
-            .machine
-            .next_deadline()
-            .filter(|deadline| *deadline <= end)
+        while let Some(deadline) = self.machine.next_deadline().filter(|deadline| *deadline <= end)
         {
             self.now = self.now.max(deadline);
             self.tell(Event::DeadlineReached);
             let next = self.machine.next_deadline();
-            assert!(
-                next.is_none_or(|next| next > self.now),
-                "a deadline that time does not end"
-            );
+            assert!(next.is_none_or(|next| next > self.now), "a deadline that time does not end");
         }
         self.now = end;
     }
@@ -280,17 +250,10 @@ impl World {
 
     fn carry_out(&mut self, commands: Vec<Command<usize>>) {
         for command in commands {
-            assert!(
-                !self.has_ended || matches!(command, Command::Reply { .. }),
-                "after the end"
-            );
+            assert!(!self.has_ended || matches!(command, Command::Reply { .. }), "after the end");
             match command {
                 Command::Start { child, generation } => self.on_start(child, generation),
-                Command::Stop {
-                    child,
-                    generation,
-                    budget,
-                } => {
+                Command::Stop { child, generation, budget } => {
                     assert_ne!(budget, Shutdown::Brutal, "brutal is a kill");
                     self.on_stop(child, generation, Condition::Asked);
                 }
@@ -300,10 +263,7 @@ impl World {
                 Command::Reply { call, reply } => {
                     assert!(self.unanswered.remove(&call), "answered twice");
                     if let Ok(Answer::Counts(counts)) = reply {
-                        assert!(
-                            counts.active <= self.live.len(),
-                            "more active than there are"
-                        );
+                        assert!(counts.active <= self.live.len(), "more active than there are");
                     }
                 }
                 Command::Report(Transition::Completed {
@@ -322,24 +282,15 @@ impl World {
     }
 
     fn on_start(&mut self, child: usize, generation: Generation) {
-        assert!(
-            !self.live.contains_key(&child),
-            "two live generations of {child}"
-        );
+        assert!(!self.live.contains_key(&child), "two live generations of {child}");
         let before = self.generations.insert(child, generation);
-        assert!(
-            before.is_none_or(|before| before < generation),
-            "a generation came again"
-        );
+        assert!(before.is_none_or(|before| before < generation), "a generation came again");
         if self.spec.discipline == Discipline::Concurrent {
             for sibling in &self.specs[&child].after {
                 let is_up = matches!(self.live.get(sibling), Some((_, Condition::Up)));
                 let is_known = self.machine.phase(sibling).is_some();
                 let is_done = self.completed.contains(sibling);
-                assert!(
-                    is_up || is_done || !is_known,
-                    "{child} started before {sibling} was up"
-                );
+                assert!(is_up || is_done || !is_known, "{child} started before {sibling} was up");
             }
         }
         let is_strict_restart = self.spec.discipline == Discipline::Strict
@@ -359,10 +310,7 @@ impl World {
         let (live_generation, before) = live.expect("only what is live is stopped");
         assert_eq!(*live_generation, generation);
         assert_ne!(*before, Condition::Killed, "killed twice");
-        assert!(
-            condition == Condition::Killed || *before != Condition::Asked,
-            "asked twice"
-        );
+        assert!(condition == Condition::Killed || *before != Condition::Asked, "asked twice");
         *before = condition;
     }
 
@@ -382,10 +330,7 @@ impl World {
                 Condition::Asked => !stubborn,
                 Condition::Up => false,
             };
-            let owed = self
-                .live
-                .iter()
-                .find(|(_, (_, condition))| is_owed(*condition));
+            let owed = self.live.iter().find(|(_, (_, condition))| is_owed(*condition));
             if let Some((child, _)) = owed {
                 let child = *child;
                 self.obey(child);
@@ -403,18 +348,10 @@ impl World {
             Discipline::Strict => graces * (2 + queued),
             Discipline::Concurrent => graces,
         };
-        assert!(
-            took <= graces,
-            "silence after {took:?}, graces are {graces:?}"
-        );
+        assert!(took <= graces, "silence after {took:?}, graces are {graces:?}");
         for child in 0..self.specs.len() {
             let generation = self.generations.get(&child).copied().unwrap_or_default();
-            self.tell(Event::Exited {
-                child,
-                generation,
-                exit: Exit::Abnormal,
-                jitter: 0.0,
-            });
+            self.tell(Event::Exited { child, generation, exit: Exit::Abnormal, jitter: 0.0 });
         }
         assert_eq!(self.machine.next_deadline(), None);
     }

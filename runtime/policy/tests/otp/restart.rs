@@ -15,16 +15,10 @@ use crate::play::{RoleWords, ScenarioWords, scenario, worker};
 fn multiple_restarts() {
     let mut spaced = scenario(Strategy::OneForOne, 0, [worker("child1")]);
     let window = Duration::from_secs(1);
-    spaced.spec.counting = Counting::Shared(RestartLimit {
-        restarts_max: 1,
-        window,
-    });
+    spaced.spec.counting = Counting::Shared(RestartLimit { restarts_max: 1, window });
     let mut sup = spaced.play();
     for attempt in 2..=10 {
-        assert_eq!(
-            sup.crash("child1"),
-            format!("child1 crashed, child1#{attempt} up")
-        );
+        assert_eq!(sup.crash("child1"), format!("child1 crashed, child1#{attempt} up"));
         sup.until_millis(2000 * (attempt - 1));
     }
     assert_eq!(sup.crash("child1"), "child1 crashed, child1#11 up");
@@ -38,10 +32,7 @@ fn one_for_one() {
     assert_eq!(sup.which(), "[child2:1 child1:2]");
     assert_eq!(sup.count(), "[2,2,0,2]");
     assert_eq!(sup.crash("child2"), "child2 crashed, child2#2 up");
-    assert_eq!(
-        sup.crash("child2"),
-        "child2 crashed, child1 stopped, gave up over child2"
-    );
+    assert_eq!(sup.crash("child2"), "child2 crashed, child1 stopped, gave up over child2");
 }
 
 #[test]
@@ -63,18 +54,12 @@ fn one_for_all() {
     assert_eq!(sup.count(), "[2,2,0,2]");
     let story = "child2 crashed, child1 stopped, child1#3 up, child2#3 up";
     assert_eq!(sup.crash("child2"), story);
-    assert_eq!(
-        sup.crash("child1"),
-        "child1 crashed, child2 stopped, gave up over child1"
-    );
+    assert_eq!(sup.crash("child1"), "child1 crashed, child2 stopped, gave up over child1");
 }
 
 #[test]
 fn one_for_all_escalation() {
-    let children = [
-        worker("child1"),
-        worker("child2").behaving(Behaviour::FailsFrom(2)),
-    ];
+    let children = [worker("child1"), worker("child2").behaving(Behaviour::FailsFrom(2))];
     let mut sup = scenario(Strategy::OneForAll, 2, children).play();
     let story = "child1 crashed, child2 stopped, child1#2 up, child2#2 failed, \
                  child1 stopped, child1#3 up, child2#3 failed, \
@@ -160,20 +145,14 @@ fn rest_for_one() {
     assert_eq!(sup.crash("child2"), story);
     assert_eq!(sup.which(), "[child3:2 child2:2 child1:1]");
     assert_eq!(sup.count(), "[3,3,0,3]");
-    assert_eq!(
-        sup.exit("child3", Exit::Killed),
-        "child3 killed, child3#3 up"
-    );
+    assert_eq!(sup.exit("child3", Exit::Killed), "child3 killed, child3#3 up");
     let story = "child1 crashed, child3 stopped, child2 stopped, gave up over child1";
     assert_eq!(sup.crash("child1"), story);
 }
 
 #[test]
 fn rest_for_one_escalation() {
-    let children = [
-        worker("child1"),
-        worker("child2").behaving(Behaviour::FailsFrom(2)),
-    ];
+    let children = [worker("child1"), worker("child2").behaving(Behaviour::FailsFrom(2))];
     let mut sup = scenario(Strategy::RestForOne, 2, children).play();
     let story = "child1 crashed, child2 stopped, child1#2 up, child2#2 failed, child2#3 failed, \
                  child1 stopped, gave up over child2";

@@ -83,10 +83,7 @@ fn sup_start_error_return() {
 fn sup_start_fail() {
     let inner = supervisor("inner", one_for_one(2, [])).behaving(Behaviour::FailsFrom(1));
     let sup = one_for_one(2, [worker("a"), inner, worker("b")]).play();
-    assert_eq!(
-        sup.told,
-        "a#1 up, inner#1 failed, a stopped, did not start for inner"
-    );
+    assert_eq!(sup.told, "a#1 up, inner#1 failed, a stopped, did not start for inner");
 }
 
 #[test]
@@ -124,10 +121,7 @@ fn sup_start_map() {
     assert_eq!(describe("child2"), "child2 Permanent Brutal");
     assert_eq!(describe("child3"), "child3 Permanent Infinity");
     assert_eq!(describe("child4"), "error not_found");
-    assert_eq!(
-        sup.stop(),
-        "child3 stopped, child2 stopped, child1 stopped, ended"
-    );
+    assert_eq!(sup.stop(), "child3 stopped, child2 stopped, child1 stopped, ended");
 }
 
 #[test]
@@ -146,15 +140,9 @@ fn sup_start_map_simple() {
 #[test]
 fn sup_start_map_faulty_specs() {
     let significant = one_for_one(1, [worker("a").transient().significant()]);
-    assert_eq!(
-        refused(significant),
-        SpecError::SignificantWithoutAutoShutdown("a".to_owned())
-    );
+    assert_eq!(refused(significant), SpecError::SignificantWithoutAutoShutdown("a".to_owned()));
     let none = scenario(Strategy::SimpleOneForOne, 1, []);
     assert_eq!(refused(none), SpecError::TemplateCount(0));
-    let odd = kind(
-        worker("a"),
-        blackhole_policy::supervision::ChildKind::Supervisor,
-    );
+    let odd = kind(worker("a"), blackhole_policy::supervision::ChildKind::Supervisor);
     assert_eq!(one_for_one(1, [odd]).play().told, "a#1 up, up");
 }
