@@ -1,8 +1,11 @@
 //! Where a rehearsal is played.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
 
-use super::{Behaviour, Happened, Line, Name, Role, Scenario};
+use super::{Behaviour, Happened, Line, Name, Role, Scenario, Start};
 use crate::{
     moment::Moment,
     supervision::{
@@ -72,10 +75,12 @@ enum Doing {
 }
 
 impl Rehearsal {
-    /// Casts everybody; nothing has started yet. Names must be unique in the tree.
+    /// Casts everybody; nothing has started yet.
+    ///
+    /// A nested supervisor whose specification makes no sense is found out when it is started.
     ///
     /// # Errors
-    /// The first rule that a specification anywhere in the tree breaks.
+    /// The first rule that the outermost supervisor breaks; or a name that is not unique in the tree.
     pub fn new(scenario: Scenario) -> Result<Self, SpecError<Name>> {
         let machine = machine(&scenario)?;
         let mut roles = HashMap::new();
@@ -153,19 +158,10 @@ impl Rehearsal {
     /// Adds a role, for a child that is to be added by a call.
     ///
     /// # Errors
-    /// The first rule that a specification in it breaks.
+    /// A name under it is taken.
     pub fn add_role(&mut self, role: Role) -> Result<(), SpecError<Name>> {
-        if let Some(nested) = &role.nested {
-            machine(nested)?;
-        }
-        let Role { spec, behaviour, nested } = role;
-        let mut under = HashMap::new();
-        if let Some(nested) = nested.clone() {
-            cast(&mut under, nested.children)?;
-        }
-        self.roles.extend(under);
-        self.roles.insert(spec.id.clone(), Role { spec, behaviour, nested });
-        Ok(())
+        self.roles.remove(&role.spec.id);
+        cast(&mut self.roles, vec![role])
     }
 
     /// Lets time pass.
@@ -244,33 +240,28 @@ impl Rehearsal {
         *attempts += 1;
         let attempt = *attempts;
         let role = self.role(troupe, &child);
-        let behaviour = role.map_or(Behaviour::Prompt, |role| role.behaviour);
+        let start = role.map_or(Behaviour::PROMPT, |role| role.behaviour).start;
         let nested = role.and_then(|role| role.nested.clone());
-        let fails = match behaviour {
-            Behaviour::FailsFrom(first) => attempt >= first,
-            Behaviour::FailsBetween(first, end) => (first..end).contains(&attempt),
-            Behaviour::Ignores => {
+        let (fails, delay) = match start {
+            Start::UpAfter(delay) => (false, delay),
+            Start::FailsFrom(first) => (attempt >= first, Duration::ZERO),
+            Start::FailsBetween(first, end) => ((first..end).contains(&attempt), Duration::ZERO),
+            Start::Ignored => {
                 self.note(Happened::Ignored { child: child.clone() });
                 self.pending.push_back((troupe, Event::Ignored { child, generation }));
                 return;
             }
-            Behaviour::Prompt
-            | Behaviour::StartsAfter(_)
-            | Behaviour::StopsAfter(_)
-            | Behaviour::ExitsAfter(..) => false,
         };
         if fails {
-            self.note(Happened::StartFailed { child: child.clone(), attempt });
-            self.pending.push_back((troupe, Event::StartFailed { child, generation, jitter: 0.0 }));
-            return;
+            return self.fail_to_start(troupe, child, generation, attempt);
         }
-        let up_at = match behaviour {
-            Behaviour::StartsAfter(delay) => Some(self.now + delay),
-            _ => None,
-        };
+        let up_at = (!delay.is_zero()).then(|| self.now + delay);
         let doing = Doing::Starting { up_at };
         let of = (troupe, child.clone(), generation);
-        let nested = nested.map(|scenario| self.open(of, &scenario));
+        let nested = match nested.map(|scenario| self.open(of, &scenario)).transpose() {
+            Ok(nested) => nested,
+            Err(_) => return self.fail_to_start(troupe, child, generation, attempt),
+        };
         let actor = Actor { name: child, generation, attempt, troupe: nested, doing };
         self.director(troupe).actors.push(actor);
         match nested {
@@ -283,13 +274,21 @@ impl Rehearsal {
         }
     }
 
-    fn open(&mut self, of: (Troupe, Name, Generation), scenario: &Scenario) -> Troupe {
+    fn fail_to_start(&mut self, troupe: Troupe, child: Name, generation: Generation, attempt: u64) {
+        self.note(Happened::StartFailed { child: child.clone(), attempt });
+        self.pending.push_back((troupe, Event::StartFailed { child, generation, jitter: 0.0 }));
+    }
+
+    fn open(
+        &mut self,
+        of: (Troupe, Name, Generation),
+        scenario: &Scenario,
+    ) -> Result<Troupe, SpecError<Name>> {
+        let machine = machine(scenario)?;
         let troupe = Troupe(self.troupes_ever);
         self.troupes_ever += 1;
-        let machine = machine(scenario).expect("checked when the roles were cast");
-        let director = Director::new(machine, Some(of), scenario);
-        self.troupes.insert(troupe, director);
-        troupe
+        self.troupes.insert(troupe, Director::new(machine, Some(of), scenario));
+        Ok(troupe)
     }
 
     /// A child that was starting is up.
@@ -297,10 +296,8 @@ impl Rehearsal {
         let now = self.now;
         let actor = &self.director(troupe).actors[index];
         let (child, generation, attempt) = (actor.name.clone(), actor.generation, actor.attempt);
-        let exit_at = match self.role(troupe, &child).map(|role| role.behaviour) {
-            Some(Behaviour::ExitsAfter(delay, exit)) => Some((now + delay, exit)),
-            _ => None,
-        };
+        let exit_after = self.role(troupe, &child).and_then(|role| role.behaviour.exit_after);
+        let exit_at = exit_after.map(|(delay, exit)| (now + delay, exit));
         self.director(troupe).actors[index].doing = Doing::Running { exit_at };
         self.note(Happened::Started { child: child.clone(), attempt });
         self.pending.push_back((troupe, Event::Started { child, generation }));
@@ -314,9 +311,9 @@ impl Rehearsal {
             self.director(troupe).actors[index].doing = Doing::Stopping { down_at: None };
             return self.ask_to_end(nested, None);
         }
-        if let Some(Behaviour::StopsAfter(delay)) =
-            self.role(troupe, child).map(|role| role.behaviour)
-        {
+        let delay =
+            self.role(troupe, child).map_or(Duration::ZERO, |role| role.behaviour.stop_after);
+        if !delay.is_zero() {
             let down_at = Some(self.now + delay);
             self.director(troupe).actors[index].doing = Doing::Stopping { down_at };
             return;
@@ -514,11 +511,10 @@ fn machine(scenario: &Scenario) -> Result<Supervisor<Name>, SpecError<Name>> {
     Supervisor::new(scenario.spec, specs)
 }
 
-/// Notes every role of the tree, and checks every supervisor in it.
+/// Notes every role of the tree, but none under a supervisor that makes no sense: it never starts.
 fn cast(roles: &mut HashMap<Name, Role>, children: Vec<Role>) -> Result<(), SpecError<Name>> {
     for role in children {
-        if let Some(nested) = &role.nested {
-            machine(nested)?;
+        if let Some(nested) = role.nested.as_ref().filter(|nested| machine(nested).is_ok()) {
             cast(roles, nested.children.clone())?;
         }
         if roles.contains_key(&role.spec.id) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use blackhole_policy::{
     moment::Moment,
-    rehearsal::Behaviour,
+    rehearsal::{Behaviour, Start},
     supervision::{
         Call, CallId, ChildSpec, Command, Event, Exit, Generation, Strategy, Supervisor,
         SupervisorSpec,
@@ -20,7 +20,7 @@ use crate::{
 /// the supervisor longer than the child's grace.
 #[test]
 fn child_unlink() {
-    let deaf = worker("child").behaving(Behaviour::StopsAfter(Duration::from_secs(3600)));
+    let deaf = worker("child").behaving(Behaviour::stopping_after(Duration::from_secs(3600)));
     let mut sup = one_for_one(1, [deaf]).play();
     assert_eq!(sup.terminate("child"), "");
     assert_eq!(sup.until_millis(1000), "child stopped, ok");
@@ -263,7 +263,7 @@ fn order_of_children() {
     let stops = "c crashed, e stopped, d stopped, b stopped, a stopped";
     assert_eq!(sup.crash("c"), format!("{stops}, a#2 up, b#2 up, c#2 up, d#2 up, e#2 up"));
 
-    let failing = worker("c").behaving(Behaviour::FailsFrom(1));
+    let failing = worker("c").behaving(Behaviour::starting(Start::FailsFrom(1)));
     let sup = one_for_one(2, [worker("a"), worker("b"), failing, worker("d")]).play();
     let partial = "a#1 up, b#1 up, c#1 failed, b stopped, a stopped, did not start for c";
     assert_eq!(sup.told, partial);

@@ -17,13 +17,13 @@ pub(crate) fn worker(id: &str) -> Role {
         shutdown: Shutdown::Timeout(Duration::from_millis(1000)),
         ..ChildSpec::worker(id.to_owned())
     };
-    Role { spec, behaviour: Behaviour::Prompt, nested: None }
+    Role { spec, behaviour: Behaviour::PROMPT, nested: None }
 }
 
 pub(crate) fn supervisor(id: &str, nested: Scenario) -> Role {
     Role {
         spec: ChildSpec::supervisor(id.to_owned()),
-        behaviour: Behaviour::Prompt,
+        behaviour: Behaviour::PROMPT,
         nested: Some(nested),
     }
 }

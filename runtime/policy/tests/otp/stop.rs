@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn slow(id: &str, millis: u64) -> Role {
-    worker(id).behaving(Behaviour::StopsAfter(Duration::from_millis(millis)))
+    worker(id).behaving(Behaviour::stopping_after(Duration::from_millis(millis)))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Groups `normal_termination`, `shutdown_termination`, `abnormal_termination`.
 
 use blackhole_policy::{
-    rehearsal::{Behaviour, Role},
+    rehearsal::{Behaviour, Role, Start},
     supervision::Exit,
 };
 
@@ -53,7 +53,7 @@ fn temporary_shutdown() {
 /// A start that fails two levels down reaches the top, each level naming its own child.
 #[test]
 fn faulty_application_shutdown() {
-    let leaf = worker("leaf").behaving(Behaviour::FailsFrom(1));
+    let leaf = worker("leaf").behaving(Behaviour::starting(Start::FailsFrom(1)));
     let inner = supervisor("inner", one_for_one(1, [worker("first"), leaf]));
     let middle = supervisor("middle", one_for_one(1, [inner]));
     let sup = one_for_one(1, [worker("a"), middle, worker("z")]).play();
