@@ -140,7 +140,7 @@ impl Plan {
     /// the bare system calls: the C library's would signal the parent's other threads.
     ///
     /// To be called last, just before `execve`: afterwards the process may lack the rights to do
-    /// anything else.
+    /// anything else, and a change of the user has cleared its parent-death signal.
     ///
     /// # Errors
     /// The first step that the kernel refused. The child must end then.

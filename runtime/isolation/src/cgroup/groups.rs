@@ -216,16 +216,12 @@ fn candidates(place: &Place) -> Vec<PathBuf> {
 fn delegate(base: &Path, name: &str, own_processes: &[u32]) -> Result<Delegated, GroupError> {
     let root = base.join(name);
     make(&root)?;
-    let mut found = Delegated { root, controllers: BTreeSet::new(), refused: BTreeMap::new() };
     let offered = file::read(base.join("cgroup.controllers"))?;
-    for controller in Controller::ALL {
-        if !offered.split_ascii_whitespace().any(|it| it == controller.v2_name()) {
-            continue;
-        }
-        let handed = hand_down(base, controller)
-            .or_else(|_| {
-                clear_of_processes(base, own_processes).and_then(|()| hand_down(base, controller))
-            })
+    let offered = Controller::ALL.into_iter().filter(|it| lists(&offered, *it));
+    let mut found = Delegated { root, controllers: BTreeSet::new(), refused: BTreeMap::new() };
+    for controller in offered {
+        let handed = make_room(base, controller, own_processes)
+            .and_then(|()| hand_down(base, controller))
             .and_then(|()| hand_down(&found.root, controller));
         match handed {
             Ok(()) => drop(found.controllers.insert(controller)),
@@ -235,13 +231,27 @@ fn delegate(base: &Path, name: &str, own_processes: &[u32]) -> Result<Delegated,
     Ok(found)
 }
 
+fn lists(names: &str, controller: Controller) -> bool {
+    names.split_ascii_whitespace().any(|name| name == controller.v2_name())
+}
+
+/// Before and not after the kernel has refused: it lets `cpu`, `cpuset` and `pids` be handed down
+/// from a group with processes, but that turns the groups below into ones for threads only, which
+/// no process can enter. The topmost group alone, which has no type, may keep its processes.
+fn make_room(base: &Path, controller: Controller, own_processes: &[u32]) -> Result<(), GroupError> {
+    let handed_down = file::read(base.join("cgroup.subtree_control"))?;
+    match lists(&handed_down, controller) || !base.join("cgroup.type").exists() {
+        true => Ok(()),
+        false => clear_of_processes(base, own_processes),
+    }
+}
+
 fn hand_down(group: &Path, controller: Controller) -> Result<(), GroupError> {
     let path = group.join("cgroup.subtree_control");
-    let name = controller.v2_name();
-    if file::read(path.clone())?.split_ascii_whitespace().any(|it| it == name) {
-        return Ok(());
+    match lists(&file::read(path.clone())?, controller) {
+        true => Ok(()),
+        false => file::write(path, &format!("+{controller}")),
     }
-    file::write(path, &format!("+{name}"))
 }
 
 fn clear_of_processes(group: &Path, own_processes: &[u32]) -> Result<(), GroupError> {
@@ -254,6 +264,9 @@ fn clear_of_processes(group: &Path, own_processes: &[u32]) -> Result<(), GroupEr
             group.display()
         );
         return Err(GroupError::NotEnforceable { key: "resources", reason });
+    }
+    if pids.is_empty() {
+        return Ok(());
     }
     let leaf = group.join(NODE_LEAF);
     make(&leaf)?;
