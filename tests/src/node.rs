@@ -14,14 +14,21 @@ use crate::{processes, until};
 
 /// A command of the binary under test, with no terminal and no colours.
 pub fn bh() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bh-under-test"));
+    let mut command = Command::new(binary("bh-under-test"));
     command.env("NO_COLOR", "1").env_remove("RUST_BACKTRACE");
     command
 }
 
 /// The path of the misbehaving child; see its source for the flags.
-pub fn fixture() -> &'static str {
-    env!("CARGO_BIN_EXE_fixture-service")
+pub fn fixture() -> PathBuf {
+    binary("fixture-service")
+}
+
+/// A binary of this package: cargo builds them with the tests, one folder above.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test knows its own path");
+    let folder = test.parent().and_then(Path::parent).expect("tests live in a folder of a folder");
+    folder.join(name)
 }
 
 /// A node that lives as long as this value. Dropping it ends the node and fails the test if any
@@ -78,7 +85,7 @@ impl TestNode {
     pub fn launch_with(text: &str, change: impl FnOnce(&mut Command)) -> Self {
         let directory = tempfile::Builder::new().prefix("bh").tempdir().expect("a directory");
         let text = text
-            .replace("{fixture}", fixture())
+            .replace("{fixture}", &fixture().display().to_string())
             .replace("{directory}", &directory.path().display().to_string());
         let file = directory.path().join("config.toml");
         fs::write(&file, text).expect("the file is written");

@@ -164,3 +164,18 @@ async fn a_program_that_is_not_there_is_told_with_its_stage() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_restart_brings_up_what_it_needs() {
+    let file = "[services.a]\ncommand = [\"sleep\", \"1000\"]\n\
+                [services.b]\ncommand = [\"sleep\", \"1000\"]\ndepends_on = [\"a\"]\n";
+    with(file, async |registry, operator| {
+        until(registry, "b is ready", |registry| state(registry, "b") == State::Ready).await;
+        let [a, b] = ["a", "b"].map(|name| operator.select(&[name.into()]).expect("it is known"));
+        operator.stop(&a, Patience::Wait).await.expect("a stops");
+        assert_eq!(state(registry, "b"), State::Ready);
+        operator.restart(&b, Patience::Wait).await.expect("b restarts");
+        assert_eq!(state(registry, "a"), State::Ready);
+    })
+    .await;
+}

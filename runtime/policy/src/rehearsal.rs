@@ -44,23 +44,47 @@ pub struct Role {
     pub nested: Option<Scenario>,
 }
 
-/// How a child starts and stops.
+/// How a child starts and stops, and whether it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
-    /// Both at once.
-    Prompt,
-    /// It has nothing to do.
-    Ignores,
-    /// Its start fails from the attempt of this number on; the first attempt is 1.
-    FailsFrom(u64),
-    /// Its start fails in the attempts from the first number to the one before the second.
-    FailsBetween(u64, u64),
-    /// It takes so long to be up.
-    StartsAfter(Duration),
-    /// It takes so long to stop when asked.
-    StopsAfter(Duration),
+pub struct Behaviour {
+    /// What comes of its starts.
+    pub start: Start,
+    /// How long it takes to stop when asked.
+    pub stop_after: Duration,
     /// It ends by itself so long after it is up.
-    ExitsAfter(Duration, Exit),
+    pub exit_after: Option<(Duration, Exit)>,
+}
+
+/// What comes of the attempts to start a child. The first attempt is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It is up after so long.
+    UpAfter(Duration),
+    /// It has nothing to do.
+    Ignored,
+    /// It is up at once, but from the attempt of this number on it fails.
+    FailsFrom(u64),
+    /// It is up at once, but the attempts from the first number to the one before the second fail.
+    FailsBetween(u64, u64),
+}
+
+impl Behaviour {
+    /// Up and down without delay.
+    pub const PROMPT: Self = Self {
+        start: Start::UpAfter(Duration::ZERO),
+        stop_after: Duration::ZERO,
+        exit_after: None,
+    };
+
+    /// Prompt, if it starts at all.
+    pub const fn starting(start: Start) -> Self {
+        Self { start, ..Self::PROMPT }
+    }
+
+    /// Prompt to start, slow to stop.
+    pub const fn stopping_after(stop_after: Duration) -> Self {
+        Self { stop_after, ..Self::PROMPT }
+    }
 }
 
 /// One line of the story.

@@ -62,7 +62,7 @@ impl Children {
     pub(crate) fn kill_all(&mut self) -> io::Result<Vec<Pid>> {
         let own_session = getsid(None)?;
         let mut dying = Vec::new();
-        for child in self.list.read()? {
+        for child in of_every_thread()? {
             if getsid(Some(child)).is_ok_and(|it| it == own_session) {
                 continue;
             }
@@ -75,18 +75,20 @@ impl Children {
         Ok(dying)
     }
 
-    /// Reaps dead orphans. Looks at the list only when the first dead child is not a known one: a known
-    /// one's own exit looks again.
+    /// Reaps the dead that nobody else will. Stops at a dead known child, whose own exit looks again.
     pub(crate) fn reap_orphans(&mut self) -> io::Result<()> {
-        match first_dead()? {
-            Some(pid) if !self.known.contains(&pid) => {
-                for orphan in self.orphans()? {
-                    reap(orphan)?;
-                }
-                Ok(())
+        while let Some(pid) = first_dead()? {
+            if self.known.contains(&pid) {
+                return Ok(());
             }
-            _ => Ok(()),
+            if getsid(Some(pid)).is_ok_and(|it| getsid(None) == Ok(it)) {
+                // Of other code of this program, which hides those behind it.
+                self.orphans()?.into_iter().try_for_each(|orphan| reap(orphan).map(drop))?;
+                return Ok(());
+            }
+            reap(pid)?;
         }
+        Ok(())
     }
 }
 
@@ -159,6 +161,19 @@ impl List {
         }
         Ok(self.buffer[..length].split(|byte| *byte == b' ').filter_map(parse).collect())
     }
+}
+
+/// Of all threads: a child stands in the list of the one that started it.
+fn of_every_thread() -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        match std::fs::read(thread?.path().join("children")) {
+            Ok(list) => children.extend(list.split(|byte| *byte == b' ').filter_map(parse)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return by_parent(),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(children)
 }
 
 /// For a kernel built without the list: every process is asked for its parent.

@@ -2,6 +2,7 @@
 //!
 //! Called as `guardian node MODE MARK` this program is the guarded one; else it runs the tests. `MARK` is a
 //! number that stands in the arguments or the environment of every process of one test.
+#![expect(clippy::print_stdout, reason = "the guarded program tells the test by it")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -138,6 +139,21 @@ impl Guarded {
         }
     }
 
+    /// Both daemons have left everything that could hold them, and stand below the node.
+    fn has_daemons(&self) {
+        let deadline = Instant::now() + DEADLINE;
+        let below_node = |pid: &i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let parent = stat.rsplit(") ").next().and_then(|it| it.split(' ').nth(1));
+            parent == Some(&self.node.to_string())
+        };
+        // Two children that stay, and two daemons.
+        while marked(&self.mark).keys().filter(|pid| below_node(pid)).count() < 4 {
+            assert!(Instant::now() < deadline, "no daemons: {:?}", marked(&self.mark));
+            std::thread::yield_now();
+        }
+    }
+
     fn is_gone(&self) {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -191,13 +207,18 @@ fn trials() -> Vec<Trial> {
                 .status();
             assert_eq!(status.expect("status").code(), Some(42));
         }),
-        trial("killing_the_node_leaves_nothing", || killing_the_node_leaves_nothing("daemons")),
+        trial("killing_the_node_leaves_nothing", || {
+            killing_the_node_leaves_nothing("daemons", Guarded::has_daemons);
+        }),
+        trial("killing_the_node_at_once_leaves_nothing", || {
+            killing_the_node_leaves_nothing("daemons", |_| ());
+        }),
         trial("killing_the_node_ends_runaway_forkers", || {
-            killing_the_node_leaves_nothing("forker")
+            killing_the_node_leaves_nothing("forker", |_| ());
         }),
         trial("killing_the_guardian_ends_the_node_and_leaves_nothing", || {
             let mut guarded = Guarded::start("daemons");
-            assert!(marked(&guarded.mark).len() >= 8, "{:?}", marked(&guarded.mark));
+            guarded.has_daemons();
             kill_process(guarded.guardian_pid(), Signal::KILL).expect("kill");
             assert_eq!(guarded.wait().signal(), Some(libc::SIGKILL));
             guarded.is_gone();
@@ -231,8 +252,9 @@ fn trials() -> Vec<Trial> {
     ]
 }
 
-fn killing_the_node_leaves_nothing(mode: &str) {
+fn killing_the_node_leaves_nothing(mode: &str, ready: fn(&Guarded)) {
     let mut guarded = Guarded::start(mode);
+    ready(&guarded);
     kill_process(guarded.node, Signal::KILL).expect("kill");
     assert_eq!(guarded.wait().code(), Some(128 + 9));
     // The guardian is gone only after everything else.

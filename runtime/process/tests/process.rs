@@ -1,4 +1,5 @@
 //! One process, for real: started, watched, signalled, and nothing left of it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "a descriptor is made inheritable on purpose")]
 
 use std::future::Future;

@@ -45,12 +45,12 @@ impl Groups {
     /// or downgraded for each instance.
     ///
     /// # Errors
-    /// When the name is none.
+    /// When the name is none, or a directory made on trial cannot be removed.
     pub fn open(mounts: &Mounts, name: &str, own_processes: &[u32]) -> Result<Self, GroupError> {
         check_name(name)?;
         let mut groups = Self::default();
         if let Some(place) = &mounts.unified {
-            groups.open_unified(place, name, own_processes);
+            groups.open_unified(place, name, own_processes)?;
         }
         for (controller, place) in &mounts.legacy {
             let root = place.own.join(name);
@@ -67,9 +67,14 @@ impl Groups {
         Ok(groups)
     }
 
-    fn open_unified(&mut self, place: &Place, name: &str, own_processes: &[u32]) {
+    fn open_unified(
+        &mut self,
+        place: &Place,
+        name: &str,
+        own_processes: &[u32],
+    ) -> Result<(), GroupError> {
         let mut best: Option<Delegated> = None;
-        for base in candidates(place, name) {
+        for base in candidates(place) {
             let found = match delegate(&base, name, own_processes) {
                 Ok(found) => found,
                 Err(error) => {
@@ -79,9 +84,10 @@ impl Groups {
                 }
             };
             let complete = found.refused.is_empty();
-            if best.as_ref().is_none_or(|best| found.controllers.len() > best.controllers.len()) {
-                best = Some(found);
-            }
+            let is_better = |best: &Delegated| found.controllers.len() > best.controllers.len();
+            let rejected =
+                if best.as_ref().is_none_or(is_better) { best.replace(found) } else { Some(found) };
+            rejected.map_or(Ok(()), |it| remove(&it.root))?;
             if complete {
                 break;
             }
@@ -91,6 +97,7 @@ impl Groups {
             self.unified = Some(best.root);
             self.unified_controllers = best.controllers;
         }
+        Ok(())
     }
 
     /// Whether limits that need a controller can be enforced; if not, why.
@@ -195,12 +202,12 @@ fn told(error: &GroupError) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// A node that was started again by its guardian finds itself in the leaf already.
-fn candidates(place: &Place, name: &str) -> Vec<PathBuf> {
-    let parent =
-        place.own.parent().filter(|it| place.own.ends_with(NODE_LEAF) && it.join(name).is_dir());
-    let own = parent.unwrap_or(&place.own).to_owned();
-    let mut all = vec![own, place.top.clone()];
+/// A node that was started again by its guardian finds itself in the leaf already, and has its
+/// groups beside that.
+fn candidates(place: &Place) -> Vec<PathBuf> {
+    let parent = place.own.parent().filter(|_| place.own.ends_with(NODE_LEAF));
+    let all = parent.into_iter().chain([place.own.as_path(), place.top.as_path()]);
+    let mut all: Vec<PathBuf> = all.map(PathBuf::from).collect();
     all.dedup();
     all
 }

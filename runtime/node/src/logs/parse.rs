@@ -256,7 +256,7 @@ mod tests {
             ("error: it broke", Level::Error),
             ("2026/01/02 03:04:05 [warn] 17#17: slow", Level::Warn),
             ("time=2026-01-02T03:04:05Z level=debug msg=x", Level::Debug),
-            ("17:M 02 Jan 2026 WARNING", Level::Info),
+            ("17:M 02 Jan 2026 03:04:05.678 # WARNING overcommit", Level::Info),
             ("LOG:  checkpoint starting", Level::Info),
             ("", Level::Info),
         ] {

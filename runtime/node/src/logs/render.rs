@@ -205,13 +205,28 @@ mod tests {
 
     #[test]
     fn lines_are_aligned_and_harmless() {
-        insta::assert_snapshot!(rendered(Renderer::new(Colour::Never, Timestamps::Hidden)), @"");
-        insta::assert_snapshot!(rendered(Renderer::new(Colour::Never, Timestamps::Shown)), @"");
+        insta::assert_snapshot!(rendered(Renderer::new(Colour::Never, Timestamps::Hidden)), @r#"
+        storage-1 | up port=80 path=/a why="two words" evil=\u{1b}[2J n={"a":[1]}
+        web-1     | ERROR broke \u{1b}[2J
+        web-1     | DEBUG {torn
+        … 3 records skipped: the reader is too slow
+        "#);
+        insta::assert_snapshot!(rendered(Renderer::new(Colour::Never, Timestamps::Shown)), @r#"
+        2023-11-14T22:13:20.000042Z storage-1 | up port=80 path=/a why="two words" evil=\u{1b}[2J n={"a":[1]}
+        2023-11-14T22:13:20.000042Z web-1     | ERROR broke \u{1b}[2J
+        2023-11-14T22:13:20.000042Z web-1     | DEBUG {torn
+        … 3 records skipped: the reader is too slow
+        "#);
     }
 
     #[test]
     fn colours_are_stable_per_service() {
         let lines = rendered(Renderer::new(Colour::Always, Timestamps::Hidden));
-        insta::assert_snapshot!(lines.replace('\x1b', "ESC"), @"");
+        insta::assert_snapshot!(lines.replace('\x1b', "ESC"), @r#"
+        ESC[96mstorage-1 |ESC[0m up ESC[2mport=ESC[0m80 ESC[2mpath=ESC[0m/a ESC[2mwhy=ESC[0m"two words" ESC[2mevil=ESC[0m\u{1b}[2J ESC[2mn=ESC[0m{"a":[1]}
+        ESC[92mweb-1     |ESC[0m ESC[1;31mERRORESC[0m broke \u{1b}[2J
+        ESC[92mweb-1     |ESC[0m ESC[2mDEBUGESC[0m {torn
+        ESC[33m… 3 records skipped: the reader is too slowESC[0m
+        "#);
     }
 }

@@ -1,8 +1,11 @@
 //! Where a rehearsal is played.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
 
-use super::{Behaviour, Happened, Line, Name, Role, Scenario};
+use super::{Behaviour, Happened, Line, Name, Role, Scenario, Start};
 use crate::{
     moment::Moment,
     supervision::{
@@ -72,10 +75,12 @@ enum Doing {
 }
 
 impl Rehearsal {
-    /// Casts everybody; nothing has started yet. Names must be unique in the tree.
+    /// Casts everybody; nothing has started yet.
+    ///
+    /// A nested supervisor whose specification makes no sense is found out when it is started.
     ///
     /// # Errors
-    /// The first rule that a specification anywhere in the tree breaks.
+    /// The first rule that the outermost supervisor breaks; or a name that is not unique in the tree.
     pub fn new(scenario: Scenario) -> Result<Self, SpecError<Name>> {
         let machine = machine(&scenario)?;
         let mut roles = HashMap::new();
@@ -147,42 +152,16 @@ impl Rehearsal {
             return self.note(Happened::Answered(Err(Refusal::SupervisorEnding)));
         };
         self.calls_ever += 1;
-        self.tell(
-            troupe,
-            Event::Called {
-                call: CallId(self.calls_ever),
-                request,
-            },
-        );
+        self.tell(troupe, Event::Called { call: CallId(self.calls_ever), request });
     }
 
     /// Adds a role, for a child that is to be added by a call.
     ///
     /// # Errors
-    /// The first rule that a specification in it breaks.
+    /// A name under it is taken.
     pub fn add_role(&mut self, role: Role) -> Result<(), SpecError<Name>> {
-        if let Some(nested) = &role.nested {
-            machine(nested)?;
-        }
-        let Role {
-            spec,
-            behaviour,
-            nested,
-        } = role;
-        let mut under = HashMap::new();
-        if let Some(nested) = nested.clone() {
-            cast(&mut under, nested.children)?;
-        }
-        self.roles.extend(under);
-        self.roles.insert(
-            spec.id.clone(),
-            Role {
-                spec,
-                behaviour,
-                nested,
-            },
-        );
-        Ok(())
+        self.roles.remove(&role.spec.id);
+        cast(&mut self.roles, vec![role])
     }
 
     /// Lets time pass.
@@ -206,9 +185,7 @@ impl Rehearsal {
 
     /// The outermost supervisor, while it is there.
     pub fn supervisor(&self) -> Option<&Supervisor<Name>> {
-        self.troupes
-            .get(&self.root)
-            .map(|director| &director.machine)
+        self.troupes.get(&self.root).map(|director| &director.machine)
     }
 
     /// Takes the story told since it was last taken.
@@ -217,10 +194,7 @@ impl Rehearsal {
     }
 
     fn note(&mut self, happened: Happened) {
-        self.story.push(Line {
-            at: self.now,
-            happened,
-        });
+        self.story.push(Line { at: self.now, happened });
     }
 
     fn tell(&mut self, troupe: Troupe, event: Event<Name>) {
@@ -250,11 +224,9 @@ impl Rehearsal {
     fn carry_out(&mut self, troupe: Troupe, command: Command<Name>) {
         match command {
             Command::Start { child, generation } => self.start_child(troupe, child, generation),
-            Command::Stop {
-                child,
-                generation,
-                budget: _,
-            } => self.stop_child(troupe, &child, generation),
+            Command::Stop { child, generation, budget: _ } => {
+                self.stop_child(troupe, &child, generation)
+            }
             Command::Kill { child, generation } => self.kill_child(troupe, &child, generation),
             Command::Reply { call: _, reply } => self.note(Happened::Answered(reply)),
             Command::Report(transition) => self.note(Happened::Reported(transition)),
@@ -268,53 +240,29 @@ impl Rehearsal {
         *attempts += 1;
         let attempt = *attempts;
         let role = self.role(troupe, &child);
-        let behaviour = role.map_or(Behaviour::Prompt, |role| role.behaviour);
+        let start = role.map_or(Behaviour::PROMPT, |role| role.behaviour).start;
         let nested = role.and_then(|role| role.nested.clone());
-        let fails = match behaviour {
-            Behaviour::FailsFrom(first) => attempt >= first,
-            Behaviour::FailsBetween(first, end) => (first..end).contains(&attempt),
-            Behaviour::Ignores => {
-                self.note(Happened::Ignored {
-                    child: child.clone(),
-                });
-                self.pending
-                    .push_back((troupe, Event::Ignored { child, generation }));
+        let (fails, delay) = match start {
+            Start::UpAfter(delay) => (false, delay),
+            Start::FailsFrom(first) => (attempt >= first, Duration::ZERO),
+            Start::FailsBetween(first, end) => ((first..end).contains(&attempt), Duration::ZERO),
+            Start::Ignored => {
+                self.note(Happened::Ignored { child: child.clone() });
+                self.pending.push_back((troupe, Event::Ignored { child, generation }));
                 return;
             }
-            Behaviour::Prompt
-            | Behaviour::StartsAfter(_)
-            | Behaviour::StopsAfter(_)
-            | Behaviour::ExitsAfter(..) => false,
         };
         if fails {
-            self.note(Happened::StartFailed {
-                child: child.clone(),
-                attempt,
-            });
-            self.pending.push_back((
-                troupe,
-                Event::StartFailed {
-                    child,
-                    generation,
-                    jitter: 0.0,
-                },
-            ));
-            return;
+            return self.fail_to_start(troupe, child, generation, attempt);
         }
-        let up_at = match behaviour {
-            Behaviour::StartsAfter(delay) => Some(self.now + delay),
-            _ => None,
-        };
+        let up_at = (!delay.is_zero()).then(|| self.now + delay);
         let doing = Doing::Starting { up_at };
         let of = (troupe, child.clone(), generation);
-        let nested = nested.map(|scenario| self.open(of, &scenario));
-        let actor = Actor {
-            name: child,
-            generation,
-            attempt,
-            troupe: nested,
-            doing,
+        let nested = match nested.map(|scenario| self.open(of, &scenario)).transpose() {
+            Ok(nested) => nested,
+            Err(_) => return self.fail_to_start(troupe, child, generation, attempt),
         };
+        let actor = Actor { name: child, generation, attempt, troupe: nested, doing };
         self.director(troupe).actors.push(actor);
         match nested {
             Some(nested) => self.pending.push_back((nested, Event::StartRequested)),
@@ -326,13 +274,21 @@ impl Rehearsal {
         }
     }
 
-    fn open(&mut self, of: (Troupe, Name, Generation), scenario: &Scenario) -> Troupe {
+    fn fail_to_start(&mut self, troupe: Troupe, child: Name, generation: Generation, attempt: u64) {
+        self.note(Happened::StartFailed { child: child.clone(), attempt });
+        self.pending.push_back((troupe, Event::StartFailed { child, generation, jitter: 0.0 }));
+    }
+
+    fn open(
+        &mut self,
+        of: (Troupe, Name, Generation),
+        scenario: &Scenario,
+    ) -> Result<Troupe, SpecError<Name>> {
+        let machine = machine(scenario)?;
         let troupe = Troupe(self.troupes_ever);
         self.troupes_ever += 1;
-        let machine = machine(scenario).expect("checked when the roles were cast");
-        let director = Director::new(machine, Some(of), scenario);
-        self.troupes.insert(troupe, director);
-        troupe
+        self.troupes.insert(troupe, Director::new(machine, Some(of), scenario));
+        Ok(troupe)
     }
 
     /// A child that was starting is up.
@@ -340,17 +296,11 @@ impl Rehearsal {
         let now = self.now;
         let actor = &self.director(troupe).actors[index];
         let (child, generation, attempt) = (actor.name.clone(), actor.generation, actor.attempt);
-        let exit_at = match self.role(troupe, &child).map(|role| role.behaviour) {
-            Some(Behaviour::ExitsAfter(delay, exit)) => Some((now + delay, exit)),
-            _ => None,
-        };
+        let exit_after = self.role(troupe, &child).and_then(|role| role.behaviour.exit_after);
+        let exit_at = exit_after.map(|(delay, exit)| (now + delay, exit));
         self.director(troupe).actors[index].doing = Doing::Running { exit_at };
-        self.note(Happened::Started {
-            child: child.clone(),
-            attempt,
-        });
-        self.pending
-            .push_back((troupe, Event::Started { child, generation }));
+        self.note(Happened::Started { child: child.clone(), attempt });
+        self.pending.push_back((troupe, Event::Started { child, generation }));
     }
 
     fn stop_child(&mut self, troupe: Troupe, child: &str, generation: Generation) {
@@ -361,9 +311,9 @@ impl Rehearsal {
             self.director(troupe).actors[index].doing = Doing::Stopping { down_at: None };
             return self.ask_to_end(nested, None);
         }
-        if let Some(Behaviour::StopsAfter(delay)) =
-            self.role(troupe, child).map(|role| role.behaviour)
-        {
+        let delay =
+            self.role(troupe, child).map_or(Duration::ZERO, |role| role.behaviour.stop_after);
+        if !delay.is_zero() {
             let down_at = Some(self.now + delay);
             self.director(troupe).actors[index].doing = Doing::Stopping { down_at };
             return;
@@ -401,44 +351,15 @@ impl Rehearsal {
     }
 
     fn tell_stopped(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        let Actor {
-            name: child,
-            generation,
-            ..
-        } = actor;
-        self.note(Happened::Stopped {
-            child: child.clone(),
-        });
-        self.pending.push_back((
-            troupe,
-            Event::Exited {
-                child,
-                generation,
-                exit,
-                jitter: 0.0,
-            },
-        ));
+        let Actor { name: child, generation, .. } = actor;
+        self.note(Happened::Stopped { child: child.clone() });
+        self.pending.push_back((troupe, Event::Exited { child, generation, exit, jitter: 0.0 }));
     }
 
     fn tell_end(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        let Actor {
-            name: child,
-            generation,
-            ..
-        } = actor;
-        self.note(Happened::Exited {
-            child: child.clone(),
-            exit,
-        });
-        self.pending.push_back((
-            troupe,
-            Event::Exited {
-                child,
-                generation,
-                exit,
-                jitter: 0.0,
-            },
-        ));
+        let Actor { name: child, generation, .. } = actor;
+        self.note(Happened::Exited { child: child.clone(), exit });
+        self.pending.push_back((troupe, Event::Exited { child, generation, exit, jitter: 0.0 }));
     }
 
     /// Asks a nested supervisor to end, once.
@@ -464,10 +385,7 @@ impl Rehearsal {
             None => self.note(Happened::SupervisorUp),
             Some((parent, name, generation)) => {
                 if let Some(index) = self.position(parent, &name, generation)
-                    && matches!(
-                        self.director(parent).actors[index].doing,
-                        Doing::Starting { .. }
-                    )
+                    && matches!(self.director(parent).actors[index].doing, Doing::Starting { .. })
                 {
                     self.bring_on(parent, index);
                 }
@@ -492,24 +410,10 @@ impl Rehearsal {
         let actor = self.director(parent).actors.remove(index);
         match actor.doing {
             Doing::Starting { .. } => {
-                let Actor {
-                    name: child,
-                    generation,
-                    attempt,
-                    ..
-                } = actor;
-                self.note(Happened::StartFailed {
-                    child: child.clone(),
-                    attempt,
-                });
-                self.pending.push_back((
-                    parent,
-                    Event::StartFailed {
-                        child,
-                        generation,
-                        jitter: 0.0,
-                    },
-                ));
+                let Actor { name: child, generation, attempt, .. } = actor;
+                self.note(Happened::StartFailed { child: child.clone(), attempt });
+                self.pending
+                    .push_back((parent, Event::StartFailed { child, generation, jitter: 0.0 }));
             }
             Doing::Running { .. } => self.tell_end(parent, actor, exit),
             Doing::Stopping { .. } => self.tell_stopped(parent, actor, exit),
@@ -517,30 +421,21 @@ impl Rehearsal {
     }
 
     fn director(&mut self, troupe: Troupe) -> &mut Director {
-        self.troupes
-            .get_mut(&troupe)
-            .expect("commands come from machines that are there")
+        self.troupes.get_mut(&troupe).expect("commands come from machines that are there")
     }
 
     fn role(&self, troupe: Troupe, child: &str) -> Option<&Role> {
-        self.roles
-            .get(child)
-            .or_else(|| self.roles.get(self.troupes[&troupe].understudy.as_ref()?))
+        self.roles.get(child).or_else(|| self.roles.get(self.troupes[&troupe].understudy.as_ref()?))
     }
 
     fn position(&self, troupe: Troupe, child: &str, generation: Generation) -> Option<usize> {
         let actors = &self.troupes.get(&troupe)?.actors;
-        actors
-            .iter()
-            .position(|actor| actor.name == child && actor.generation == generation)
+        actors.iter().position(|actor| actor.name == child && actor.generation == generation)
     }
 
     fn find(&self, name: &str) -> Option<(Troupe, usize)> {
         self.troupes.iter().find_map(|(troupe, director)| {
-            let index = director
-                .actors
-                .iter()
-                .position(|actor| actor.name == name)?;
+            let index = director.actors.iter().position(|actor| actor.name == name)?;
             Some((*troupe, index))
         })
     }
@@ -556,13 +451,7 @@ impl Director {
             Strategy::SimpleOneForOne => scenario.children.first().map(|role| role.spec.id.clone()),
             Strategy::OneForOne | Strategy::OneForAll | Strategy::RestForOne => None,
         };
-        Self {
-            machine,
-            of,
-            actors: Vec::new(),
-            stage: Stage::Starting,
-            understudy,
-        }
+        Self { machine, of, actors: Vec::new(), stage: Stage::Starting, understudy }
     }
 }
 
@@ -593,9 +482,7 @@ impl Rehearsal {
             Cue::Machine(troupe) => self.pending.push_back((troupe, Event::DeadlineReached)),
             Cue::Child(troupe, index) => match self.director(troupe).actors[index].doing {
                 Doing::Starting { .. } => self.bring_on(troupe, index),
-                Doing::Running {
-                    exit_at: Some((_, exit)),
-                } => {
+                Doing::Running { exit_at: Some((_, exit)) } => {
                     let actor = self.take_off(troupe, index);
                     self.tell_end(troupe, actor, exit);
                 }
@@ -620,19 +507,14 @@ impl Doing {
 }
 
 fn machine(scenario: &Scenario) -> Result<Supervisor<Name>, SpecError<Name>> {
-    let specs = scenario
-        .children
-        .iter()
-        .map(|role| role.spec.clone())
-        .collect();
+    let specs = scenario.children.iter().map(|role| role.spec.clone()).collect();
     Supervisor::new(scenario.spec, specs)
 }
 
-/// Notes every role of the tree, and checks every supervisor in it.
+/// Notes every role of the tree, but none under a supervisor that makes no sense: it never starts.
 fn cast(roles: &mut HashMap<Name, Role>, children: Vec<Role>) -> Result<(), SpecError<Name>> {
     for role in children {
-        if let Some(nested) = &role.nested {
-            machine(nested)?;
+        if let Some(nested) = role.nested.as_ref().filter(|nested| machine(nested).is_ok()) {
             cast(roles, nested.children.clone())?;
         }
         if roles.contains_key(&role.spec.id) {

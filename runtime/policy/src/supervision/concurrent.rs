@@ -130,11 +130,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                     self.on_started(turn, position);
                 }
             }
-            Event::StartFailed {
-                child,
-                generation,
-                jitter,
-            } => {
+            Event::StartFailed { child, generation, jitter } => {
                 if let Some(position) = self.current(&child, generation) {
                     self.on_start_failed(turn, position, jitter);
                 }
@@ -144,12 +140,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                     self.on_ignored(turn, position);
                 }
             }
-            Event::Exited {
-                child,
-                generation,
-                exit,
-                jitter,
-            } => {
+            Event::Exited { child, generation, exit, jitter } => {
                 if let Some(position) = self.current(&child, generation) {
                     self.on_exited(turn, position, exit, jitter);
                 }
@@ -190,7 +181,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 self.on_ended_by_itself(turn, position, exit, jitter);
             }
             State::Leaving { next, .. } | State::Stopping { next, .. } => {
-                self.on_down(turn, position, next, exit);
+                self.on_down(turn, position, next);
             }
             State::Pending
             | State::BackingOff { .. }
@@ -281,11 +272,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             phase: member.state.state.phase(),
             kind: member.spec.kind,
         };
-        self.children
-            .iter()
-            .rev()
-            .map(|(_, member)| status(member))
-            .collect()
+        self.children.iter().rev().map(|(_, member)| status(member)).collect()
     }
 
     pub(super) fn count_children(&self) -> Counts {
@@ -293,11 +280,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let children = self.children.iter();
         let children =
             children.map(|(_, member)| (member.spec.kind, is_active(&member.state.state)));
-        let specs = if self.is_simple() {
-            1
-        } else {
-            self.children.len()
-        };
+        let specs = if self.is_simple() { 1 } else { self.children.len() };
         Counts::of(specs, children)
     }
 }

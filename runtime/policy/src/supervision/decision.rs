@@ -12,10 +12,7 @@ pub(super) struct Turn<Id> {
 
 impl<Id> Turn<Id> {
     pub(super) const fn new(now: Moment) -> Self {
-        Self {
-            now,
-            commands: Vec::new(),
-        }
+        Self { now, commands: Vec::new() }
     }
 
     pub(super) fn push(&mut self, command: Command<Id>) {
@@ -47,10 +44,7 @@ impl Restart {
 
 impl Counts {
     pub(super) fn of(specs: usize, children: impl Iterator<Item = (ChildKind, bool)>) -> Self {
-        let mut counts = Self {
-            specs,
-            ..Self::default()
-        };
+        let mut counts = Self { specs, ..Self::default() };
         for (kind, is_active) in children {
             counts.active += usize::from(is_active);
             match kind {

@@ -75,7 +75,8 @@ pub enum Call<Id> {
     /// `restart_child`: start one that is down. Concurrent: prerequisites that are down as well, and a
     /// wait for a backoff ends.
     StartChild(Id),
-    /// Stop it if it runs and start it again; never counted, and earlier restarts are forgotten.
+    /// Stop it if it runs and start it again, with prerequisites that are down; never counted, and
+    /// earlier restarts are forgotten.
     RestartChild(Id),
     /// `delete_child`: forget one that is down. Concurrent: one that runs is stopped first.
     RemoveChild(Id),

@@ -35,16 +35,10 @@ impl Restarts {
     /// Counts one restart now.
     pub(super) fn count(&mut self, now: Moment, limit: RestartLimit, grain: Grain) -> Tally {
         let now = grain.cut(now);
-        while self
-            .at
-            .front()
-            .is_some_and(|at| grain.is_over(now.since(*at), limit.window))
-        {
+        while self.at.front().is_some_and(|at| grain.is_over(now.since(*at), limit.window)) {
             self.at.pop_front();
         }
-        let count = u32::try_from(self.at.len())
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
+        let count = u32::try_from(self.at.len()).unwrap_or(u32::MAX).saturating_add(1);
         if count > limit.restarts_max {
             return Tally::Exceeded(count);
         }
@@ -83,10 +77,7 @@ mod tests {
     use super::*;
 
     fn tallies(grain: Grain, restarts_max: u32, at: &[u64]) -> Vec<bool> {
-        let limit = RestartLimit {
-            restarts_max,
-            window: Duration::from_secs(5),
-        };
+        let limit = RestartLimit { restarts_max, window: Duration::from_secs(5) };
         let mut restarts = Restarts::default();
         at.iter()
             .map(|millis| {

@@ -44,11 +44,7 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
     /// Adds a child whose id is not yet taken, as the last.
     pub(super) fn push(&mut self, spec: ChildSpec<Id>, state: State) -> Position {
         let generation = self.generation_floor;
-        self.push_member(Member {
-            spec,
-            state,
-            generation,
-        })
+        self.push_member(Member { spec, state, generation })
     }
 
     fn push_member(&mut self, member: Member<Id, State>) -> Position {
@@ -73,16 +69,10 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
         let mut before = std::mem::take(&mut self.members);
         let positions = std::mem::take(&mut self.positions);
         for spec in specs {
-            let known = positions
-                .get(&spec.id)
-                .and_then(|position| before.remove(position));
+            let known = positions.get(&spec.id).and_then(|position| before.remove(position));
             self.push_member(match known {
                 Some(member) => Member { spec, ..member },
-                None => Member {
-                    spec,
-                    state: newcomer(),
-                    generation,
-                },
+                None => Member { spec, state: newcomer(), generation },
             });
         }
         for member in before.into_values() {
@@ -100,23 +90,17 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
 
     /// The child at a position that was found a moment ago.
     pub(super) fn at(&self, position: Position) -> &Member<Id, State> {
-        self.members
-            .get(&position)
-            .expect("positions are kept no longer than their children")
+        self.members.get(&position).expect("positions are kept no longer than their children")
     }
 
     /// The same, to change it.
     pub(super) fn at_mut(&mut self, position: Position) -> &mut Member<Id, State> {
-        self.members
-            .get_mut(&position)
-            .expect("positions are kept no longer than their children")
+        self.members.get_mut(&position).expect("positions are kept no longer than their children")
     }
 
     /// In start order; backwards in stop order.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Position, &Member<Id, State>)> {
-        self.members
-            .iter()
-            .map(|(position, member)| (*position, member))
+        self.members.iter().map(|(position, member)| (*position, member))
     }
 
     /// In start order.

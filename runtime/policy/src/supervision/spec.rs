@@ -101,10 +101,7 @@ impl<Id> ChildSpec<Id> {
             significant: false,
             kind: ChildKind::Worker,
             after: Vec::new(),
-            limit: RestartLimit {
-                restarts_max: 1,
-                window: Duration::from_secs(5),
-            },
+            limit: RestartLimit { restarts_max: 1, window: Duration::from_secs(5) },
             on_failed: OnFailed::Rest,
             backoff: Backoff::NONE,
         }
@@ -112,11 +109,7 @@ impl<Id> ChildSpec<Id> {
 
     /// OTP's defaults for a supervisor: permanent, and all the time it needs to stop.
     pub fn supervisor(id: Id) -> Self {
-        Self {
-            shutdown: Shutdown::Infinity,
-            kind: ChildKind::Supervisor,
-            ..Self::worker(id)
-        }
+        Self { shutdown: Shutdown::Infinity, kind: ChildKind::Supervisor, ..Self::worker(id) }
     }
 }
 
@@ -171,10 +164,7 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
         match self {
             Self::DuplicateChild(id) => write!(formatter, "two children are called {id:?}"),
             Self::SignificantWithoutAutoShutdown(id) => {
-                write!(
-                    formatter,
-                    "child {id:?} is significant, but auto_shutdown is never"
-                )
+                write!(formatter, "child {id:?} is significant, but auto_shutdown is never")
             }
             Self::SignificantPermanent(id) => {
                 write!(
@@ -183,10 +173,7 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
                 )
             }
             Self::TemplateCount(count) => {
-                write!(
-                    formatter,
-                    "simple_one_for_one takes one child as a template, found {count}"
-                )
+                write!(formatter, "simple_one_for_one takes one child as a template, found {count}")
             }
             Self::StrategyFixed => {
                 formatter.write_str("simple_one_for_one cannot be switched on or off at run time")
@@ -197,10 +184,7 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
             Self::StrictCountsShared => formatter
                 .write_str("the strict discipline counts restarts for all children together"),
             Self::UnknownSibling { child, sibling } => {
-                write!(
-                    formatter,
-                    "child {child:?} comes after {sibling:?}, which is no sibling"
-                )
+                write!(formatter, "child {child:?} comes after {sibling:?}, which is no sibling")
             }
             Self::Circular(id) => write!(formatter, "child {id:?} comes after itself"),
         }

@@ -59,10 +59,7 @@ enum Pid {
     /// OTP's `undefined`.
     Undefined,
     /// Told to start. `replaces` is the pid before, for [`Pid::Restarting`] if it fails.
-    Starting {
-        generation: Generation,
-        replaces: Option<Generation>,
-    },
+    Starting { generation: Generation, replaces: Option<Generation> },
     /// Alive.
     Running(Generation),
     /// A dead pid: its exit is still in the inbox.
@@ -76,19 +73,9 @@ enum Pid {
 /// What OTP's supervisor would find in its mailbox.
 #[derive(Debug, Clone)]
 enum Message<Id> {
-    Exit {
-        child: Id,
-        generation: Generation,
-        exit: Exit,
-    },
-    TryAgainRestart {
-        child: Id,
-        pid: Pid,
-    },
-    Call {
-        call: CallId,
-        request: Call<Id>,
-    },
+    Exit { child: Id, generation: Generation, exit: Exit },
+    TryAgainRestart { child: Id, pid: Pid },
+    Call { call: CallId, request: Call<Id> },
     Stop,
 }
 
@@ -99,11 +86,7 @@ enum Activity<Id> {
     Idle,
     Starting(Starting),
     Stopping(Stopping<Id>),
-    StoppingInstances {
-        grace: Grace,
-        remaining: usize,
-        why: SupervisorExit<Id>,
-    },
+    StoppingInstances { grace: Grace, remaining: usize, why: SupervisorExit<Id> },
     Ended,
 }
 
@@ -151,22 +134,13 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             Event::Started { child, generation } => {
                 self.on_start_outcome(turn, &child, generation, starting::Outcome::Up);
             }
-            Event::StartFailed {
-                child,
-                generation,
-                jitter: _,
-            } => {
+            Event::StartFailed { child, generation, jitter: _ } => {
                 self.on_start_outcome(turn, &child, generation, starting::Outcome::Failed);
             }
             Event::Ignored { child, generation } => {
                 self.on_start_outcome(turn, &child, generation, starting::Outcome::Ignored);
             }
-            Event::Exited {
-                child,
-                generation,
-                exit,
-                jitter: _,
-            } => {
+            Event::Exited { child, generation, exit, jitter: _ } => {
                 self.on_exited(turn, &child, generation, exit);
             }
             Event::StopRequested => self.on_stop_requested(turn),
@@ -205,11 +179,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             }
             Pid::Running(_) => {
                 self.children.at_mut(position).state = Pid::Dead(generation);
-                self.inbox.push_back(Message::Exit {
-                    child: child.clone(),
-                    generation,
-                    exit,
-                });
+                self.inbox.push_back(Message::Exit { child: child.clone(), generation, exit });
             }
             Pid::Stopping(_) => self.on_stopped(turn, position),
             Pid::Undefined | Pid::Dead(_) | Pid::Restarting(_) => {}
@@ -235,11 +205,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             && let Some(message) = self.inbox.pop_front()
         {
             match message {
-                Message::Exit {
-                    child,
-                    generation,
-                    exit,
-                } => {
+                Message::Exit { child, generation, exit } => {
                     self.on_exit_read(turn, &child, generation, exit);
                 }
                 Message::TryAgainRestart { child, pid } => {
@@ -282,11 +248,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             phase: member.state.phase(),
             kind: member.spec.kind,
         };
-        self.children
-            .iter()
-            .rev()
-            .map(|(_, member)| status(member))
-            .collect()
+        self.children.iter().rev().map(|(_, member)| status(member)).collect()
     }
 
     /// Under `simple_one_for_one` whatever is not restarting counts as active, dead or not: OTP
@@ -297,15 +259,9 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             Pid::Dead(_) => self.is_simple(),
             Pid::Undefined | Pid::Starting { .. } | Pid::Restarting(_) => false,
         };
-        let children = self
-            .children
-            .iter()
-            .map(|(_, member)| (member.spec.kind, is_active(member.state)));
-        let specs = if self.is_simple() {
-            1
-        } else {
-            self.children.len()
-        };
+        let children =
+            self.children.iter().map(|(_, member)| (member.spec.kind, is_active(member.state)));
+        let specs = if self.is_simple() { 1 } else { self.children.len() };
         Counts::of(specs, children)
     }
 }

@@ -16,10 +16,7 @@ use blackhole_policy::{
 pub(crate) fn child(id: &'static str) -> ChildSpec<&'static str> {
     ChildSpec {
         shutdown: Shutdown::Timeout(Duration::from_secs(10)),
-        limit: RestartLimit {
-            restarts_max: 5,
-            window: Duration::from_secs(300),
-        },
+        limit: RestartLimit { restarts_max: 5, window: Duration::from_secs(300) },
         ..ChildSpec::worker(id)
     }
 }
@@ -61,10 +58,7 @@ impl ChildWords for ChildSpec<&'static str> {
 
     /// 200 ms with the second restart in a row, doubling; anew after a minute.
     fn backoff(mut self) -> Self {
-        self.backoff = Backoff {
-            jitter: 0.0,
-            ..Backoff::default()
-        };
+        self.backoff = Backoff { jitter: 0.0, ..Backoff::default() };
         self
     }
 }
@@ -89,10 +83,7 @@ impl Desk {
         children: [ChildSpec<&'static str>; N],
     ) -> Self {
         let machine = Supervisor::new(spec, children.into()).expect("the children make sense");
-        Self {
-            machine,
-            now: Moment::ORIGIN,
-        }
+        Self { machine, now: Moment::ORIGIN }
     }
 
     /// All started, all up.
@@ -121,34 +112,19 @@ impl Desk {
     }
 
     pub(crate) fn up(&mut self, child: &'static str, generation: u64) -> String {
-        self.on(Event::Started {
-            child,
-            generation: Generation(generation),
-        })
+        self.on(Event::Started { child, generation: Generation(generation) })
     }
 
     pub(crate) fn failed(&mut self, child: &'static str, generation: u64) -> String {
-        self.on(Event::StartFailed {
-            child,
-            generation: Generation(generation),
-            jitter: 0.0,
-        })
+        self.on(Event::StartFailed { child, generation: Generation(generation), jitter: 0.0 })
     }
 
     pub(crate) fn ignored(&mut self, child: &'static str, generation: u64) -> String {
-        self.on(Event::Ignored {
-            child,
-            generation: Generation(generation),
-        })
+        self.on(Event::Ignored { child, generation: Generation(generation) })
     }
 
     pub(crate) fn exited(&mut self, child: &'static str, generation: u64, exit: Exit) -> String {
-        self.on(Event::Exited {
-            child,
-            generation: Generation(generation),
-            exit,
-            jitter: 0.0,
-        })
+        self.on(Event::Exited { child, generation: Generation(generation), exit, jitter: 0.0 })
     }
 
     pub(crate) fn crashed(&mut self, child: &'static str, generation: u64) -> String {
@@ -164,10 +140,7 @@ impl Desk {
     }
 
     pub(crate) fn call(&mut self, call: u64, request: Call<&'static str>) -> String {
-        self.on(Event::Called {
-            call: CallId(call),
-            request,
-        })
+        self.on(Event::Called { call: CallId(call), request })
     }
 
     /// Passes that much time, then the deadline, if there is one by then.
@@ -192,18 +165,10 @@ impl Desk {
 fn tell(command: &Command<&'static str>) -> String {
     match command {
         Command::Start { child, generation } => format!("start {child}#{generation}"),
-        Command::Stop {
-            child, generation, ..
-        } => format!("stop {child}#{generation}"),
+        Command::Stop { child, generation, .. } => format!("stop {child}#{generation}"),
         Command::Kill { child, generation } => format!("kill {child}#{generation}"),
-        Command::Reply {
-            call: CallId(call),
-            reply: Ok(answer),
-        } => format!("{call}: {answer:?}"),
-        Command::Reply {
-            call: CallId(call),
-            reply: Err(refusal),
-        } => {
+        Command::Reply { call: CallId(call), reply: Ok(answer) } => format!("{call}: {answer:?}"),
+        Command::Reply { call: CallId(call), reply: Err(refusal) } => {
             format!("{call}: not {refusal:?}")
         }
         Command::Report(transition) => tell_transition(transition),
@@ -217,11 +182,7 @@ fn tell_transition(transition: &Transition<&'static str>) -> String {
         Transition::Pending { child, waits_for } => {
             format!("({child} waits for {})", waits_for.join(" "))
         }
-        Transition::BackingOff {
-            child,
-            until,
-            restarts,
-        } => {
+        Transition::BackingOff { child, until, restarts } => {
             format!("({child} backs off till {until}, {restarts})")
         }
         Transition::Failed { child, restarts } => format!("({child} failed, {restarts})"),

@@ -1,8 +1,7 @@
-//! The concurrent discipline: stories, and invariants over random sequences of events.
+//! The concurrent discipline, in stories.
 
 mod desk;
 mod groups;
-mod model;
 mod operators;
 mod order;
 mod restarts;

@@ -18,14 +18,8 @@ fn a_stop_with_a_long_grace_delays_nobody() {
     assert_eq!(desk.call(2, Call::StopChild("b")), "stop b#2");
     assert_eq!(desk.down("b", 2), "(b stopped), 2: Done");
     assert_eq!(desk.after_millis(10_000), "kill slow#1");
-    assert_eq!(
-        desk.exited("slow", 1, Exit::Killed),
-        "(slow stopped), 1: Done"
-    );
-    assert_eq!(
-        desk.call(3, Call::StopChild("slow")),
-        "(slow stopped), 3: Done"
-    );
+    assert_eq!(desk.exited("slow", 1, Exit::Killed), "(slow stopped), 1: Done");
+    assert_eq!(desk.call(3, Call::StopChild("slow")), "(slow stopped), 3: Done");
 }
 
 #[test]
@@ -52,11 +46,7 @@ fn a_stopped_child_stays_down_until_somebody_starts_it() {
 
 #[test]
 fn a_start_brings_its_prerequisites_up_as_well() {
-    let children = [
-        child("db"),
-        child("cache").after(["db"]),
-        child("api").after(["cache"]),
-    ];
+    let children = [child("db"), child("cache").after(["db"]), child("api").after(["cache"])];
     let mut desk = one_for_one(children);
     for id in ["api", "cache", "db"] {
         desk.call(1, Call::StopChild(id));
@@ -76,10 +66,7 @@ fn a_start_ends_the_wait_for_a_backoff() {
     desk.up("a", 2);
     desk.crashed("a", 2);
     assert_eq!(desk.call(1, Call::StartChild("a")), "start a#3");
-    assert_eq!(
-        desk.failed("a", 3),
-        "1: not StartFailed, (a backs off till 0.400, 3)"
-    );
+    assert_eq!(desk.failed("a", 3), "1: not StartFailed, (a backs off till 0.400, 3)");
     assert_eq!(desk.call(2, Call::StopChild("a")), "(a stopped), 2: Done");
     assert_eq!(desk.deadline_millis(), None);
 }
@@ -92,11 +79,7 @@ fn a_restart_is_not_counted_and_revives_what_failed() {
     assert_eq!(desk.call(1, Call::RestartChild("a")), "stop a#2");
     assert_eq!(desk.down("a", 2), "start a#3");
     assert_eq!(desk.up("a", 3), "1: Started(Generation(3))");
-    assert_eq!(
-        desk.crashed("a", 3),
-        "start a#4",
-        "earlier restarts are forgotten"
-    );
+    assert_eq!(desk.crashed("a", 3), "start a#4", "earlier restarts are forgotten");
     assert_eq!(desk.crashed("a", 4), "(a failed, 2)");
     assert_eq!(desk.call(2, Call::RestartChild("a")), "start a#5");
     assert_eq!(desk.up("a", 5), "2: Started(Generation(5))");
@@ -108,10 +91,7 @@ fn the_last_wish_counts_and_the_earlier_ones_learn_of_it() {
     assert_eq!(desk.call(1, Call::StopChild("a")), "stop a#1");
     assert_eq!(desk.call(2, Call::StartChild("a")), "1: not Superseded");
     assert_eq!(desk.down("a", 1), "start a#2");
-    assert_eq!(
-        desk.call(3, Call::StopChild("a")),
-        "2: not Superseded, stop a#2"
-    );
+    assert_eq!(desk.call(3, Call::StopChild("a")), "2: not Superseded, stop a#2");
     assert_eq!(desk.failed("a", 2), "(a stopped), 3: Done");
 }
 
@@ -119,11 +99,7 @@ fn the_last_wish_counts_and_the_earlier_ones_learn_of_it() {
 fn a_stop_during_a_group_restart_takes_the_child_out_of_it() {
     let mut desk = Desk::risen(spec(Strategy::OneForAll), [child("a"), child("b")]);
     assert_eq!(desk.crashed("a", 1), "(a restarts a b), stop b#1");
-    assert_eq!(
-        desk.call(1, Call::StopChild("b")),
-        "",
-        "asked once by the operator: no kill"
-    );
+    assert_eq!(desk.call(1, Call::StopChild("b")), "", "asked once by the operator: no kill");
     assert_eq!(desk.down("b", 1), "(b stopped), 1: Done, start a#2");
     assert_eq!(desk.phase("b"), Phase::Stopped);
 }
@@ -131,35 +107,18 @@ fn a_stop_during_a_group_restart_takes_the_child_out_of_it() {
 #[test]
 fn children_come_and_go() {
     let mut desk = one_for_one([child("a")]);
-    assert_eq!(
-        desk.call(1, Call::AddChild(child("b").after(["a"]))),
-        "start b#1"
-    );
+    assert_eq!(desk.call(1, Call::AddChild(child("b").after(["a"]))), "start b#1");
     assert_eq!(desk.up("b", 1), "1: Started(Generation(1))");
-    assert_eq!(
-        desk.call(2, Call::AddChild(child("b"))),
-        "2: not AlreadyStarted(Generation(1))"
-    );
+    assert_eq!(desk.call(2, Call::AddChild(child("b"))), "2: not AlreadyStarted(Generation(1))");
     assert_eq!(desk.call(3, Call::RemoveChild("a")), "stop a#1");
     assert_eq!(desk.down("a", 1), "(a removed), 3: Done");
     assert_eq!(desk.call(4, Call::StartChild("a")), "4: not NotFound");
-    assert_eq!(
-        desk.crashed("b", 1),
-        "start b#2",
-        "whom it came after is no more"
-    );
-    assert_eq!(
-        desk.call(5, Call::AddChild(child("a"))),
-        "start a#2",
-        "never a generation again"
-    );
+    assert_eq!(desk.crashed("b", 1), "start b#2", "whom it came after is no more");
+    assert_eq!(desk.call(5, Call::AddChild(child("a"))), "start a#2", "never a generation again");
     assert_eq!(desk.call(6, Call::RemoveChild("b")), "stop b#2");
     assert_eq!(desk.down("b", 2), "(b removed), 6: Done");
     let itself = Call::UpdateChild(child("a").after(["a"]));
-    assert_eq!(
-        desk.call(5, itself),
-        circular.replace("UnknownSibling", "Circular")
-    );
+    assert_eq!(desk.call(7, itself), "7: not Invalid(Circular(\"a\"))");
 }
 
 #[test]
@@ -168,26 +127,17 @@ fn a_removed_prerequisite_no_longer_holds_anybody_up() {
     desk.call(1, Call::StopChild("a"));
     desk.down("a", 1);
     assert_eq!(desk.crashed("b", 1), "(b waits for a)");
-    assert_eq!(
-        desk.call(2, Call::RemoveChild("a")),
-        "(a removed), 2: Done, start b#2"
-    );
+    assert_eq!(desk.call(2, Call::RemoveChild("a")), "(a removed), 2: Done, start b#2");
 }
 
 #[test]
 fn an_update_takes_effect_with_the_next_start() {
     let mut desk = one_for_one([child("a"), child("b")]);
-    assert_eq!(
-        desk.call(1, Call::UpdateChild(child("b").after(["a"]))),
-        "1: Done"
-    );
+    assert_eq!(desk.call(1, Call::UpdateChild(child("b").after(["a"]))), "1: Done");
     desk.call(2, Call::StopChild("a"));
     desk.down("a", 1);
     assert_eq!(desk.crashed("b", 1), "(b waits for a)");
-    assert_eq!(
-        desk.call(3, Call::UpdateChild(child("b"))),
-        "start b#2, 3: Done"
-    );
+    assert_eq!(desk.call(3, Call::UpdateChild(child("b"))), "start b#2, 3: Done");
     let transient = child("b").restart(Restart::Transient);
     assert_eq!(desk.call(4, Call::UpdateChild(transient)), "4: Done");
     assert_eq!(desk.exited("b", 2, Exit::Normal), "(b completed Normal)");
@@ -211,9 +161,6 @@ fn who_calls_an_ending_supervisor_learns_that() {
     let mut desk = one_for_one([child("a")]);
     desk.call(1, Call::RestartChild("a"));
     assert_eq!(desk.stop(), "1: not SupervisorEnding");
-    assert_eq!(
-        desk.call(2, Call::StartChild("a")),
-        "2: not SupervisorEnding"
-    );
+    assert_eq!(desk.call(2, Call::StartChild("a")), "2: not SupervisorEnding");
     assert_eq!(desk.down("a", 1), "(a stopped), exit Stopped");
 }

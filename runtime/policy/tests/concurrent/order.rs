@@ -6,16 +6,9 @@ use crate::desk::{ChildWords, Desk, child, spec};
 
 #[test]
 fn children_without_mutual_order_start_side_by_side_and_dependents_wait() {
-    let children = [
-        child("db"),
-        child("api").after(["db", "cache"]),
-        child("cache"),
-    ];
+    let children = [child("db"), child("api").after(["db", "cache"]), child("cache")];
     let mut desk = Desk::new(spec(Strategy::OneForOne), children);
-    assert_eq!(
-        desk.start(),
-        "start db#1, (api waits for db cache), start cache#1"
-    );
+    assert_eq!(desk.start(), "start db#1, (api waits for db cache), start cache#1");
     assert_eq!(desk.up("db", 1), "");
     assert_eq!(desk.up("cache", 1), "start api#1");
     assert_eq!(desk.up("api", 1), "up");
@@ -24,31 +17,18 @@ fn children_without_mutual_order_start_side_by_side_and_dependents_wait() {
 #[test]
 fn a_completed_prerequisite_is_as_good_as_one_that_is_up() {
     let migrate = child("migrate").restart(Restart::Transient);
-    let children = [
-        migrate,
-        child("seed"),
-        child("api").after(["migrate", "seed"]),
-    ];
+    let children = [migrate, child("seed"), child("api").after(["migrate", "seed"])];
     let mut desk = Desk::new(spec(Strategy::OneForOne), children);
-    assert_eq!(
-        desk.start(),
-        "start migrate#1, start seed#1, (api waits for migrate seed)"
-    );
+    assert_eq!(desk.start(), "start migrate#1, start seed#1, (api waits for migrate seed)");
     assert_eq!(desk.ignored("seed", 1), "(seed completed Normal)");
-    assert_eq!(
-        desk.exited("migrate", 1, Exit::Normal),
-        "(migrate completed Normal), start api#1"
-    );
+    assert_eq!(desk.exited("migrate", 1, Exit::Normal), "(migrate completed Normal), start api#1");
     assert_eq!(desk.up("api", 1), "up");
 }
 
 #[test]
 fn a_prerequisite_that_ended_badly_holds_its_dependents_up() {
     let once = child("once").restart(Restart::Temporary);
-    let mut desk = Desk::new(
-        spec(Strategy::OneForOne),
-        [once, child("api").after(["once"])],
-    );
+    let mut desk = Desk::new(spec(Strategy::OneForOne), [once, child("api").after(["once"])]);
     assert_eq!(desk.start(), "start once#1, (api waits for once)");
     assert_eq!(desk.crashed("once", 1), "(once completed Abnormal), up");
     assert_eq!(desk.phase("api"), Phase::Pending);
@@ -83,14 +63,8 @@ fn a_grace_ends_in_a_kill_and_a_kill_without_effect_in_a_report() {
     assert_eq!(desk.after_millis(10_000), "kill a#1");
     assert_eq!(desk.after_millis(5_000), "(a#1 unkillable)");
     assert_eq!(desk.deadline_millis(), None);
-    assert_eq!(
-        desk.phase("a"),
-        Phase::Stopping(blackhole_policy::supervision::Generation(1))
-    );
-    assert_eq!(
-        desk.exited("a", 1, Exit::Killed),
-        "(a stopped), exit Stopped"
-    );
+    assert_eq!(desk.phase("a"), Phase::Stopping(blackhole_policy::supervision::Generation(1)));
+    assert_eq!(desk.exited("a", 1, Exit::Killed), "(a stopped), exit Stopped");
 }
 
 #[test]
@@ -106,10 +80,7 @@ fn asked_twice_there_are_no_graces_but_still_the_order() {
 
 #[test]
 fn what_is_still_starting_is_stopped_too() {
-    let mut desk = Desk::new(
-        spec(Strategy::OneForOne),
-        [child("a"), child("b").after(["a"])],
-    );
+    let mut desk = Desk::new(spec(Strategy::OneForOne), [child("a"), child("b").after(["a"])]);
     desk.start();
     assert_eq!(desk.stop(), "(b stopped), stop a#1");
     assert_eq!(desk.up("a", 1), "", "too late");
@@ -138,10 +109,7 @@ fn events_about_other_incarnations_have_no_effect() {
 #[test]
 fn an_order_that_makes_no_sense_is_refused() {
     let new = |children: Vec<_>| Supervisor::new(spec(Strategy::OneForOne), children).err();
-    let unknown = SpecError::UnknownSibling {
-        child: "a",
-        sibling: "b",
-    };
+    let unknown = SpecError::UnknownSibling { child: "a", sibling: "b" };
     assert_eq!(new(vec![child("a").after(["b"])]), Some(unknown));
     let circle = vec![
         child("x").after(["a"]),
@@ -149,9 +117,5 @@ fn an_order_that_makes_no_sense_is_refused() {
         child("b").after(["a"]),
         child("c").after(["b"]),
     ];
-    assert_eq!(
-        new(circle),
-        Some(SpecError::Circular("a")),
-        "x only follows the circle"
-    );
+    assert_eq!(new(circle), Some(SpecError::Circular("a")), "x only follows the circle");
 }

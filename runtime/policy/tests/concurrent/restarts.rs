@@ -10,10 +10,7 @@ use crate::desk::{ChildWords, Desk, child, spec};
 
 #[test]
 fn the_first_restart_comes_with_the_exit_and_disturbs_nobody() {
-    let mut desk = Desk::risen(
-        spec(Strategy::OneForOne),
-        [child("a").backoff(), child("b")],
-    );
+    let mut desk = Desk::risen(spec(Strategy::OneForOne), [child("a").backoff(), child("b")]);
     assert_eq!(desk.crashed("a", 1), "start a#2");
     assert_eq!(desk.deadline_millis(), None);
 }
@@ -28,11 +25,7 @@ fn further_restarts_wait_longer_until_a_healthy_run() {
     assert_eq!(desk.after_millis(1), "start a#3");
     desk.up("a", 3);
     desk.after_millis(59_999);
-    assert_eq!(
-        desk.crashed("a", 3),
-        "(a backs off till 60.599, 3)",
-        "not quite healthy"
-    );
+    assert_eq!(desk.crashed("a", 3), "(a backs off till 60.599, 3)", "not quite healthy");
     desk.after_millis(400);
     desk.up("a", 4);
     desk.after_millis(60_000);
@@ -47,11 +40,7 @@ fn a_failed_start_counts_like_a_crash_the_first_one_too() {
     assert_eq!(desk.failed("a", 1), "start a#2");
     assert_eq!(desk.failed("a", 2), "(a backs off till 0.200, 2)");
     assert_eq!(desk.after_millis(200), "start a#3");
-    assert_eq!(
-        desk.failed("a", 3),
-        "(a failed, 3), up",
-        "all that can be up is"
-    );
+    assert_eq!(desk.failed("a", 3), "(a failed, 3), up", "all that can be up is");
     assert_eq!(desk.phase("a"), Phase::Failed);
     assert_eq!(desk.phase("b"), Phase::Pending);
 }
@@ -81,29 +70,17 @@ fn a_child_that_escalates_ends_the_supervisor() {
     let children = [child("a").limit(0).escalates(), child("b")];
     let mut desk = Desk::risen(spec(Strategy::OneForOne), children);
     assert_eq!(desk.crashed("a", 1), "(a failed, 1), stop b#1");
-    assert_eq!(
-        desk.down("b", 1),
-        "(b stopped), exit RestartedTooOften(\"a\")"
-    );
+    assert_eq!(desk.down("b", 1), "(b stopped), exit RestartedTooOften(\"a\")");
 }
 
 #[test]
 fn a_shared_limit_counts_them_all() {
-    let limit = RestartLimit {
-        restarts_max: 1,
-        window: Duration::from_secs(5),
-    };
-    let shared = SupervisorSpec {
-        counting: Counting::Shared(limit),
-        ..spec(Strategy::OneForOne)
-    };
+    let limit = RestartLimit { restarts_max: 1, window: Duration::from_secs(5) };
+    let shared = SupervisorSpec { counting: Counting::Shared(limit), ..spec(Strategy::OneForOne) };
     let mut desk = Desk::risen(shared, [child("a"), child("b")]);
     assert_eq!(desk.crashed("a", 1), "start a#2");
     assert_eq!(desk.crashed("b", 1), "(b failed, 2), stop a#2");
-    assert_eq!(
-        desk.down("a", 2),
-        "(a stopped), exit RestartedTooOften(\"b\")"
-    );
+    assert_eq!(desk.down("a", 2), "(a stopped), exit RestartedTooOften(\"b\")");
 }
 
 #[test]
@@ -114,27 +91,11 @@ fn restart_types_decide_as_in_otp() {
         child("temporary").restart(Restart::Temporary),
     ];
     let mut desk = Desk::risen(spec(Strategy::OneForOne), children);
-    assert_eq!(
-        desk.exited("permanent", 1, Exit::Normal),
-        "start permanent#2"
-    );
-    assert_eq!(
-        desk.exited("transient", 1, Exit::Killed),
-        "start transient#2"
-    );
-    assert_eq!(
-        desk.exited("transient", 2, Exit::Normal),
-        "(transient completed Normal)"
-    );
-    assert_eq!(
-        desk.crashed("temporary", 1),
-        "(temporary completed Abnormal)"
-    );
-    assert_eq!(
-        desk.phase("temporary"),
-        Phase::Completed(Exit::Abnormal),
-        "kept for the reader"
-    );
+    assert_eq!(desk.exited("permanent", 1, Exit::Normal), "start permanent#2");
+    assert_eq!(desk.exited("transient", 1, Exit::Killed), "start transient#2");
+    assert_eq!(desk.exited("transient", 2, Exit::Normal), "(transient completed Normal)");
+    assert_eq!(desk.crashed("temporary", 1), "(temporary completed Abnormal)");
+    assert_eq!(desk.phase("temporary"), Phase::Completed(Exit::Abnormal), "kept for the reader");
 }
 
 #[test]
@@ -150,17 +111,11 @@ fn a_crashed_dependent_waits_for_its_prerequisite() {
 fn significant_children_take_the_supervisor_with_them() {
     let with = |auto_shutdown| {
         let job = |id| child(id).restart(Restart::Transient).significant();
-        let spec = SupervisorSpec {
-            auto_shutdown,
-            ..spec(Strategy::OneForOne)
-        };
+        let spec = SupervisorSpec { auto_shutdown, ..spec(Strategy::OneForOne) };
         Desk::risen(spec, [job("a"), job("b")])
     };
     let mut desk = with(AutoShutdown::AnySignificant);
-    assert_eq!(
-        desk.exited("a", 1, Exit::Normal),
-        "(a completed Normal), stop b#1"
-    );
+    assert_eq!(desk.exited("a", 1, Exit::Normal), "(a completed Normal), stop b#1");
     assert_eq!(desk.down("b", 1), "(b stopped), exit AutoShutdown(\"a\")");
     let mut desk = with(AutoShutdown::AllSignificant);
     assert_eq!(desk.exited("a", 1, Exit::Normal), "(a completed Normal)");

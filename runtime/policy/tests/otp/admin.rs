@@ -43,11 +43,7 @@ fn child_adm() {
 
     assert_eq!(sup.add(worker("child2").temporary()), "child2#1 up, ok 3");
     assert_eq!(sup.terminate("child2"), "child2 stopped, ok");
-    assert_eq!(
-        sup.restart("child2"),
-        "error not_found",
-        "its specification went with it"
-    );
+    assert_eq!(sup.restart("child2"), "error not_found", "its specification went with it");
 }
 
 #[test]
@@ -69,21 +65,9 @@ fn child_adm_simple() {
     let incarnation =
         |id: &str, generation| Call::StopIncarnation(id.to_owned(), Generation(generation));
     assert_eq!(sup.call(incarnation("b", 2)), "b stopped, ok");
-    assert_eq!(
-        sup.call(incarnation("b", 2)),
-        "ok",
-        "one that is dead is fine"
-    );
-    assert_eq!(
-        sup.call(incarnation("a", 1)),
-        "ok",
-        "so is one that was replaced"
-    );
-    assert_eq!(
-        sup.call(incarnation("x", 9)),
-        "error not_found",
-        "it never was a child"
-    );
+    assert_eq!(sup.call(incarnation("b", 2)), "ok", "one that is dead is fine");
+    assert_eq!(sup.call(incarnation("a", 1)), "ok", "so is one that was replaced");
+    assert_eq!(sup.call(incarnation("x", 9)), "error not_found", "it never was a child");
     assert_eq!(sup.which(), "[a:3]");
     assert_eq!(sup.count(), "[1,1,0,1]");
 }
@@ -98,10 +82,7 @@ fn extra_return() {
     let call = Call::StopChild("child1".to_owned());
     assert_eq!(desk.call(call), "stop child1#1");
     assert_eq!(desk.exited("child1", 1, Exit::Shutdown), "ok");
-    assert_eq!(
-        desk.call(Call::StartChild("child1".to_owned())),
-        "start child1#2"
-    );
+    assert_eq!(desk.call(Call::StartChild("child1".to_owned())), "start child1#2");
     assert_eq!(desk.up("child1", 2), "ok 2");
     assert_eq!(desk.exited("child1", 2, Exit::Abnormal), "start child1#3");
     assert_eq!(desk.up("child1", 3), "", "nobody asked");
@@ -110,29 +91,17 @@ fn extra_return() {
 #[test]
 fn child_specs() {
     let check = |auto_shutdown, role: Role| {
-        let spec = SupervisorSpec {
-            auto_shutdown,
-            ..SupervisorSpec::OTP
-        };
+        let spec = SupervisorSpec { auto_shutdown, ..SupervisorSpec::OTP };
         spec.check(&[role.spec])
     };
     let id = || "child".to_owned();
     for auto_shutdown in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
-        assert_eq!(
-            check(auto_shutdown, worker("child").transient().significant()),
-            Ok(())
-        );
-        assert_eq!(
-            check(auto_shutdown, worker("child").temporary().significant()),
-            Ok(())
-        );
+        assert_eq!(check(auto_shutdown, worker("child").transient().significant()), Ok(()));
+        assert_eq!(check(auto_shutdown, worker("child").temporary().significant()), Ok(()));
         let permanent = check(auto_shutdown, worker("child").significant());
         assert_eq!(permanent, Err(SpecError::SignificantPermanent(id())));
     }
-    let never = check(
-        AutoShutdown::Never,
-        worker("child").transient().significant(),
-    );
+    let never = check(AutoShutdown::Never, worker("child").transient().significant());
     assert_eq!(never, Err(SpecError::SignificantWithoutAutoShutdown(id())));
 }
 
@@ -144,7 +113,7 @@ fn child_specs_map() {
     assert_eq!(sup.add(odd), refusal);
     assert_eq!(sup.which(), "[]");
     let default = ChildSpec::worker("child");
-    assert_eq!(SupervisorSpec::OTP.check(&[default.clone()]), Ok(()));
+    assert_eq!(SupervisorSpec::OTP.check(std::slice::from_ref(&default)), Ok(()));
     let twice = SupervisorSpec::OTP.check(&[default.clone(), default]);
     assert_eq!(twice, Err(SpecError::DuplicateChild("child")));
 }

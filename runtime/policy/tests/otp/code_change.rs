@@ -17,10 +17,7 @@ fn code_change() {
     let mut sup = one_for_one(0, []).play();
     assert_eq!(reconfigure(&mut sup, Strategy::RestForOne, []), "ok");
 
-    assert_eq!(
-        reconfigure(&mut sup, Strategy::OneForOne, [worker("child1")]),
-        "ok"
-    );
+    assert_eq!(reconfigure(&mut sup, Strategy::OneForOne, [worker("child1")]), "ok");
     assert_eq!(sup.which(), "[child1:undefined]", "known, not started");
     assert_eq!(sup.restart("child1"), "child1#1 up, ok 1");
 
@@ -61,21 +58,12 @@ fn code_change_simple() {
     sup.add_instance("a");
     let none: [Role; 0] = [];
     let refusal = "error invalid: simple_one_for_one takes one child as a template, found 0";
-    assert_eq!(
-        reconfigure(&mut sup, Strategy::SimpleOneForOne, none),
-        refusal
-    );
+    assert_eq!(reconfigure(&mut sup, Strategy::SimpleOneForOne, none), refusal);
     let two = [worker("child"), worker("child2")];
     let refusal = "error invalid: simple_one_for_one takes one child as a template, found 2";
-    assert_eq!(
-        reconfigure(&mut sup, Strategy::SimpleOneForOne, two),
-        refusal
-    );
+    assert_eq!(reconfigure(&mut sup, Strategy::SimpleOneForOne, two), refusal);
     let refusal = "error invalid: simple_one_for_one cannot be switched on or off at run time";
-    assert_eq!(
-        reconfigure(&mut sup, Strategy::OneForOne, [worker("child")]),
-        refusal
-    );
+    assert_eq!(reconfigure(&mut sup, Strategy::OneForOne, [worker("child")]), refusal);
 }
 
 /// The new template is what instances that run go by, too.
@@ -84,10 +72,7 @@ fn code_change_simple_map() {
     let mut sup = scenario(Strategy::SimpleOneForOne, 2, [worker("child")]).play();
     sup.add_instance("a");
     let temporary = [worker("child").temporary()];
-    assert_eq!(
-        reconfigure(&mut sup, Strategy::SimpleOneForOne, temporary),
-        "ok"
-    );
+    assert_eq!(reconfigure(&mut sup, Strategy::SimpleOneForOne, temporary), "ok");
     assert_eq!(sup.which(), "[a:1]");
     assert_eq!(sup.crash("a"), "a crashed");
     assert_eq!(sup.which(), "[]");

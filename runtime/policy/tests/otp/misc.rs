@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use blackhole_policy::{
     moment::Moment,
-    rehearsal::Behaviour,
+    rehearsal::{Behaviour, Start},
     supervision::{
         Call, CallId, ChildSpec, Command, Event, Exit, Generation, Strategy, Supervisor,
         SupervisorSpec,
@@ -20,7 +20,7 @@ use crate::{
 /// the supervisor longer than the child's grace.
 #[test]
 fn child_unlink() {
-    let deaf = worker("child").behaving(Behaviour::StopsAfter(Duration::from_secs(3600)));
+    let deaf = worker("child").behaving(Behaviour::stopping_after(Duration::from_secs(3600)));
     let mut sup = one_for_one(1, [deaf]).play();
     assert_eq!(sup.terminate("child"), "");
     assert_eq!(sup.until_millis(1000), "child stopped, ok");
@@ -32,25 +32,11 @@ fn tree() {
     let inner = |name: &str, leaves: [&str; 2]| {
         supervisor(name, scenario(Strategy::OneForAll, 1, leaves.map(worker)))
     };
-    let mut sup = one_for_one(
-        2,
-        [
-            inner("s1", ["a", "b"]),
-            worker("w"),
-            inner("s2", ["c", "d"]),
-        ],
-    )
-    .play();
-    assert_eq!(
-        sup.told,
-        "a#1 up, b#1 up, s1#1 up, w#1 up, c#1 up, d#1 up, s2#1 up, up"
-    );
+    let mut sup =
+        one_for_one(2, [inner("s1", ["a", "b"]), worker("w"), inner("s2", ["c", "d"])]).play();
+    assert_eq!(sup.told, "a#1 up, b#1 up, s1#1 up, w#1 up, c#1 up, d#1 up, s2#1 up, up");
     assert_eq!(sup.count(), "[3,3,2,1]");
-    assert_eq!(
-        sup.crash("a"),
-        "a crashed, b stopped, a#2 up, b#2 up",
-        "the inner one sees to it"
-    );
+    assert_eq!(sup.crash("a"), "a crashed, b stopped, a#2 up, b#2 up", "the inner one sees to it");
     assert_eq!(
         sup.crash("b"),
         "b crashed, a stopped, s1 shutdown, a#3 up, b#3 up, s1#2 up",
@@ -101,11 +87,7 @@ fn count_restarting_children() {
     assert_eq!(desk.call(Call::CountChildren), "[1,3,0,3]");
     assert_eq!(desk.exited("a", 1, Exit::Abnormal), "start a#4");
     assert_eq!(desk.exited("b", 2, Exit::Abnormal), "");
-    assert_eq!(
-        desk.failed("a", 4),
-        "start b#5",
-        "b's exit came before the next attempt at a"
-    );
+    assert_eq!(desk.failed("a", 4), "start b#5", "b's exit came before the next attempt at a");
     assert_eq!(desk.call(Call::CountChildren), "");
     assert_eq!(desk.failed("b", 5), "start a#6");
     assert_eq!(desk.up("a", 6), "[1,2,0,3], start b#7");
@@ -125,15 +107,9 @@ fn simple_temporary() -> Supervisor<u32> {
 }
 
 fn add(machine: &mut Supervisor<u32>, id: u32, generation: u64) {
-    let called = Event::Called {
-        call: CallId(0),
-        request: Call::AddInstance(id),
-    };
+    let called = Event::Called { call: CallId(0), request: Call::AddInstance(id) };
     machine.on_event(Moment::ORIGIN, called);
-    let started = Event::Started {
-        child: id,
-        generation: Generation(generation),
-    };
+    let started = Event::Started { child: id, generation: Generation(generation) };
     machine.on_event(Moment::ORIGIN, started);
 }
 
@@ -141,12 +117,8 @@ fn add(machine: &mut Supervisor<u32>, id: u32, generation: u64) {
 fn do_not_save_start_parameters_for_temporary_children() {
     let mut machine = simple_temporary();
     add(&mut machine, 1, 1);
-    let exited = Event::Exited {
-        child: 1,
-        generation: Generation(1),
-        exit: Exit::Normal,
-        jitter: 0.0,
-    };
+    let exited =
+        Event::Exited { child: 1, generation: Generation(1), exit: Exit::Normal, jitter: 0.0 };
     machine.on_event(Moment::ORIGIN, exited);
     assert_eq!(machine.which_children(), []);
     assert_eq!(machine.phase(&1), None);
@@ -159,10 +131,7 @@ fn do_not_save_child_specs_for_temporary_children() {
         assert!(sup.add(worker("a").temporary()).starts_with("a#"));
         sup.exit("a", exit);
         assert_eq!(sup.which(), "[]");
-        assert_eq!(
-            sup.call(Call::DescribeChild("a".to_owned())),
-            "error not_found"
-        );
+        assert_eq!(sup.call(Call::DescribeChild("a".to_owned())), "error not_found");
     }
     sup.add(worker("a").temporary());
     sup.terminate("a");
@@ -178,12 +147,7 @@ fn temporary_children(count: u32) -> Duration {
     }
     for id in 0..count {
         let generation = Generation(u64::from(id) + 1);
-        let exited = Event::Exited {
-            child: id,
-            generation,
-            exit: Exit::Normal,
-            jitter: 0.0,
-        };
+        let exited = Event::Exited { child: id, generation, exit: Exit::Normal, jitter: 0.0 };
         machine.on_event(Moment::ORIGIN, exited);
     }
     assert_eq!(machine.which_children(), []);
@@ -204,10 +168,7 @@ fn temporary_bystander() {
     for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
         let children = [worker("child1"), worker("child2").temporary()];
         let mut sup = scenario(strategy, 2, children).play();
-        assert_eq!(
-            sup.crash("child1"),
-            "child1 crashed, child2 stopped, child1#2 up"
-        );
+        assert_eq!(sup.crash("child1"), "child1 crashed, child2 stopped, child1#2 up");
         assert_eq!(sup.which(), "[child1:2]");
     }
 }
@@ -219,11 +180,7 @@ fn simple_global_supervisor() {
     let mut sup = one_for_one(2, [inner]).play();
     let story = "server crashed, middle shutdown, server#2 up, middle#2 up";
     assert_eq!(sup.crash("server"), story);
-    assert_eq!(
-        sup.call_nested("middle", Call::WhichChildren),
-        "[server:1]",
-        "of a new roster"
-    );
+    assert_eq!(sup.call_nested("middle", Call::WhichChildren), "[server:1]", "of a new roster");
 }
 
 /// Calls are served between two attempts.
@@ -235,11 +192,7 @@ fn hanging_restart_loop() {
     assert_eq!(desk.exited("child1", 1, Exit::Abnormal), "start child1#2");
     let id = || "child1".to_owned();
     for (generation, request, answer) in [
-        (
-            2,
-            Call::AddChild(worker("child1").spec),
-            "error already_present",
-        ),
+        (2, Call::AddChild(worker("child1").spec), "error already_present"),
         (3, Call::StartChild(id()), "error restarting"),
         (4, Call::RemoveChild(id()), "error restarting"),
         (5, Call::WhichChildren, "[child1:restarting]"),
@@ -247,10 +200,7 @@ fn hanging_restart_loop() {
     ] {
         assert_eq!(desk.call(request), "", "in the middle of an attempt");
         let next = generation + 1;
-        assert_eq!(
-            desk.failed("child1", generation),
-            format!("{answer}, start child1#{next}")
-        );
+        assert_eq!(desk.failed("child1", generation), format!("{answer}, start child1#{next}"));
     }
     assert_eq!(desk.call(Call::StopChild(id())), "");
     assert_eq!(desk.failed("child1", 7), "ok", "and no further attempt");
@@ -275,16 +225,8 @@ fn hanging_restart_loop_rest_for_one() {
     let listing = "[child3:undefined child2:restarting child1:1], start child2#3";
     assert_eq!(desk.failed("child2", 2), listing);
     assert_eq!(desk.call(Call::StartChild("child3".to_owned())), "");
-    assert_eq!(
-        desk.failed("child2", 3),
-        "start child3#2",
-        "an operator may start it meanwhile"
-    );
-    assert_eq!(
-        desk.up("child3", 2),
-        "ok 2, stop child3#2",
-        "the group is restarted whole"
-    );
+    assert_eq!(desk.failed("child2", 3), "start child3#2", "an operator may start it meanwhile");
+    assert_eq!(desk.up("child3", 2), "ok 2, stop child3#2", "the group is restarted whole");
     assert_eq!(desk.exited("child3", 2, Exit::Shutdown), "start child2#4");
     assert_eq!(desk.up("child2", 4), "start child3#3");
     assert_eq!(desk.up("child3", 3), "");
@@ -292,11 +234,7 @@ fn hanging_restart_loop_rest_for_one() {
 
 #[test]
 fn hanging_restart_loop_simple() {
-    let mut desk = Desk::new(&scenario(
-        Strategy::SimpleOneForOne,
-        1_000_000,
-        [worker("child")],
-    ));
+    let mut desk = Desk::new(&scenario(Strategy::SimpleOneForOne, 1_000_000, [worker("child")]));
     desk.start();
     for (id, generation) in [("a", 1), ("b", 2)] {
         desk.call(Call::AddInstance(id.to_owned()));
@@ -317,21 +255,15 @@ fn order_of_children() {
     let ids = ["a", "b", "c", "d", "e"];
     let mut sup = scenario(Strategy::RestForOne, 2, ids.map(worker)).play();
     assert_eq!(sup.told, "a#1 up, b#1 up, c#1 up, d#1 up, e#1 up, up");
-    assert_eq!(
-        sup.crash("c"),
-        "c crashed, e stopped, d stopped, c#2 up, d#2 up, e#2 up"
-    );
+    assert_eq!(sup.crash("c"), "c crashed, e stopped, d stopped, c#2 up, d#2 up, e#2 up");
     let stops = "e stopped, d stopped, c stopped, b stopped, a stopped, ended";
     assert_eq!(sup.stop(), stops);
 
     let mut sup = scenario(Strategy::OneForAll, 2, ids.map(worker)).play();
     let stops = "c crashed, e stopped, d stopped, b stopped, a stopped";
-    assert_eq!(
-        sup.crash("c"),
-        format!("{stops}, a#2 up, b#2 up, c#2 up, d#2 up, e#2 up")
-    );
+    assert_eq!(sup.crash("c"), format!("{stops}, a#2 up, b#2 up, c#2 up, d#2 up, e#2 up"));
 
-    let failing = worker("c").behaving(Behaviour::FailsFrom(1));
+    let failing = worker("c").behaving(Behaviour::starting(Start::FailsFrom(1)));
     let sup = one_for_one(2, [worker("a"), worker("b"), failing, worker("d")]).play();
     let partial = "a#1 up, b#1 up, c#1 failed, b stopped, a stopped, did not start for c";
     assert_eq!(sup.told, partial);
@@ -348,16 +280,9 @@ fn many_children(count: u32) -> Duration {
         let event = match commands.pop() {
             Some(Command::Start { child, generation }) => Event::Started { child, generation },
             Some(Command::Up) => Event::StopRequested,
-            Some(Command::Stop {
-                child, generation, ..
-            }) => {
+            Some(Command::Stop { child, generation, .. }) => {
                 stopped += 1;
-                Event::Exited {
-                    child,
-                    generation,
-                    exit: Exit::Shutdown,
-                    jitter: 0.0,
-                }
+                Event::Exited { child, generation, exit: Exit::Shutdown, jitter: 0.0 }
             }
             Some(Command::Exit(_)) => break,
             other => panic!("unexpected: {other:?}"),
@@ -372,8 +297,5 @@ fn many_children(count: u32) -> Duration {
 fn scale_start_stop_many_children() {
     many_children(1_000);
     let (few, many) = (many_children(1_000), many_children(100_000));
-    assert!(
-        many < few * 1_000,
-        "1000 took {few:?}, 100000 took {many:?}"
-    );
+    assert!(many < few * 1_000, "1000 took {few:?}, 100000 took {many:?}");
 }

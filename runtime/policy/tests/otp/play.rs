@@ -17,17 +17,13 @@ pub(crate) fn worker(id: &str) -> Role {
         shutdown: Shutdown::Timeout(Duration::from_millis(1000)),
         ..ChildSpec::worker(id.to_owned())
     };
-    Role {
-        spec,
-        behaviour: Behaviour::Prompt,
-        nested: None,
-    }
+    Role { spec, behaviour: Behaviour::PROMPT, nested: None }
 }
 
 pub(crate) fn supervisor(id: &str, nested: Scenario) -> Role {
     Role {
         spec: ChildSpec::supervisor(id.to_owned()),
-        behaviour: Behaviour::Prompt,
+        behaviour: Behaviour::PROMPT,
         nested: Some(nested),
     }
 }
@@ -73,20 +69,14 @@ pub(crate) fn scenario<const N: usize>(
     restarts_max: u32,
     children: [Role; N],
 ) -> Scenario {
-    Scenario {
-        spec: flags(strategy, restarts_max),
-        children: children.into(),
-    }
+    Scenario { spec: flags(strategy, restarts_max), children: children.into() }
 }
 
 pub(crate) fn flags(strategy: Strategy, restarts_max: u32) -> SupervisorSpec {
     let window = Duration::from_secs(3600);
     SupervisorSpec {
         strategy,
-        counting: Counting::Shared(RestartLimit {
-            restarts_max,
-            window,
-        }),
+        counting: Counting::Shared(RestartLimit { restarts_max, window }),
         ..SupervisorSpec::OTP
     }
 }
@@ -184,10 +174,7 @@ impl Play {
 }
 
 fn tell(story: &[Line]) -> String {
-    let lines: Vec<String> = story
-        .iter()
-        .filter_map(|line| tell_one(&line.happened))
-        .collect();
+    let lines: Vec<String> = story.iter().filter_map(|line| tell_one(&line.happened)).collect();
     lines.join(", ")
 }
 
@@ -235,18 +222,11 @@ pub(crate) fn tell_reply(reply: &Reply<String>) -> String {
             let one = |status: &blackhole_policy::supervision::ChildStatus<String>| {
                 format!("{}:{}", status.id, tell(status.phase))
             };
-            format!(
-                "[{}]",
-                children.iter().map(one).collect::<Vec<_>>().join(" ")
-            )
+            format!("[{}]", children.iter().map(one).collect::<Vec<_>>().join(" "))
         }
         Ok(Answer::Counts(counts)) => {
-            let blackhole_policy::supervision::Counts {
-                specs,
-                active,
-                supervisors,
-                workers,
-            } = counts;
+            let blackhole_policy::supervision::Counts { specs, active, supervisors, workers } =
+                counts;
             format!("[{specs},{active},{supervisors},{workers}]")
         }
         Err(refusal) => format!("error {}", refusal_word(refusal)),
@@ -275,8 +255,5 @@ pub(crate) fn refused(scenario: Scenario) -> SpecError<String> {
 }
 
 pub(crate) fn kind(role: Role, kind: ChildKind) -> Role {
-    Role {
-        spec: ChildSpec { kind, ..role.spec },
-        ..role
-    }
+    Role { spec: ChildSpec { kind, ..role.spec }, ..role }
 }

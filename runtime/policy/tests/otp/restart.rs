@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use blackhole_policy::{
-    rehearsal::Behaviour,
+    rehearsal::{Behaviour, Start},
     supervision::{Call, Counting, Exit, RestartLimit, Strategy},
 };
 
@@ -15,16 +15,10 @@ use crate::play::{RoleWords, ScenarioWords, scenario, worker};
 fn multiple_restarts() {
     let mut spaced = scenario(Strategy::OneForOne, 0, [worker("child1")]);
     let window = Duration::from_secs(1);
-    spaced.spec.counting = Counting::Shared(RestartLimit {
-        restarts_max: 1,
-        window,
-    });
+    spaced.spec.counting = Counting::Shared(RestartLimit { restarts_max: 1, window });
     let mut sup = spaced.play();
     for attempt in 2..=10 {
-        assert_eq!(
-            sup.crash("child1"),
-            format!("child1 crashed, child1#{attempt} up")
-        );
+        assert_eq!(sup.crash("child1"), format!("child1 crashed, child1#{attempt} up"));
         sup.until_millis(2000 * (attempt - 1));
     }
     assert_eq!(sup.crash("child1"), "child1 crashed, child1#11 up");
@@ -38,15 +32,12 @@ fn one_for_one() {
     assert_eq!(sup.which(), "[child2:1 child1:2]");
     assert_eq!(sup.count(), "[2,2,0,2]");
     assert_eq!(sup.crash("child2"), "child2 crashed, child2#2 up");
-    assert_eq!(
-        sup.crash("child2"),
-        "child2 crashed, child1 stopped, gave up over child2"
-    );
+    assert_eq!(sup.crash("child2"), "child2 crashed, child1 stopped, gave up over child2");
 }
 
 #[test]
 fn one_for_one_escalation() {
-    let child1 = worker("child1").behaving(Behaviour::FailsFrom(2));
+    let child1 = worker("child1").behaving(Behaviour::starting(Start::FailsFrom(2)));
     let mut sup = scenario(Strategy::OneForOne, 4, [child1, worker("child2")]).play();
     let story = "child1 crashed, child1#2 failed, child1#3 failed, child1#4 failed, \
                  child1#5 failed, child2 stopped, gave up over child1";
@@ -63,18 +54,13 @@ fn one_for_all() {
     assert_eq!(sup.count(), "[2,2,0,2]");
     let story = "child2 crashed, child1 stopped, child1#3 up, child2#3 up";
     assert_eq!(sup.crash("child2"), story);
-    assert_eq!(
-        sup.crash("child1"),
-        "child1 crashed, child2 stopped, gave up over child1"
-    );
+    assert_eq!(sup.crash("child1"), "child1 crashed, child2 stopped, gave up over child1");
 }
 
 #[test]
 fn one_for_all_escalation() {
-    let children = [
-        worker("child1"),
-        worker("child2").behaving(Behaviour::FailsFrom(2)),
-    ];
+    let children =
+        [worker("child1"), worker("child2").behaving(Behaviour::starting(Start::FailsFrom(2)))];
     let mut sup = scenario(Strategy::OneForAll, 2, children).play();
     let story = "child1 crashed, child2 stopped, child1#2 up, child2#2 failed, \
                  child1 stopped, child1#3 up, child2#3 failed, \
@@ -84,7 +70,7 @@ fn one_for_all_escalation() {
 
 #[test]
 fn one_for_all_other_child_fails_restart() {
-    let failing = worker("child2").behaving(Behaviour::FailsBetween(2, 3));
+    let failing = worker("child2").behaving(Behaviour::starting(Start::FailsBetween(2, 3)));
     let children = [worker("child1"), failing, worker("child3")];
     let mut sup = scenario(Strategy::OneForAll, 2, children).play();
     let story = "child1 crashed, child3 stopped, child2 stopped, \
@@ -108,7 +94,7 @@ fn simple_one_for_one() {
 /// Instances stop at the same time, and within one grace however many there are.
 #[test]
 fn simple_one_for_one_shutdown() {
-    let slow = |millis| Behaviour::StopsAfter(Duration::from_millis(millis));
+    let slow = |millis| Behaviour::stopping_after(Duration::from_millis(millis));
     for (millis, within) in [(0, 0), (500, 500), (10_000, 1_000)] {
         let child = worker("child").behaving(slow(millis));
         let mut sup = scenario(Strategy::SimpleOneForOne, 2, [child]).play();
@@ -131,7 +117,7 @@ fn simple_one_for_one_extra() {
 
 #[test]
 fn simple_one_for_one_escalation() {
-    let child = worker("child").behaving(Behaviour::FailsFrom(2));
+    let child = worker("child").behaving(Behaviour::starting(Start::FailsFrom(2)));
     let mut sup = scenario(Strategy::SimpleOneForOne, 4, [child]).play();
     sup.add_instance("a");
     sup.add_instance("b");
@@ -143,7 +129,7 @@ fn simple_one_for_one_escalation() {
 /// One instance, failing or not, leaves nothing behind in the template.
 #[test]
 fn simple_one_for_one_corruption() {
-    let child = worker("child").behaving(Behaviour::FailsBetween(1, 2));
+    let child = worker("child").behaving(Behaviour::starting(Start::FailsBetween(1, 2)));
     let mut sup = scenario(Strategy::SimpleOneForOne, 2, [child]).play();
     assert_eq!(sup.add_instance("a"), "a#1 failed, error start_failed");
     assert_eq!(sup.add_instance("a"), "a#2 up, ok 2");
@@ -160,20 +146,15 @@ fn rest_for_one() {
     assert_eq!(sup.crash("child2"), story);
     assert_eq!(sup.which(), "[child3:2 child2:2 child1:1]");
     assert_eq!(sup.count(), "[3,3,0,3]");
-    assert_eq!(
-        sup.exit("child3", Exit::Killed),
-        "child3 killed, child3#3 up"
-    );
+    assert_eq!(sup.exit("child3", Exit::Killed), "child3 killed, child3#3 up");
     let story = "child1 crashed, child3 stopped, child2 stopped, gave up over child1";
     assert_eq!(sup.crash("child1"), story);
 }
 
 #[test]
 fn rest_for_one_escalation() {
-    let children = [
-        worker("child1"),
-        worker("child2").behaving(Behaviour::FailsFrom(2)),
-    ];
+    let children =
+        [worker("child1"), worker("child2").behaving(Behaviour::starting(Start::FailsFrom(2)))];
     let mut sup = scenario(Strategy::RestForOne, 2, children).play();
     let story = "child1 crashed, child2 stopped, child1#2 up, child2#2 failed, child2#3 failed, \
                  child1 stopped, gave up over child2";
@@ -182,7 +163,7 @@ fn rest_for_one_escalation() {
 
 #[test]
 fn rest_for_one_other_child_fails_restart() {
-    let failing = worker("child2").behaving(Behaviour::FailsBetween(2, 3));
+    let failing = worker("child2").behaving(Behaviour::starting(Start::FailsBetween(2, 3)));
     let children = [worker("child1"), failing, worker("child3")];
     let mut sup = scenario(Strategy::RestForOne, 2, children).play();
     let story = "child1 crashed, child3 stopped, child2 stopped, \

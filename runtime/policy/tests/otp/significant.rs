@@ -52,65 +52,33 @@ fn nonsignificant_transient() {
 #[test]
 fn significant_temporary() {
     for exit in [Exit::Normal, Exit::Shutdown] {
-        let mut sup = with(
-            AnySignificant,
-            [temporary("a"), temporary("b"), worker("c")],
-        );
-        assert!(
-            sup.exit("a", exit)
-                .ends_with("c stopped, b stopped, shut down after a")
-        );
+        let mut sup = with(AnySignificant, [temporary("a"), temporary("b"), worker("c")]);
+        assert!(sup.exit("a", exit).ends_with("c stopped, b stopped, shut down after a"));
     }
     let mut sup = with(AnySignificant, [temporary("a"), temporary("b")]);
-    assert_eq!(
-        sup.exit("b", Exit::Killed),
-        "b killed, a stopped, shut down after b"
-    );
+    assert_eq!(sup.exit("b", Exit::Killed), "b killed, a stopped, shut down after b");
 
-    let mut sup = with(
-        AllSignificant,
-        [temporary("a"), temporary("b"), worker("c")],
-    );
+    let mut sup = with(AllSignificant, [temporary("a"), temporary("b"), worker("c")]);
     assert_eq!(sup.crash("a"), "a crashed");
-    assert_eq!(
-        sup.exit("b", Exit::Normal),
-        "b normal, c stopped, shut down after b"
-    );
+    assert_eq!(sup.exit("b", Exit::Normal), "b normal, c stopped, shut down after b");
 
     let mut sup = with(AnySignificant, [temporary("a"), temporary("b")]);
-    assert_eq!(
-        sup.terminate("a"),
-        "a stopped, ok",
-        "told to: that does not count"
-    );
+    assert_eq!(sup.terminate("a"), "a stopped, ok", "told to: that does not count");
     assert_eq!(sup.exit("b", Exit::Normal), "b normal, shut down after b");
 }
 
 #[test]
 fn significant_transient() {
     let mut sup = with(AnySignificant, [transient("a"), transient("b")]);
-    assert_eq!(
-        sup.crash("a"),
-        "a crashed, a#2 up",
-        "restarted, so not at its end"
-    );
+    assert_eq!(sup.crash("a"), "a crashed, a#2 up", "restarted, so not at its end");
     assert_eq!(sup.exit("a", Exit::Killed), "a killed, a#3 up");
-    assert_eq!(
-        sup.exit("a", Exit::Normal),
-        "a normal, b stopped, shut down after a"
-    );
+    assert_eq!(sup.exit("a", Exit::Normal), "a normal, b stopped, shut down after a");
 
-    let mut sup = with(
-        AllSignificant,
-        [transient("a"), transient("b"), worker("c")],
-    );
+    let mut sup = with(AllSignificant, [transient("a"), transient("b"), worker("c")]);
     assert_eq!(sup.exit("a", Exit::Shutdown), "a shutdown");
     assert_eq!(sup.restart("a"), "a#2 up, ok 2", "active again");
     assert_eq!(sup.exit("b", Exit::Normal), "b normal");
-    assert_eq!(
-        sup.exit("a", Exit::Normal),
-        "a normal, c stopped, shut down after a"
-    );
+    assert_eq!(sup.exit("a", Exit::Normal), "a normal, c stopped, shut down after a");
 
     let mut sup = with(AllSignificant, [transient("a"), transient("b")]);
     assert_eq!(sup.terminate("a"), "a stopped, ok");
@@ -130,10 +98,7 @@ fn significant_simple() {
     };
     let mut sup = simple(AnySignificant, transient("child"));
     assert_eq!(sup.crash("a"), "a crashed, a#2 up");
-    assert_eq!(
-        sup.exit("a", Exit::Normal),
-        "a normal, b stopped, shut down after a"
-    );
+    assert_eq!(sup.exit("a", Exit::Normal), "a normal, b stopped, shut down after a");
 
     let mut sup = simple(AllSignificant, temporary("child"));
     assert_eq!(sup.crash("a"), "a crashed");
@@ -149,11 +114,7 @@ fn significant_simple() {
 /// A sibling that the strategy stops does not end by itself.
 #[test]
 fn significant_bystander() {
-    for strategy in [
-        Strategy::OneForOne,
-        Strategy::OneForAll,
-        Strategy::RestForOne,
-    ] {
+    for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
         for mode in [AnySignificant, AllSignificant] {
             let children = [worker("a"), temporary("b"), transient("c")];
             let mut sup = scenario(strategy, 2, children).auto_shutdown(mode).play();
@@ -182,19 +143,10 @@ fn significant_escalation() {
 /// Two children that go by `before`, then by `after`, both in flags and specifications.
 fn upgraded(before: AutoShutdown, after: AutoShutdown) -> Play {
     let children = |mode: AutoShutdown| {
-        ["a", "b"].map(|id| {
-            if mode == Never {
-                worker(id).temporary()
-            } else {
-                temporary(id)
-            }
-        })
+        ["a", "b"].map(|id| if mode == Never { worker(id).temporary() } else { temporary(id) })
     };
     let mut sup = with(before, children(before));
-    let spec = SupervisorSpec {
-        auto_shutdown: after,
-        ..flags(Strategy::OneForOne, 2)
-    };
+    let spec = SupervisorSpec { auto_shutdown: after, ..flags(Strategy::OneForOne, 2) };
     let specs = children(after).map(|role| role.spec).into();
     assert_eq!(sup.call(Call::Reconfigure(spec, specs)), "ok");
     sup
@@ -203,10 +155,7 @@ fn upgraded(before: AutoShutdown, after: AutoShutdown) -> Play {
 #[test]
 fn significant_upgrade_never_any() {
     let mut sup = upgraded(Never, AnySignificant);
-    assert_eq!(
-        sup.exit("a", Exit::Normal),
-        "a normal, b stopped, shut down after a"
-    );
+    assert_eq!(sup.exit("a", Exit::Normal), "a normal, b stopped, shut down after a");
 }
 
 #[test]
@@ -241,30 +190,18 @@ fn significant_upgrade_any_all() {
 #[test]
 fn significant_upgrade_all_any() {
     let mut sup = upgraded(AllSignificant, AnySignificant);
-    assert_eq!(
-        sup.exit("a", Exit::Normal),
-        "a normal, b stopped, shut down after a"
-    );
+    assert_eq!(sup.exit("a", Exit::Normal), "a normal, b stopped, shut down after a");
 }
 
 #[test]
 fn significant_upgrade_child() {
     let mut sup = with(AnySignificant, [worker("a").temporary(), worker("b")]);
     let mut reconfigure = |mode| {
-        let spec = SupervisorSpec {
-            auto_shutdown: mode,
-            ..flags(Strategy::OneForOne, 2)
-        };
-        sup.call(Call::Reconfigure(
-            spec,
-            vec![temporary("a").spec, worker("b").spec],
-        ))
+        let spec = SupervisorSpec { auto_shutdown: mode, ..flags(Strategy::OneForOne, 2) };
+        sup.call(Call::Reconfigure(spec, vec![temporary("a").spec, worker("b").spec]))
     };
     let refusal = "error invalid: child \"a\" is significant, but auto_shutdown is never";
     assert_eq!(reconfigure(Never), refusal);
     assert_eq!(reconfigure(AnySignificant), "ok");
-    assert_eq!(
-        sup.exit("a", Exit::Normal),
-        "a normal, b stopped, shut down after a"
-    );
+    assert_eq!(sup.exit("a", Exit::Normal), "a normal, b stopped, shut down after a");
 }

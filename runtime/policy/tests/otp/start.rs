@@ -1,7 +1,7 @@
 //! Groups `sup_start` and `sup_start_map`.
 
 use blackhole_policy::{
-    rehearsal::Behaviour,
+    rehearsal::{Behaviour, Start},
     supervision::{Call, SpecError, Strategy},
 };
 
@@ -22,7 +22,8 @@ fn sup_start_normal() {
 
 #[test]
 fn sup_start_ignore_init() {
-    let inner = supervisor("inner", one_for_one(2, [])).behaving(Behaviour::Ignores);
+    let inner =
+        supervisor("inner", one_for_one(2, [])).behaving(Behaviour::starting(Start::Ignored));
     let sup = one_for_one(2, [inner]).play();
     assert_eq!(sup.told, "inner ignored, up");
 }
@@ -30,7 +31,7 @@ fn sup_start_ignore_init() {
 #[test]
 fn sup_start_ignore_child() {
     let mut sup = one_for_one(2, []).play();
-    let ignoring = worker("child1").behaving(Behaviour::Ignores);
+    let ignoring = worker("child1").behaving(Behaviour::starting(Start::Ignored));
     assert_eq!(sup.add(ignoring), "child1 ignored, ok undefined");
     assert_eq!(sup.add(worker("child2")), "child2#1 up, ok 1");
     assert_eq!(sup.which(), "[child2:1 child1:undefined]");
@@ -39,7 +40,7 @@ fn sup_start_ignore_child() {
 
 #[test]
 fn sup_start_ignore_temporary_child() {
-    let ignoring = worker("child1").temporary().behaving(Behaviour::Ignores);
+    let ignoring = worker("child1").temporary().behaving(Behaviour::starting(Start::Ignored));
     let mut sup = one_for_one(2, [ignoring, worker("child2").temporary()]).play();
     assert_eq!(sup.told, "child1 ignored, child2#1 up, up");
     assert_eq!(sup.which(), "[child2:1]");
@@ -49,7 +50,7 @@ fn sup_start_ignore_temporary_child() {
 #[test]
 fn sup_start_ignore_temporary_child_start_child() {
     let mut sup = one_for_one(2, []).play();
-    let ignoring = worker("child1").temporary().behaving(Behaviour::Ignores);
+    let ignoring = worker("child1").temporary().behaving(Behaviour::starting(Start::Ignored));
     assert_eq!(sup.add(ignoring), "child1 ignored, ok undefined");
     assert_eq!(sup.add(worker("child2").temporary()), "child2#1 up, ok 2");
     assert_eq!(sup.which(), "[child2:2]");
@@ -58,7 +59,7 @@ fn sup_start_ignore_temporary_child_start_child() {
 
 #[test]
 fn sup_start_ignore_temporary_child_start_child_simple() {
-    let mut sup = simple(worker("child").temporary().behaving(Behaviour::Ignores));
+    let mut sup = simple(worker("child").temporary().behaving(Behaviour::starting(Start::Ignored)));
     assert_eq!(sup.add_instance("a"), "a ignored, ok undefined");
     assert_eq!(sup.which(), "[]");
     assert_eq!(sup.count(), "[1,0,0,0]");
@@ -66,7 +67,7 @@ fn sup_start_ignore_temporary_child_start_child_simple() {
 
 #[test]
 fn sup_start_ignore_permanent_child_start_child_simple() {
-    let mut sup = simple(worker("child").behaving(Behaviour::Ignores));
+    let mut sup = simple(worker("child").behaving(Behaviour::starting(Start::Ignored)));
     assert_eq!(sup.add_instance("a"), "a ignored, ok undefined");
     assert_eq!(sup.which(), "[]");
     assert_eq!(sup.count(), "[1,0,0,0]");
@@ -81,25 +82,25 @@ fn sup_start_error_return() {
 
 #[test]
 fn sup_start_fail() {
-    let inner = supervisor("inner", one_for_one(2, [])).behaving(Behaviour::FailsFrom(1));
+    let inner =
+        supervisor("inner", one_for_one(2, [])).behaving(Behaviour::starting(Start::FailsFrom(1)));
     let sup = one_for_one(2, [worker("a"), inner, worker("b")]).play();
-    assert_eq!(
-        sup.told,
-        "a#1 up, inner#1 failed, a stopped, did not start for inner"
-    );
+    assert_eq!(sup.told, "a#1 up, inner#1 failed, a stopped, did not start for inner");
 }
 
 #[test]
 fn sup_start_child_returns_error() {
     let mut sup = one_for_one(2, []).play();
-    let failing = worker("child1").behaving(Behaviour::FailsFrom(1));
+    let failing = worker("child1").behaving(Behaviour::starting(Start::FailsFrom(1)));
     assert_eq!(sup.add(failing), "child1#1 failed, error start_failed");
     assert_eq!(sup.which(), "[]");
 }
 
 #[test]
 fn sup_start_restart_child_returns_error() {
-    let mut sup = one_for_one(2, [worker("child1").behaving(Behaviour::FailsFrom(2))]).play();
+    let mut sup =
+        one_for_one(2, [worker("child1").behaving(Behaviour::starting(Start::FailsFrom(2)))])
+            .play();
     assert_eq!(sup.terminate("child1"), "child1 stopped, ok");
     assert_eq!(sup.restart("child1"), "child1#2 failed, error start_failed");
     assert_eq!(sup.which(), "[child1:undefined]");
@@ -107,7 +108,7 @@ fn sup_start_restart_child_returns_error() {
 
 #[test]
 fn sup_start_child_returns_error_simple() {
-    let mut sup = simple(worker("child").behaving(Behaviour::FailsFrom(1)));
+    let mut sup = simple(worker("child").behaving(Behaviour::starting(Start::FailsFrom(1))));
     assert_eq!(sup.add_instance("a"), "a#1 failed, error start_failed");
     assert_eq!(sup.which(), "[]");
 }
@@ -124,10 +125,7 @@ fn sup_start_map() {
     assert_eq!(describe("child2"), "child2 Permanent Brutal");
     assert_eq!(describe("child3"), "child3 Permanent Infinity");
     assert_eq!(describe("child4"), "error not_found");
-    assert_eq!(
-        sup.stop(),
-        "child3 stopped, child2 stopped, child1 stopped, ended"
-    );
+    assert_eq!(sup.stop(), "child3 stopped, child2 stopped, child1 stopped, ended");
 }
 
 #[test]
@@ -146,15 +144,9 @@ fn sup_start_map_simple() {
 #[test]
 fn sup_start_map_faulty_specs() {
     let significant = one_for_one(1, [worker("a").transient().significant()]);
-    assert_eq!(
-        refused(significant),
-        SpecError::SignificantWithoutAutoShutdown("a".to_owned())
-    );
+    assert_eq!(refused(significant), SpecError::SignificantWithoutAutoShutdown("a".to_owned()));
     let none = scenario(Strategy::SimpleOneForOne, 1, []);
     assert_eq!(refused(none), SpecError::TemplateCount(0));
-    let odd = kind(
-        worker("a"),
-        blackhole_policy::supervision::ChildKind::Supervisor,
-    );
+    let odd = kind(worker("a"), blackhole_policy::supervision::ChildKind::Supervisor);
     assert_eq!(one_for_one(1, [odd]).play().told, "a#1 up, up");
 }

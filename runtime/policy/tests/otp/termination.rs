@@ -1,7 +1,7 @@
 //! Groups `normal_termination`, `shutdown_termination`, `abnormal_termination`.
 
 use blackhole_policy::{
-    rehearsal::{Behaviour, Role},
+    rehearsal::{Behaviour, Role, Start},
     supervision::Exit,
 };
 
@@ -41,25 +41,19 @@ fn permanent_shutdown() {
 #[test]
 fn transient_shutdown() {
     let expected = ["child1 shutdown", "[child1:undefined]", "[1,0,0,1]"];
-    assert_eq!(
-        after(worker("child1").transient(), Exit::Shutdown),
-        expected
-    );
+    assert_eq!(after(worker("child1").transient(), Exit::Shutdown), expected);
 }
 
 #[test]
 fn temporary_shutdown() {
     let expected = ["child1 shutdown", "[]", "[0,0,0,0]"];
-    assert_eq!(
-        after(worker("child1").temporary(), Exit::Shutdown),
-        expected
-    );
+    assert_eq!(after(worker("child1").temporary(), Exit::Shutdown), expected);
 }
 
 /// A start that fails two levels down reaches the top, each level naming its own child.
 #[test]
 fn faulty_application_shutdown() {
-    let leaf = worker("leaf").behaving(Behaviour::FailsFrom(1));
+    let leaf = worker("leaf").behaving(Behaviour::starting(Start::FailsFrom(1)));
     let inner = supervisor("inner", one_for_one(1, [worker("first"), leaf]));
     let middle = supervisor("middle", one_for_one(1, [inner]));
     let sup = one_for_one(1, [worker("a"), middle, worker("z")]).play();
@@ -77,10 +71,7 @@ fn permanent_abnormal() {
 #[test]
 fn transient_abnormal() {
     let expected = ["child1 crashed, child1#2 up", "[child1:2]", "[1,1,0,1]"];
-    assert_eq!(
-        after(worker("child1").transient(), Exit::Abnormal),
-        expected
-    );
+    assert_eq!(after(worker("child1").transient(), Exit::Abnormal), expected);
     let killed = ["child1 killed, child1#2 up", "[child1:2]", "[1,1,0,1]"];
     assert_eq!(after(worker("child1").transient(), Exit::Killed), killed);
 }
@@ -88,8 +79,5 @@ fn transient_abnormal() {
 #[test]
 fn temporary_abnormal() {
     let expected = ["child1 crashed", "[]", "[0,0,0,0]"];
-    assert_eq!(
-        after(worker("child1").temporary(), Exit::Abnormal),
-        expected
-    );
+    assert_eq!(after(worker("child1").temporary(), Exit::Abnormal), expected);
 }

@@ -73,10 +73,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         id: Id,
     ) -> Result<(), Refusal<Id>> {
         let template = self.template.as_ref().ok_or(Refusal::NotSimpleOneForOne)?;
-        let spec = ChildSpec {
-            id,
-            ..template.clone()
-        };
+        let spec = ChildSpec { id, ..template.clone() };
         self.start_new(turn, call, spec)
     }
 
@@ -92,8 +89,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 None => Refusal::AlreadyPresent,
             });
         }
-        self.check_order(std::slice::from_ref(&spec))
-            .map_err(Refusal::Invalid)?;
+        self.check_order(std::slice::from_ref(&spec)).map_err(Refusal::Invalid)?;
         let position = self.insert(spec, State::Pending);
         self.await_outcome(position, call);
         self.start_or_wait(turn, position);
@@ -108,11 +104,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
         let position = self.find(id)?;
-        let next = if self.is_simple() {
-            Next::Remove
-        } else {
-            Next::Stop
-        };
+        let next = if self.is_simple() { Next::Remove } else { Next::Stop };
         self.bring_down(turn, call, position, next);
         Ok(())
     }
@@ -153,29 +145,15 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 self.await_outcome(position, call);
                 self.stop(turn, position, next);
             }
-            State::Leaving {
-                generation,
-                next: before,
-            } => {
+            State::Leaving { generation, next: before } => {
                 self.redirect(turn, position, before, next);
                 self.await_outcome(position, call);
                 self.enter(position, State::Leaving { generation, next });
             }
-            State::Stopping {
-                generation,
-                grace,
-                next: before,
-            } => {
+            State::Stopping { generation, grace, next: before } => {
                 self.redirect(turn, position, before, next);
                 self.await_outcome(position, call);
-                self.enter(
-                    position,
-                    State::Stopping {
-                        generation,
-                        grace,
-                        next,
-                    },
-                );
+                self.enter(position, State::Stopping { generation, grace, next });
                 match before {
                     Next::Stop | Next::Remove => self.skip_grace(turn, position),
                     Next::Start | Next::Complete => {}
@@ -199,9 +177,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         match next {
             Next::Remove => self.remove(turn, position),
             Next::Stop | Next::Start | Next::Complete => {
-                turn.report(Transition::Stopped {
-                    child: self.id(position),
-                });
+                turn.report(Transition::Stopped { child: self.id(position) });
                 self.reply_all(turn, position, &Ok(Answer::Done));
             }
         }
@@ -227,12 +203,8 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let position = self.find(id)?;
         match *self.state(position) {
             State::Starting { .. } | State::Up { .. } => return Err(Refusal::Running),
-            State::Leaving {
-                next: Next::Remove, ..
-            }
-            | State::Stopping {
-                next: Next::Remove, ..
-            } => {
+            State::Leaving { next: Next::Remove, .. }
+            | State::Stopping { next: Next::Remove, .. } => {
                 return Err(Refusal::NotFound);
             }
             State::Leaving { .. }
@@ -259,6 +231,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             State::Starting { .. } | State::Up { .. } => {
                 self.forgive(position);
                 self.await_outcome(position, call);
+                self.bring_up_prerequisites(turn, position);
                 self.stop(turn, position, Next::Start);
                 Ok(())
             }
@@ -275,42 +248,16 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     /// Wants a child, and what it comes after, to be up.
     fn bring_up(&mut self, turn: &mut Turn<Id>, position: Position) {
         match *self.state(position) {
-            State::Leaving {
-                generation,
-                next: next @ (Next::Stop | Next::Complete),
-            } => {
+            State::Leaving { generation, next: next @ (Next::Stop | Next::Complete) } => {
                 self.redirect(turn, position, next, Next::Start);
-                self.enter(
-                    position,
-                    State::Leaving {
-                        generation,
-                        next: Next::Start,
-                    },
-                );
+                self.enter(position, State::Leaving { generation, next: Next::Start });
             }
-            State::Stopping {
-                generation,
-                grace,
-                next: next @ (Next::Stop | Next::Complete),
-            } => {
+            State::Stopping { generation, grace, next: next @ (Next::Stop | Next::Complete) } => {
                 self.redirect(turn, position, next, Next::Start);
-                self.enter(
-                    position,
-                    State::Stopping {
-                        generation,
-                        grace,
-                        next: Next::Start,
-                    },
-                );
+                self.enter(position, State::Stopping { generation, grace, next: Next::Start });
             }
-            State::Leaving {
-                next: Next::Start | Next::Remove,
-                ..
-            }
-            | State::Stopping {
-                next: Next::Start | Next::Remove,
-                ..
-            }
+            State::Leaving { next: Next::Start | Next::Remove, .. }
+            | State::Stopping { next: Next::Start | Next::Remove, .. }
             | State::Starting { .. }
             | State::Up { .. } => {}
             State::Pending | State::BackingOff { .. } => self.bring_up_after(turn, position),
@@ -322,13 +269,17 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     }
 
     fn bring_up_after(&mut self, turn: &mut Turn<Id>, position: Position) {
+        self.bring_up_prerequisites(turn, position);
+        self.start_or_wait(turn, position);
+    }
+
+    fn bring_up_prerequisites(&mut self, turn: &mut Turn<Id>, position: Position) {
         let prerequisites: Vec<Position> = self.prerequisites(position).collect();
         for sibling in prerequisites {
             if !self.state(sibling).satisfies() {
                 self.bring_up(turn, sibling);
             }
         }
-        self.start_or_wait(turn, position);
     }
 
     fn forgive(&mut self, position: Position) {
@@ -340,8 +291,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     fn update_child(&mut self, turn: &mut Turn<Id>, spec: ChildSpec<Id>) -> Reply<Id> {
         spec::check_child(&self.spec, &spec).map_err(Refusal::Invalid)?;
         let position = self.find(&spec.id)?;
-        self.check_order(std::slice::from_ref(&spec))
-            .map_err(Refusal::Invalid)?;
+        self.check_order(std::slice::from_ref(&spec)).map_err(Refusal::Invalid)?;
         self.respecify(position, spec);
         self.wake(turn, &[position]);
         Ok(Answer::Done)
@@ -384,10 +334,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     }
 
     fn describe_child(&self, id: &Id) -> Reply<Id> {
-        let named = self
-            .children
-            .find(id)
-            .map(|position| &self.children.at(position).spec);
+        let named = self.children.find(id).map(|position| &self.children.at(position).spec);
         let template = self.template.as_ref().filter(|template| template.id == *id);
         let spec = named.or(template).ok_or(Refusal::NotFound)?;
         Ok(Answer::Child(Box::new(spec.clone())))

@@ -43,31 +43,23 @@ fn check_known<Id: Clone>(
 fn check_circles<'a, Id: Clone + Eq + Hash + 'a>(
     specs: impl Iterator<Item = &'a ChildSpec<Id>>,
 ) -> Result<(), SpecError<Id>> {
-    let (ids, after): (Vec<&Id>, HashMap<&Id, &[Id]>) = specs
-        .map(|spec| (&spec.id, (&spec.id, spec.after.as_slice())))
-        .unzip();
+    let (ids, after): (Vec<&Id>, HashMap<&Id, &[Id]>) =
+        specs.map(|spec| (&spec.id, (&spec.id, spec.after.as_slice()))).unzip();
     let mut missing: HashMap<&Id, usize> = HashMap::new();
     let mut followers: HashMap<&Id, Vec<&Id>> = HashMap::new();
     for (id, siblings) in &after {
-        let known = siblings
-            .iter()
-            .filter(|sibling| after.contains_key(sibling));
+        let known = siblings.iter().filter(|sibling| after.contains_key(sibling));
         missing.insert(id, known.clone().count());
         for sibling in known {
             followers.entry(sibling).or_default().push(id);
         }
     }
-    let mut free: Vec<&Id> = missing
-        .iter()
-        .filter(|(_, count)| **count == 0)
-        .map(|(id, _)| *id)
-        .collect();
+    let mut free: Vec<&Id> =
+        missing.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
     while let Some(id) = free.pop() {
         missing.remove(id);
         for follower in followers.remove(id).into_iter().flatten() {
-            let count = missing
-                .get_mut(follower)
-                .expect("a follower is missing what it follows");
+            let count = missing.get_mut(follower).expect("a follower is missing what it follows");
             *count -= 1;
             if *count == 0 {
                 free.push(follower);
@@ -80,9 +72,7 @@ fn check_circles<'a, Id: Clone + Eq + Hash + 'a>(
         if !seen.insert(id) {
             return Err(SpecError::Circular(id.clone()));
         }
-        walk = after[id]
-            .iter()
-            .find(|sibling| missing.contains_key(sibling));
+        walk = after[id].iter().find(|sibling| missing.contains_key(sibling));
     }
     Ok(())
 }
@@ -145,9 +135,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     }
 
     pub(super) fn followers(&self, position: Position) -> &[Position] {
-        self.followers
-            .get(&self.children.at(position).spec.id)
-            .map_or(&[], Vec::as_slice)
+        self.followers.get(&self.children.at(position).spec.id).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn prerequisites(&self, position: Position) -> impl Iterator<Item = Position> {
@@ -161,9 +149,8 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     /// The siblings that keep a child from starting.
     pub(super) fn missing(&self, position: Position) -> Vec<Id> {
-        let missing = self
-            .prerequisites(position)
-            .filter(|sibling| !self.state(*sibling).satisfies());
+        let missing =
+            self.prerequisites(position).filter(|sibling| !self.state(*sibling).satisfies());
         missing.map(|sibling| self.id(sibling)).collect()
     }
 
@@ -173,9 +160,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let mut unseen = vec![first];
         while let Some(position) = unseen.pop() {
             unseen.extend(
-                self.followers(position)
-                    .iter()
-                    .filter(|follower| found.insert(**follower)),
+                self.followers(position).iter().filter(|follower| found.insert(**follower)),
             );
         }
         found
@@ -229,11 +214,6 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
 impl Child {
     pub(super) fn new(state: State) -> Self {
-        Self {
-            state,
-            restarts: Restarts::default(),
-            restarts_in_a_row: 0,
-            callers: Vec::new(),
-        }
+        Self { state, restarts: Restarts::default(), restarts_in_a_row: 0, callers: Vec::new() }
     }
 }

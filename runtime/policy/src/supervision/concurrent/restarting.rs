@@ -47,11 +47,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         exit: Exit,
         jitter: f64,
     ) {
-        let ChildSpec {
-            restart,
-            significant,
-            ..
-        } = self.children.at(position).spec;
+        let ChildSpec { restart, significant, .. } = self.children.at(position).spec;
         if restart.follows(exit) {
             self.reply_all(turn, position, &Err(Refusal::StartFailed));
             return self.restart(turn, position, jitter);
@@ -84,16 +80,11 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     /// The child rests; an instance is forgotten.
     pub(super) fn complete(&mut self, turn: &mut Turn<Id>, position: Position, exit: Exit) {
-        turn.report(Transition::Completed {
-            child: self.id(position),
-            exit,
-        });
+        turn.report(Transition::Completed { child: self.id(position), exit });
         let upstream = self.live_prerequisites(position);
         self.enter(position, State::Completed(exit));
         if self.is_simple() {
-            turn.report(Transition::Removed {
-                child: self.id(position),
-            });
+            turn.report(Transition::Removed { child: self.id(position) });
             self.forget(position);
         } else {
             self.wake_followers(turn, position);
@@ -107,25 +98,15 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let tally = match self.spec.counting {
             Counting::Shared(limit) => self.restarts.count(turn.now, limit, Grain::Exact),
             Counting::PerChild => {
-                member
-                    .state
-                    .restarts
-                    .count(turn.now, member.spec.limit, Grain::Exact)
+                member.state.restarts.count(turn.now, member.spec.limit, Grain::Exact)
             }
         };
         if let Tally::Exceeded(restarts) = tally {
             return self.give_up(turn, position, restarts);
         }
-        let delay = member
-            .spec
-            .backoff
-            .delay(member.state.restarts_in_a_row, jitter);
+        let delay = member.spec.backoff.delay(member.state.restarts_in_a_row, jitter);
         member.state.restarts_in_a_row = member.state.restarts_in_a_row.saturating_add(1);
-        let wait = if delay.is_zero() {
-            Wait::Over
-        } else {
-            Wait::Until(turn.now + delay)
-        };
+        let wait = if delay.is_zero() { Wait::Over } else { Wait::Until(turn.now + delay) };
         match self.spec.strategy {
             Strategy::OneForOne | Strategy::SimpleOneForOne => {
                 self.restart_alone(turn, position, wait)
@@ -145,14 +126,8 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let upstream = self.live_prerequisites(position);
         self.enter(position, State::Failed);
         let child = self.id(position);
-        turn.report(Transition::Failed {
-            child: child.clone(),
-            restarts,
-        });
-        match (
-            self.spec.counting,
-            self.children.at(position).spec.on_failed,
-        ) {
+        turn.report(Transition::Failed { child: child.clone(), restarts });
+        match (self.spec.counting, self.children.at(position).spec.on_failed) {
             (Counting::Shared(_), OnFailed::Rest | OnFailed::Escalate)
             | (Counting::PerChild, OnFailed::Escalate) => {
                 self.end(turn, SupervisorExit::RestartedTooOften(child));
@@ -173,11 +148,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     fn report_backoff(&self, turn: &mut Turn<Id>, position: Position, until: Moment) {
         let restarts = self.children.at(position).state.restarts_in_a_row;
-        turn.report(Transition::BackingOff {
-            child: self.id(position),
-            until,
-            restarts,
-        });
+        turn.report(Transition::BackingOff { child: self.id(position), until, restarts });
     }
 
     /// Takes the group down, together with any group that it meets.
@@ -191,18 +162,11 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             group.wait = group.wait.max(other.wait);
         }
         self.enter(cause, State::Pending);
-        let members: Vec<Position> = group
-            .members
-            .iter()
-            .copied()
-            .filter(|member| self.take_along(*member))
-            .collect();
+        let members: Vec<Position> =
+            group.members.iter().copied().filter(|member| self.take_along(*member)).collect();
         if members.len() > 1 {
             let ids = members.iter().map(|member| self.id(*member)).collect();
-            turn.report(Transition::GroupRestarting {
-                cause: self.id(cause),
-                members: ids,
-            });
+            turn.report(Transition::GroupRestarting { cause: self.id(cause), members: ids });
         }
         if let Wait::Until(until) = group.wait {
             self.report_backoff(turn, cause, until);
@@ -234,9 +198,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     /// Whether a group that is not down keeps this child from starting.
     pub(super) fn is_held(&self, position: Position) -> bool {
-        self.groups
-            .iter()
-            .any(|group| group.members.contains(&position))
+        self.groups.iter().any(|group| group.members.contains(&position))
     }
 
     /// Starts the groups that are down and whose wait is over.
@@ -245,11 +207,8 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             let mut states = group.members.iter().map(|member| self.state(*member));
             group.wait == Wait::Over && states.all(|state| state.live_generation().is_none())
         };
-        let (down, others) = self
-            .groups
-            .iter()
-            .cloned()
-            .partition::<Vec<Group>, _>(|group| is_down(group));
+        let (down, others) =
+            self.groups.iter().cloned().partition::<Vec<Group>, _>(|group| is_down(group));
         if down.is_empty() {
             return;
         }

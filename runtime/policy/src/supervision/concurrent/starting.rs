@@ -18,10 +18,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         if waits_for.is_empty() {
             self.start(turn, position);
         } else {
-            turn.report(Transition::Pending {
-                child: self.id(position),
-                waits_for,
-            });
+            turn.report(Transition::Pending { child: self.id(position), waits_for });
         }
     }
 
@@ -32,10 +29,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             self.children.issue(position)
         };
         self.enter(position, State::Starting { generation });
-        turn.push(Command::Start {
-            child: self.id(position),
-            generation,
-        });
+        turn.push(Command::Start { child: self.id(position), generation });
     }
 
     /// Starts those who may have waited for this child alone.
@@ -56,13 +50,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     pub(super) fn on_started(&mut self, turn: &mut Turn<Id>, position: Position) {
         match *self.state(position) {
             State::Starting { generation } => {
-                self.enter(
-                    position,
-                    State::Up {
-                        generation,
-                        since: turn.now,
-                    },
-                );
+                self.enter(position, State::Up { generation, since: turn.now });
                 self.reply_all(turn, position, &Ok(Answer::Started(generation)));
                 self.wake_followers(turn, position);
             }
@@ -88,7 +76,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 }
             }
             State::Leaving { next, .. } | State::Stopping { next, .. } => {
-                self.on_down(turn, position, next, Exit::Abnormal);
+                self.on_down(turn, position, next);
             }
             State::Pending
             | State::BackingOff { .. }
@@ -108,7 +96,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
                 self.complete(turn, position, Exit::Normal);
             }
             State::Leaving { next, .. } | State::Stopping { next, .. } => {
-                self.on_down(turn, position, next, Exit::Normal);
+                self.on_down(turn, position, next);
             }
             State::Pending
             | State::BackingOff { .. }

@@ -21,25 +21,11 @@ pub(super) struct Child {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Pending,
-    Starting {
-        generation: Generation,
-    },
-    Up {
-        generation: Generation,
-        since: Moment,
-    },
-    BackingOff {
-        until: Moment,
-    },
-    Leaving {
-        generation: Generation,
-        next: Next,
-    },
-    Stopping {
-        generation: Generation,
-        grace: Grace,
-        next: Next,
-    },
+    Starting { generation: Generation },
+    Up { generation: Generation, since: Moment },
+    BackingOff { until: Moment },
+    Leaving { generation: Generation, next: Next },
+    Stopping { generation: Generation, grace: Grace, next: Next },
     Completed(Exit),
     Stopped,
     Failed,

@@ -30,17 +30,9 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     /// Takes every child down, those that come after others first.
     pub(super) fn end(&mut self, turn: &mut Turn<Id>, why: SupervisorExit<Id>) {
-        self.course = Course::Ending {
-            why,
-            graces: Graces::Given,
-        };
+        self.course = Course::Ending { why, graces: Graces::Given };
         self.groups.clear();
-        let all: Vec<Position> = self
-            .children
-            .iter()
-            .rev()
-            .map(|(position, _)| position)
-            .collect();
+        let all: Vec<Position> = self.children.iter().rev().map(|(position, _)| position).collect();
         for position in &all {
             self.leave_for_good(turn, *position);
         }
@@ -51,44 +43,25 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let state = *self.state(position);
         let after = match state {
             State::Pending | State::BackingOff { .. } => State::Stopped,
-            State::Starting { generation } | State::Up { generation, .. } => State::Leaving {
-                generation,
-                next: Next::Stop,
-            },
-            State::Leaving {
-                next: Next::Stop | Next::Remove,
-                ..
+            State::Starting { generation } | State::Up { generation, .. } => {
+                State::Leaving { generation, next: Next::Stop }
             }
-            | State::Stopping {
-                next: Next::Stop | Next::Remove,
-                ..
-            }
+            State::Leaving { next: Next::Stop | Next::Remove, .. }
+            | State::Stopping { next: Next::Stop | Next::Remove, .. }
             | State::Completed(_)
             | State::Stopped
             | State::Failed => return,
-            State::Leaving {
-                generation,
-                next: Next::Start | Next::Complete,
-            } => State::Leaving {
-                generation,
-                next: Next::Stop,
-            },
-            State::Stopping {
-                generation,
-                grace,
-                next: Next::Start | Next::Complete,
-            } => State::Stopping {
-                generation,
-                grace,
-                next: Next::Stop,
-            },
+            State::Leaving { generation, next: Next::Start | Next::Complete } => {
+                State::Leaving { generation, next: Next::Stop }
+            }
+            State::Stopping { generation, grace, next: Next::Start | Next::Complete } => {
+                State::Stopping { generation, grace, next: Next::Stop }
+            }
         };
         self.reply_all(turn, position, &Err(Refusal::SupervisorEnding));
         self.enter(position, after);
         if after == State::Stopped {
-            turn.report(Transition::Stopped {
-                child: self.id(position),
-            });
+            turn.report(Transition::Stopped { child: self.id(position) });
         }
     }
 
@@ -113,28 +86,15 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             return;
         };
         let budget = match self.course {
-            Course::Ending {
-                graces: Graces::Skipped,
-                ..
-            } => Shutdown::Brutal,
+            Course::Ending { graces: Graces::Skipped, .. } => Shutdown::Brutal,
             Course::Unstarted
             | Course::Rising
             | Course::Risen
-            | Course::Ending {
-                graces: Graces::Given,
-                ..
-            }
+            | Course::Ending { graces: Graces::Given, .. }
             | Course::Ended => self.children.at(position).spec.shutdown,
         };
         let (grace, measure) = Grace::begin(turn.now, budget);
-        self.enter(
-            position,
-            State::Stopping {
-                generation,
-                grace,
-                next,
-            },
-        );
+        self.enter(position, State::Stopping { generation, grace, next });
         self.take(turn, position, Some(measure));
     }
 
@@ -146,59 +106,35 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         };
         let child = member.spec.id.clone();
         turn.push(match measure {
-            Measure::Ask => Command::Stop {
-                child,
-                generation,
-                budget: member.spec.shutdown,
-            },
+            Measure::Ask => Command::Stop { child, generation, budget: member.spec.shutdown },
             Measure::Kill => Command::Kill { child, generation },
             Measure::Report => Command::Report(Transition::Unkillable { child, generation }),
         });
     }
 
     pub(super) fn skip_grace(&mut self, turn: &mut Turn<Id>, position: Position) {
-        if let State::Stopping {
-            generation,
-            mut grace,
-            next,
-        } = *self.state(position)
-        {
+        if let State::Stopping { generation, mut grace, next } = *self.state(position) {
             let measure = grace.skip(turn.now);
-            self.enter(
-                position,
-                State::Stopping {
-                    generation,
-                    grace,
-                    next,
-                },
-            );
+            self.enter(position, State::Stopping { generation, grace, next });
             self.take(turn, position, measure);
         }
     }
 
     /// A child that was told to stop, or was about to be, is down.
-    pub(super) fn on_down(
-        &mut self,
-        turn: &mut Turn<Id>,
-        position: Position,
-        next: Next,
-        exit: Exit,
-    ) {
+    pub(super) fn on_down(&mut self, turn: &mut Turn<Id>, position: Position, next: Next) {
         let upstream = self.live_prerequisites(position);
         match next {
             Next::Start => self.enter(position, State::Pending),
+            // However it took its leave: those after it are to come up again.
             Next::Complete => {
+                let exit = Exit::Shutdown;
                 self.enter(position, State::Completed(exit));
-                turn.report(Transition::Completed {
-                    child: self.id(position),
-                    exit,
-                });
+                self.supersede(turn, position);
+                turn.report(Transition::Completed { child: self.id(position), exit });
             }
             Next::Stop => {
                 self.enter(position, State::Stopped);
-                turn.report(Transition::Stopped {
-                    child: self.id(position),
-                });
+                turn.report(Transition::Stopped { child: self.id(position) });
                 self.reply_all(turn, position, &Ok(Answer::Done));
             }
             Next::Remove => {
@@ -215,9 +151,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     /// Forgets a child that is down, and tells those who wait for that.
     pub(super) fn remove(&mut self, turn: &mut Turn<Id>, position: Position) {
-        turn.report(Transition::Removed {
-            child: self.id(position),
-        });
+        turn.report(Transition::Removed { child: self.id(position) });
         self.reply_all(turn, position, &Ok(Answer::Done));
         let followers = self.followers(position).to_vec();
         self.forget(position);
@@ -226,10 +160,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     pub(super) fn on_deadline_reached(&mut self, turn: &mut Turn<Id>) {
         let now = turn.now;
-        let due = self
-            .deadlines
-            .iter()
-            .take_while(|(deadline, _)| *deadline <= now);
+        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
         for position in due.map(|(_, position)| *position).collect::<Vec<_>>() {
             self.on_child_deadline(turn, position);
         }
@@ -242,20 +173,9 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
     fn on_child_deadline(&mut self, turn: &mut Turn<Id>, position: Position) {
         match *self.state(position) {
             State::BackingOff { .. } => self.start_or_wait(turn, position),
-            State::Stopping {
-                generation,
-                mut grace,
-                next,
-            } => {
+            State::Stopping { generation, mut grace, next } => {
                 let measure = grace.on_deadline(turn.now);
-                self.enter(
-                    position,
-                    State::Stopping {
-                        generation,
-                        grace,
-                        next,
-                    },
-                );
+                self.enter(position, State::Stopping { generation, grace, next });
                 self.take(turn, position, measure);
             }
             State::Pending

@@ -20,18 +20,18 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             }
             Call::StartChild(id) => self.start_child(turn, call, &id),
             Call::RestartChild(id) => self.restart_child(turn, call, &id),
-            Call::RemoveChild(id) => self
-                .remove_child(&id)
-                .map(|answer| turn.reply(call, Ok(answer))),
-            Call::UpdateChild(spec) => self
-                .update_child(spec)
-                .map(|answer| turn.reply(call, Ok(answer))),
-            Call::Reconfigure(spec, children) => self
-                .reconfigure(spec, children)
-                .map(|answer| turn.reply(call, Ok(answer))),
-            Call::DescribeChild(id) => self
-                .describe_child(&id)
-                .map(|answer| turn.reply(call, Ok(answer))),
+            Call::RemoveChild(id) => {
+                self.remove_child(&id).map(|answer| turn.reply(call, Ok(answer)))
+            }
+            Call::UpdateChild(spec) => {
+                self.update_child(spec).map(|answer| turn.reply(call, Ok(answer)))
+            }
+            Call::Reconfigure(spec, children) => {
+                self.reconfigure(spec, children).map(|answer| turn.reply(call, Ok(answer)))
+            }
+            Call::DescribeChild(id) => {
+                self.describe_child(&id).map(|answer| turn.reply(call, Ok(answer)))
+            }
             Call::WhichChildren => {
                 turn.reply(call, Ok(Answer::Children(self.which_children())));
                 Ok(())
@@ -51,11 +51,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
     }
 
     fn refuse_simple(&self) -> Result<(), Refusal<Id>> {
-        if self.is_simple() {
-            Err(Refusal::SimpleOneForOne)
-        } else {
-            Ok(())
-        }
+        if self.is_simple() { Err(Refusal::SimpleOneForOne) } else { Ok(()) }
     }
 
     fn add_child(
@@ -76,10 +72,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         id: Id,
     ) -> Result<(), Refusal<Id>> {
         let template = self.template.as_ref().ok_or(Refusal::NotSimpleOneForOne)?;
-        let spec = ChildSpec {
-            id,
-            ..template.clone()
-        };
+        let spec = ChildSpec { id, ..template.clone() };
         self.start_new(turn, call, spec)
     }
 
@@ -207,10 +200,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         if is_simple {
             for template in children {
                 for member in self.children.iter_mut() {
-                    member.spec = ChildSpec {
-                        id: member.spec.id.clone(),
-                        ..template.clone()
-                    };
+                    member.spec = ChildSpec { id: member.spec.id.clone(), ..template.clone() };
                 }
                 self.template = Some(template);
             }
@@ -221,10 +211,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
     }
 
     fn describe_child(&self, id: &Id) -> Reply<Id> {
-        let named = self
-            .children
-            .find(id)
-            .map(|child| &self.children.at(child).spec);
+        let named = self.children.find(id).map(|child| &self.children.at(child).spec);
         let template = self.template.as_ref().filter(|template| template.id == *id);
         let spec = named.or(template).ok_or(Refusal::NotFound)?;
         Ok(Answer::Child(Box::new(spec.clone())))

@@ -30,10 +30,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             return self.restart(turn, child);
         }
         let is_significant = member.spec.significant;
-        turn.report(Transition::Completed {
-            child: id.clone(),
-            exit,
-        });
+        turn.report(Transition::Completed { child: id.clone(), exit });
         self.put_down(turn, child);
         if is_significant && self.is_to_shut_down() {
             self.end(turn, SupervisorExit::AutoShutdown(id.clone()));
@@ -73,16 +70,10 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
 
     /// Counts once, however many children the strategy takes along.
     fn restart(&mut self, turn: &mut Turn<Id>, child: Position) {
-        match self
-            .restarts
-            .count(turn.now, self.limit, Grain::WholeSeconds)
-        {
+        match self.restarts.count(turn.now, self.limit, Grain::WholeSeconds) {
             Tally::Exceeded(restarts) => {
                 let id = self.children.at(child).spec.id.clone();
-                turn.report(Transition::Failed {
-                    child: id.clone(),
-                    restarts,
-                });
+                turn.report(Transition::Failed { child: id.clone(), restarts });
                 self.put_down(turn, child);
                 self.end(turn, SupervisorExit::RestartedTooOften(id));
             }

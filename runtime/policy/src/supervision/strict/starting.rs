@@ -67,21 +67,9 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             self.children.issue(child)
         };
         let member = self.children.at_mut(child);
-        member.state = Pid::Starting {
-            generation,
-            replaces,
-        };
-        turn.push(Command::Start {
-            child: member.spec.id.clone(),
-            generation,
-        });
-        self.activity = Activity::Starting(Starting {
-            child,
-            generation,
-            replaces,
-            rest,
-            purpose,
-        });
+        member.state = Pid::Starting { generation, replaces };
+        turn.push(Command::Start { child: member.spec.id.clone(), generation });
+        self.activity = Activity::Starting(Starting { child, generation, replaces, rest, purpose });
     }
 
     /// Strict knows no other start than the one it waits for.
@@ -122,13 +110,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
     }
 
     fn on_up(&mut self, turn: &mut Turn<Id>, starting: Starting) {
-        let Starting {
-            child,
-            generation,
-            rest,
-            purpose,
-            ..
-        } = starting;
+        let Starting { child, generation, rest, purpose, .. } = starting;
         self.children.at_mut(child).state = Pid::Running(generation);
         match purpose {
             Purpose::Boot | Purpose::Restart => self.start_next(turn, rest, purpose),
@@ -143,12 +125,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
     /// OTP 25 has no such case for an instance that ignores its *restart*: it stores `undefined`
     /// among the pids and crashes over it at its end. Here the instance is forgotten as well.
     fn on_ignored(&mut self, turn: &mut Turn<Id>, starting: Starting) {
-        let Starting {
-            child,
-            rest,
-            purpose,
-            ..
-        } = starting;
+        let Starting { child, rest, purpose, .. } = starting;
         self.put_down(turn, child);
         match purpose {
             Purpose::Boot | Purpose::Restart => self.start_next(turn, rest, purpose),
@@ -157,12 +134,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
     }
 
     fn on_start_failed(&mut self, turn: &mut Turn<Id>, starting: Starting) {
-        let Starting {
-            child,
-            replaces,
-            purpose,
-            ..
-        } = starting;
+        let Starting { child, replaces, purpose, .. } = starting;
         let member = self.children.at_mut(child);
         member.state = Pid::Undefined;
         let id = member.spec.id.clone();
@@ -171,8 +143,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             Purpose::Restart => {
                 let pid = Pid::Restarting(replaces);
                 member.state = pid;
-                self.inbox
-                    .push_back(Message::TryAgainRestart { child: id, pid });
+                self.inbox.push_back(Message::TryAgainRestart { child: id, pid });
             }
             Purpose::Add(call) => {
                 self.children.remove(child);
@@ -187,9 +158,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         let is_simple = self.is_simple();
         let member = self.children.at_mut(child);
         if is_simple || member.spec.restart == Restart::Temporary {
-            turn.report(Transition::Removed {
-                child: member.spec.id.clone(),
-            });
+            turn.report(Transition::Removed { child: member.spec.id.clone() });
             self.children.remove(child);
         } else {
             member.state = Pid::Undefined;

@@ -95,12 +95,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             match self.children.at(child).state {
                 Pid::Running(generation) => {
                     let grace = self.stop(turn, child, generation);
-                    self.activity = Activity::Stopping(Stopping {
-                        child,
-                        grace,
-                        rest,
-                        reason,
-                    });
+                    self.activity = Activity::Stopping(Stopping { child, grace, rest, reason });
                     return;
                 }
                 // A dead child's exit, still in the inbox, is absorbed; a restart is called off.
@@ -137,11 +132,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         };
         let child = member.spec.id.clone();
         turn.push(match measure {
-            Measure::Ask => Command::Stop {
-                child,
-                generation,
-                budget: member.spec.shutdown,
-            },
+            Measure::Ask => Command::Stop { child, generation, budget: member.spec.shutdown },
             Measure::Kill => Command::Kill { child, generation },
             Measure::Report => Command::Report(Transition::Unkillable { child, generation }),
         });
@@ -149,34 +140,18 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
 
     pub(super) fn on_stopped(&mut self, turn: &mut Turn<Id>, position: Position) {
         match std::mem::replace(&mut self.activity, Activity::Idle) {
-            Activity::Stopping(Stopping {
-                child,
-                rest,
-                reason,
-                grace: _,
-            }) => {
-                debug_assert_eq!(
-                    child, position,
-                    "only the child that is waited for is stopping"
-                );
+            Activity::Stopping(Stopping { child, rest, reason, grace: _ }) => {
+                debug_assert_eq!(child, position, "only the child that is waited for is stopping");
                 self.on_child_down(turn, child, &reason);
                 self.stop_next(turn, rest, reason);
             }
-            Activity::StoppingInstances {
-                grace,
-                remaining,
-                why,
-            } => {
+            Activity::StoppingInstances { grace, remaining, why } => {
                 self.children.at_mut(position).state = Pid::Undefined;
                 if remaining == 1 {
                     self.on_exited_supervisor(turn, why);
                 } else {
                     let remaining = remaining - 1;
-                    self.activity = Activity::StoppingInstances {
-                        grace,
-                        remaining,
-                        why,
-                    };
+                    self.activity = Activity::StoppingInstances { grace, remaining, why };
                 }
             }
             other @ (Activity::Unstarted
@@ -192,9 +167,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         match reason {
             Reason::Group(_) => self.put_down(turn, child),
             Reason::Call(_) => {
-                turn.report(Transition::Stopped {
-                    child: self.children.at(child).spec.id.clone(),
-                });
+                turn.report(Transition::Stopped { child: self.children.at(child).spec.id.clone() });
                 self.put_down(turn, child);
             }
             Reason::Restart(..) | Reason::End(_) => {
@@ -223,10 +196,8 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
 
     /// All at once, within one common grace.
     fn stop_instances(&mut self, turn: &mut Turn<Id>, why: SupervisorExit<Id>) {
-        let shutdown = self
-            .template
-            .as_ref()
-            .map_or(Shutdown::Brutal, |template| template.shutdown);
+        let shutdown =
+            self.template.as_ref().map_or(Shutdown::Brutal, |template| template.shutdown);
         let (grace, measure) = Grace::begin(turn.now, self.budget(shutdown));
         let mut remaining = 0;
         for member in self.children.iter_mut() {
@@ -244,11 +215,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         if remaining == 0 {
             return self.on_exited_supervisor(turn, why);
         }
-        self.activity = Activity::StoppingInstances {
-            grace,
-            remaining,
-            why,
-        };
+        self.activity = Activity::StoppingInstances { grace, remaining, why };
         self.take_on_instances(turn, Some(measure));
     }
 

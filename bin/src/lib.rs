@@ -1,0 +1,56 @@
+//! `bh`: one binary that is the node, its native services, and the client of a running node.
+//!
+//! It reads the command line, carries one command out, and turns the result into an exit code.
+
+mod cli;
+mod client;
+mod command;
+mod error;
+mod exit_code;
+mod file;
+mod foreground;
+mod journal;
+mod json;
+mod locate;
+mod log_lines;
+mod native_services;
+mod node_process;
+mod outcome;
+mod output;
+mod progress;
+mod selection;
+mod status_table;
+mod table;
+mod text;
+
+use clap::FromArgMatches;
+
+use crate::{cli::Cli, exit_code::ExitCode};
+
+/// The whole program: the shipped binary is this call and nothing else.
+pub fn main() -> std::process::ExitCode {
+    let parsed = cli::build().try_get_matches();
+    let Cli { global, command } = match parsed.and_then(|found| Cli::from_arg_matches(&found)) {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error).into(),
+    };
+    output::set_color(global.color);
+    match command.execute(&global) {
+        Ok(code) => code,
+        Err(error) => {
+            error.report();
+            error.exit_code().into()
+        }
+    }
+}
+
+/// Help and version arrive as errors as well; they are printed to the standard output and are a
+/// success, also when the reader has closed it.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (true, _) => ExitCode::Usage,
+        (false, Err(failure)) => error::Error::Output(failure).exit_code(),
+        (false, Ok(())) => ExitCode::Ok,
+    }
+}
