@@ -5,6 +5,7 @@
 use std::{env, fs::File, io::Write, path::Path, path::PathBuf};
 
 use blackhole_config::{Color, HostFacts, Loaded, Overrides, Source, load, misspelt_variable};
+use blackhole_sdk::LOG_FILTER;
 use clap::Args;
 
 use crate::{cli::Global, error::Error, native_services};
@@ -74,7 +75,7 @@ fn host_facts() -> Result<HostFacts, Error> {
 /// What may surprise: warnings about the file, and variables that are almost one of ours.
 pub(crate) fn print_warnings(loaded: &Loaded) {
     let mut text = loaded.render_warnings(Color::Always);
-    for (name, _) in variables() {
+    for (name, _) in variables().filter(|(name, _)| name != LOG_FILTER) {
         if let Some(meant) = misspelt_variable(&name) {
             text.push_str(&format!("warning: {name} means nothing here; is {meant} meant?\n"));
         }

@@ -9,6 +9,7 @@ mod error;
 mod exit_code;
 mod file;
 mod foreground;
+mod journal;
 mod json;
 mod locate;
 mod log_lines;

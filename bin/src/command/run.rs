@@ -16,6 +16,7 @@ use crate::{
     exit_code::ExitCode,
     file::{self, FileOptions},
     foreground::{Foreground, Shown},
+    journal,
     native_services::ThisProgram,
     selection,
 };
@@ -83,6 +84,7 @@ impl Run {
             selection::select(&mut loaded.config, &self.services).map_err(Error::Usage)?;
         }
         file::print_warnings(&loaded);
+        journal::start()?;
         let config = loaded.config;
         let options = Options { native: Arc::new(ThisProgram), lifeline: Some(lifeline) };
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -100,3 +100,25 @@ fn the_schema_is_one() {
     let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(schema["properties"]["services"].is_object(), "{text}");
 }
+
+#[test]
+fn run_says_the_same_about_a_bad_file_as_check() {
+    let home = home();
+    write(home.path(), "[services.api]\ncomand = [\"sh\"]\n");
+    let run = transcript(home.path(), &["run", "config.toml"]);
+    assert!(run.starts_with("exit code 78\n"), "{run}");
+    assert_eq!(run, transcript(home.path(), &["check", "config.toml"]));
+}
+
+#[test]
+fn a_missing_file_is_not_run() {
+    insta::assert_snapshot!(transcript(home().path(), &["run", "nowhere.toml"]));
+}
+
+#[test]
+fn a_service_that_is_not_in_the_file_cannot_be_chosen() {
+    let home = home();
+    write(home.path(), "[services.api]\ncommand = [\"/bin/sh\"]\n");
+    let run = ["run", "config.toml", "--services", "apo"];
+    insta::assert_snapshot!(transcript(home.path(), &run));
+}
