@@ -58,21 +58,26 @@ impl Children {
     }
 
     /// Kills everything outside this process's own session, and reaps the dead that nobody else will.
-    /// Returns what is still dying.
-    pub(crate) fn kill_all(&mut self) -> io::Result<Vec<Pid>> {
+    pub(crate) fn kill_all(&mut self, killed: &mut Killed) -> io::Result<Left> {
         let own_session = getsid(None)?;
-        let mut dying = Vec::new();
+        let mut left = Left::Nothing;
+        killed.dying.clear();
         for child in of_every_thread()? {
-            if getsid(Some(child)).is_ok_and(|it| it == own_session) {
+            let is_ours = getsid(Some(child)).is_ok_and(|it| it == own_session);
+            if is_ours || killed.dead.contains(&child) {
                 continue;
             }
             let _dead = kill_process(child, Signal::KILL);
-            let gone = if self.known.contains(&child) { is_dead(child) } else { reap(child) };
-            if !gone? {
-                dying.push(child);
+            let is_known = self.known.contains(&child);
+            let is_gone = if is_known { is_dead(child)? } else { reap(child)? };
+            if is_gone {
+                killed.dead.extend(is_known.then_some(child));
+                left = Left::Changed;
+            } else {
+                killed.dying.push(child);
             }
         }
-        Ok(dying)
+        Ok(if left == Left::Nothing && !killed.dying.is_empty() { Left::Dying } else { left })
     }
 
     /// Reaps the dead that nobody else will. Stops at a dead known child, whose own exit looks again.
@@ -90,6 +95,24 @@ impl Children {
         }
         Ok(())
     }
+}
+
+/// What one look at the list left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// Something died after the list was read: its own children may have come meanwhile.
+    Changed,
+    /// Something has been killed and is not dead yet.
+    Dying,
+}
+
+/// What [`Children::kill_all`] has killed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Killed {
+    pub(crate) dying: Vec<Pid>,
+    /// Known children, which whoever waits for their exit will reap.
+    dead: HashSet<Pid>,
 }
 
 /// Whether the child was dead and is gone now.

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process_group
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 
-use crate::children::{self, Children};
+use crate::children::{self, Children, Killed, Left};
 use crate::process::Shared;
 
 /// How long the killed may take to die, before they are reported as surviving. A process dies late only
@@ -59,13 +59,9 @@ pub(crate) async fn sweep(process: &Shared) -> io::Result<Swept> {
 /// children have started, whoever they belong to. Returns those that did not die within [`SWEEP_TIMEOUT`].
 /// Children that other code of this program started in the node's own session are left alone.
 pub async fn kill_everything() -> io::Result<Vec<i32>> {
-    let mut dying = Vec::new();
-    look_until_nothing(|| {
-        dying = children::lock().kill_all()?;
-        Ok(if dying.is_empty() { Left::Nothing } else { Left::Dying })
-    })
-    .await?;
-    Ok(dying.into_iter().map(Pid::as_raw_pid).collect())
+    let mut killed = Killed::default();
+    look_until_nothing(|| children::lock().kill_all(&mut killed)).await?;
+    Ok(killed.dying.into_iter().map(Pid::as_raw_pid).collect())
 }
 
 async fn look_until_nothing(mut look: impl FnMut() -> io::Result<Left>) -> io::Result<Left> {
@@ -74,21 +70,19 @@ async fn look_until_nothing(mut look: impl FnMut() -> io::Result<Left>) -> io::R
     }
     let mut child_signal = signal(SignalKind::child())?;
     let deadline = Instant::now() + SWEEP_TIMEOUT;
-    while look()? == Left::Dying {
-        if Instant::now() >= deadline {
-            return Ok(Left::Dying);
+    loop {
+        let left = look()?;
+        if left == Left::Nothing || Instant::now() >= deadline {
+            return Ok(left);
+        }
+        if left == Left::Changed {
+            tokio::task::yield_now().await;
+            continue;
         }
         let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
         // Either way it is time to look again.
         let _ = timeout_at(look_again, child_signal.recv()).await;
     }
-    Ok(Left::Nothing)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    Dying,
 }
 
 /// Kills what is left, reaps what is dead. While the lock is held a child's number stays its own.
@@ -98,6 +92,7 @@ fn look(process: &Shared, swept: &mut Swept, settled: Instant) -> io::Result<Lef
         Err(rustix::io::Errno::SRCH) => Left::Nothing,
         _ => Left::Dying,
     };
+    let mut changed = false;
     for orphan in children.orphans()? {
         // A dying process shows no environment any more; that it was ours has to be remembered.
         let dying = swept.surviving.iter().any(|it| it.pid == orphan.as_raw_pid());
@@ -107,13 +102,16 @@ fn look(process: &Shared, swept: &mut Swept, settled: Instant) -> io::Result<Lef
             let _dead = kill_process(orphan, Signal::KILL);
         }
         match (children::reap(orphan)?, owner) {
-            (true, _) => swept.gone(orphan),
+            (true, _) => {
+                swept.gone(orphan);
+                changed = true;
+            }
             (false, Owner::This) => left = Left::Dying,
             (false, Owner::Unsettled) if Instant::now() < settled => left = Left::Dying,
             (false, Owner::Unsettled | Owner::Another) => {}
         }
     }
-    Ok(left)
+    Ok(if changed { Left::Changed } else { left })
 }
 
 /// Whose an orphan is.
