@@ -199,6 +199,7 @@ impl State {
                     self.body.ask();
                 }
                 Command::Kill(why) => {
+                    let why = self.with_last_failure(why);
                     self.record(Change::Stopping(why.clone()));
                     self.sentence = Some(why);
                     self.body.kill();
@@ -210,6 +211,14 @@ impl State {
             // An actor that is gone needs no timer.
             let _ = myself.cast(Message::Event(Event::DeadlineReached));
         });
+    }
+
+    /// What a probe saw last explains why the child was killed for not becoming ready.
+    fn with_last_failure(&self, why: String) -> String {
+        match self.watches.last_failure() {
+            Some(failure) if !why.contains(&*failure) => format!("{why}: {failure}"),
+            Some(_) | None => why,
+        }
     }
 
     fn finish(&mut self, remains: Remains) {

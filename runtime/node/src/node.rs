@@ -3,6 +3,7 @@
 use std::{
     fs,
     future::Future,
+    hash::{Hash, Hasher},
     io,
     num::NonZeroU32,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -152,7 +153,7 @@ impl Node {
             .as_ref()
             .map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
         let own_processes = [std::process::id(), guardian_pid];
-        let own_processes = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+        let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let household = Arc::new(Household {
@@ -165,7 +166,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans: Plans::new(group_name(&config), own_processes),
+                plans: Plans::open(&config, &group_name(&config), &own_processes),
             },
             token: token(),
             outcome: outcome_sender,
@@ -250,6 +251,9 @@ impl Node {
             }
         };
         reaper.abort();
+        if let Err(error) = blackhole_process::kill_everything().await {
+            tracing::error!(%error, "could not look for what services left behind");
+        }
         tokio::time::sleep(FAREWELL).await;
         if let Err(error) = self.logs.flush(FLUSH_WAIT_MAX).await {
             tracing::error!(%error, "the last log lines may be lost");
@@ -370,9 +374,12 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
     Ok(file)
 }
 
-/// The node's own directory among control groups: one for each node that runs at the same time.
+/// The node's own directory among control groups: one for each runtime directory, so that a node
+/// finds what a predecessor that crashed in the same place has left.
 fn group_name(config: &Config) -> String {
-    format!("blackhole-{}-{}", config.node.name, std::process::id())
+    let mut hasher = std::hash::DefaultHasher::new();
+    config.node.runtime_dir.hash(&mut hasher);
+    format!("blackhole-{:016x}", hasher.finish())
 }
 
 /// Different for each node that ever ran on this machine.

@@ -5,14 +5,14 @@
 //! service runs without it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use blackhole_config::{Resources, Service};
+use blackhole_config::{Config, Resources, Service};
 use blackhole_isolation::{
-    Bound, CpuQuota, Enforcement, Groups, Host, IsolationError, Limits, Mounts, Plan, Priorities,
+    Bound, CpuQuota, Enforcement, GroupError, Groups, Host, IsolationError, Limits, Mounts, Plan, Priorities,
     Request, Resource, Rlimit, Umask, User, Weight,
 };
 use blackhole_protocol::InstanceId;
@@ -20,27 +20,32 @@ use blackhole_protocol::InstanceId;
 /// What is left in a group has so long to end when the group is removed.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The plans of all instances that have been started.
+/// The plans of all instances that have been started, and the host that they were made for.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    /// Names the node's own groups.
-    name: String,
-    own_processes: Vec<u32>,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    /// Looked at when the first service needs it.
-    host: Option<Host>,
-    plans: HashMap<InstanceId, Arc<Plan>>,
+    host: Host,
+    known: Mutex<HashMap<InstanceId, Arc<Plan>>>,
 }
 
 impl Plans {
-    /// No plans yet. `own_processes` are the node and its guardian, which may have to move out of
-    /// the way of the groups.
-    pub(crate) fn new(name: String, own_processes: Vec<u32>) -> Self {
-        Self { name, own_processes, known: Mutex::default() }
+    /// No plans yet. The node's own control groups are opened only if a service of the file needs
+    /// one, and before any service runs; `own_processes` are the node and its guardian, which may
+    /// have to move out of the way. What a predecessor has left in them is ended.
+    pub(crate) fn open(config: &Config, name: &str, own_processes: &[u32]) -> Self {
+        let host = Host::detect();
+        let needed = config
+            .services
+            .iter()
+            .any(|service| service.enabled && limits(&service.resources) != Limits::default());
+        let host = match needed.then(|| open_groups(name, own_processes)) {
+            Some(Ok(groups)) => host.with_groups(groups),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the node has no control groups");
+                host
+            }
+            None => host,
+        };
+        Self { host, known: Mutex::default() }
     }
 
     /// The plan of an instance. The first time, this may make its group.
@@ -54,28 +59,21 @@ impl Plans {
             return Ok(Arc::default());
         }
         let mut known = self.known();
-        if let Some(plan) = known.plans.get(instance) {
+        if let Some(plan) = known.get(instance) {
             return Ok(plan.clone());
         }
-        let host = match &mut known.host {
-            Some(host) => host,
-            unknown => unknown.insert(self.look(&request)),
-        };
-        if request.limits != Limits::default() && host.groups().roots().is_empty() {
-            *host = self.look(&request);
-        }
-        let plan = Arc::new(blackhole_isolation::plan(&request, host)?);
+        let plan = Arc::new(blackhole_isolation::plan(&request, &self.host)?);
         for lack in plan.downgraded() {
             let (key, reason) = (lack.key, lack.reason.as_str());
             tracing::warn!(service = %service.name, key, reason, "a limit is not enforced");
         }
-        known.plans.insert(instance.clone(), plan.clone());
+        known.insert(instance.clone(), plan.clone());
         Ok(plan)
     }
 
     /// The instance is no longer wanted: its group goes.
     pub(crate) fn forget(&self, instance: &InstanceId) {
-        let plan = self.known().plans.remove(instance);
+        let plan = self.known().remove(instance);
         if let Some(group) = plan.as_ref().and_then(|plan| plan.group())
             && let Err(error) = group.remove(REMOVAL_WAIT_MAX)
         {
@@ -83,33 +81,28 @@ impl Plans {
         }
     }
 
-    /// Opens the node's own groups only if somebody needs one.
-    fn look(&self, request: &Request) -> Host {
-        let host = Host::detect();
-        if request.limits == Limits::default() {
-            return host;
-        }
-        match Groups::open(&Mounts::detect(), &self.name, &self.own_processes) {
-            Ok(groups) => host.with_groups(groups),
-            Err(error) => {
-                tracing::warn!(%error, "the node has no control groups");
-                host
-            }
-        }
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<Plan>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn open_groups(name: &str, own_processes: &[u32]) -> Result<Groups, GroupError> {
+    let groups = Groups::open(&Mounts::detect(), name, own_processes)?;
+    let left = groups.remove_others(&BTreeSet::new(), REMOVAL_WAIT_MAX)?;
+    if !left.is_empty() {
+        tracing::warn!(groups = left.join(", "), "ended what an earlier node had left behind");
+    }
+    Ok(groups)
 }
 
 /// Everything is down when the node goes, and so are its groups.
 impl Drop for Plans {
     fn drop(&mut self) {
-        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(host) = known.host.take() else { return };
-        known.plans.clear();
-        if let Err(error) = host.groups().clone().close(REMOVAL_WAIT_MAX) {
+        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        if self.host.groups().roots().is_empty() {
+            return;
+        }
+        if let Err(error) = self.host.groups().clone().close(REMOVAL_WAIT_MAX) {
             tracing::warn!(%error, "the node's control groups stay behind");
         }
     }

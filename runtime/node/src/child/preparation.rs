@@ -236,10 +236,10 @@ impl<'a> Midwife<'a> {
         if let Some(native) = &native {
             sockets.insert(0, (GRPC.to_owned(), native.grpc.clone()));
         }
-        let notify = self.notify_socket()?;
         let outfit = Arc::new(self.outfit()?);
         let plan = outfit.plan.clone();
         let uid = plan.identity().map(|identity| identity.uid);
+        let notify = self.notify_socket(uid)?;
         let ooms_before = body::ooms(&plan);
         let launch = self.launch(command, &outfit, notify.as_ref(), sockets)?;
         let context = ExecContext::new(move |builder| outfit.dress(builder));
@@ -276,6 +276,7 @@ impl<'a> Midwife<'a> {
                 notify: notify.map(access),
                 link: native.map(|native| native.linked),
                 running: Vec::new(),
+                starting: None,
             },
         })
     }
@@ -305,6 +306,7 @@ impl<'a> Midwife<'a> {
                 notify: None,
                 link: Some(self.linked(link, unopened)),
                 running: Vec::new(),
+                starting: None,
             },
         })
     }
@@ -375,7 +377,7 @@ impl<'a> Midwife<'a> {
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.
-    fn notify_socket(&self) -> Result<Option<NotifySocket>, BirthError> {
+    fn notify_socket(&self, uid: Option<u32>) -> Result<Option<NotifySocket>, BirthError> {
         let told = matches!(self.service.ready, Ready::Notify)
             || matches!(self.service.live, Some(Live::Notify { .. }));
         if !told {
@@ -384,7 +386,11 @@ impl<'a> Midwife<'a> {
         let directory = self.scope().runtime_dir.join("notify");
         make_directory(&directory)?;
         let path = directory.join(format!("{}.{}", self.instance, self.generation));
-        Ok(Some(NotifySocket::bind(path)?))
+        let socket = NotifySocket::bind(path)?;
+        if let Some(uid) = uid {
+            socket.give_to(uid)?;
+        }
+        Ok(Some(socket))
     }
 
     fn readiness(

@@ -1,6 +1,6 @@
 //! Whence a child's readiness and its signs of life are learnt.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use blackhole_policy::instance::Event;
 use ractor::ActorRef;
@@ -25,6 +25,8 @@ pub(super) struct Watches {
     pub(super) notify: Option<(NotifySocket, NotifyAccess)>,
     pub(super) link: Option<Linked>,
     pub(super) running: Vec<Running>,
+    /// The startup probe, until it has passed.
+    pub(super) starting: Option<Prober>,
 }
 
 /// When the child is ready.
@@ -52,14 +54,14 @@ pub(super) struct Linked {
 
 /// Something that goes on until it is dropped.
 pub(super) enum Running {
-    Probe { _prober: Prober },
+    Probe(Prober),
     Task(AbortHandle),
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         match self {
-            Self::Probe { .. } => {}
+            Self::Probe(_) => {}
             Self::Task(task) => task.abort(),
         }
     }
@@ -69,10 +71,10 @@ impl Watches {
     /// Begins with what is watched from the first moment on.
     pub(super) fn begin(&mut self, actor: &ActorRef<Message>) {
         if let Some(probe) = self.startup.take() {
-            self.probe(probe, Assumed::Unhealthy, actor, |verdict| match verdict {
+            self.starting = Some(prober(probe, Assumed::Unhealthy, actor, |verdict| match verdict {
                 Verdict::Healthy => Some(Event::StartupPassed),
                 Verdict::Unhealthy { .. } => None,
-            });
+            }));
         }
         if let Some((socket, access)) = self.notify.take() {
             let task = tokio::spawn(listen(socket, access, actor.clone()));
@@ -97,6 +99,7 @@ impl Watches {
 
     /// Looks at readiness from now on.
     pub(super) fn readiness(&mut self, actor: &ActorRef<Message>) {
+        self.starting = None;
         match std::mem::replace(&mut self.readiness, Readiness::Told) {
             Readiness::Spawned => tell(actor, Event::BecameReady),
             Readiness::Told => {}
@@ -139,6 +142,15 @@ impl Watches {
         }
     }
 
+    /// Why the latest try of a probe failed, for a child that never became ready.
+    pub(super) fn last_failure(&self) -> Option<Arc<str>> {
+        let probers = self.running.iter().filter_map(|running| match running {
+            Running::Probe(prober) => Some(prober),
+            Running::Task(_) => None,
+        });
+        self.starting.iter().chain(probers).find_map(Prober::last_failure)
+    }
+
     fn probe(
         &mut self,
         probe: ResolvedProbe,
@@ -146,14 +158,22 @@ impl Watches {
         actor: &ActorRef<Message>,
         meaning: impl Fn(Verdict) -> Option<Event> + Send + 'static,
     ) {
-        let actor = actor.clone();
-        let prober = Prober::start(probe, assumed, move |verdict| {
-            if let Some(event) = meaning(verdict) {
-                tell(&actor, event);
-            }
-        });
-        self.running.push(Running::Probe { _prober: prober });
+        self.running.push(Running::Probe(prober(probe, assumed, actor, meaning)));
     }
+}
+
+fn prober(
+    probe: ResolvedProbe,
+    assumed: Assumed,
+    actor: &ActorRef<Message>,
+    meaning: impl Fn(Verdict) -> Option<Event> + Send + 'static,
+) -> Prober {
+    let actor = actor.clone();
+    Prober::start(probe, assumed, move |verdict| {
+        if let Some(event) = meaning(verdict) {
+            tell(&actor, event);
+        }
+    })
 }
 
 /// Hears the child's datagrams until its actor is gone.
