@@ -217,8 +217,9 @@ impl TestNode {
 impl Drop for TestNode {
     fn drop(&mut self) {
         if self.guardian.try_wait().is_ok_and(|ended| ended.is_none()) {
+            // Two different ones, because two of the same kind may arrive as one.
             self.signal(Signal::TERM);
-            self.signal(Signal::TERM);
+            self.signal(Signal::INT);
         }
         if std::thread::panicking() {
             eprintln!("bh run printed:\n{}", self.output());
