@@ -183,3 +183,74 @@ impl Backward {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::UNIX_EPOCH};
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::logs::captured::testing::instance;
+
+    fn written(text: &str) -> (TempDir, Vec<LogFile>) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let web = instance("web");
+        fs::write(directory.path().join(listing::current_name(&web)), text).expect("room");
+        let mut files = listing::list(directory.path(), |_| true).expect("readable");
+        (directory, files.remove(&web).expect("just written"))
+    }
+
+    fn forward(directory: &TempDir, files: Vec<LogFile>, block: usize) -> Vec<String> {
+        let (directory, files) = (directory.path().to_owned(), files.into_iter());
+        let files = files.map(|file| (file, 0));
+        let mut lines = Forward::new(directory, instance("web"), files, block);
+        let mut read = Vec::new();
+        while let Some(line) = lines.next_line().expect("readable") {
+            read.push(String::from_utf8(line.to_vec()).expect("UTF-8"));
+        }
+        read
+    }
+
+    fn backward(directory: &TempDir, files: Vec<LogFile>, block: usize) -> Vec<String> {
+        let directory = directory.path().to_owned();
+        let mut lines = Backward::new(directory, instance("web"), files, block);
+        let mut read = Vec::new();
+        while let Some(line) = lines.next_line().expect("readable") {
+            read.push(String::from_utf8(line.to_vec()).expect("UTF-8"));
+        }
+        read.reverse();
+        read
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn both_ways_give_the_same_lines(text in "([a-c]{1,5}\n){0,9}[a-c]{0,5}", block in 1..9_usize) {
+            let (directory, files) = written(&text);
+            let expected: Vec<_> = text.lines().collect();
+            let without_empty = |lines: Vec<String>| {
+                lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(without_empty(forward(&directory, files.clone(), block)), &*expected);
+            prop_assert_eq!(without_empty(backward(&directory, files, block)), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_is_read_and_one_that_was_removed_passed_over() {
+        let (directory, files) = written("one\ntwo\n");
+        let path = files[0].path.clone();
+        let renamed = directory.path().join(listing::rotated_name(&instance("web"), UNIX_EPOCH));
+        fs::rename(&path, &renamed).expect("ours");
+        fs::write(&path, "other\n").expect("room");
+        assert_eq!(forward(&directory, files.clone(), 64), ["one", "two", ""]);
+        assert_eq!(backward(&directory, files.clone(), 64), ["one", "two", ""]);
+        // Its number must not be given to another file.
+        let _held = File::open(&renamed).expect("ours");
+        fs::remove_file(&renamed).expect("ours");
+        assert_eq!(forward(&directory, files.clone(), 64), [""]);
+        assert_eq!(backward(&directory, files, 64), [""; 0]);
+    }
+}

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    error::Error,
+    error::Error as _,
     io,
     sync::{
         Arc,
@@ -195,11 +195,9 @@ impl Failures {
     fn add(&mut self, instance: &InstanceId, records: u64, error: &FileError) {
         if !self.reported.contains(&error.kind()) {
             self.reported.push(error.kind());
-            tracing::warn!(
-                %instance,
-                error = error as &(dyn Error + 'static),
-                "output of services is not stored; they run on",
-            );
+            let reason = error.source().map(|cause| format!("{error}: {cause}"));
+            let reason = reason.unwrap_or_else(|| error.to_string());
+            tracing::warn!(%instance, "output is not stored, the services run on: {reason}");
         }
         *self.lost.entry(instance.clone()).or_default() += records;
     }
@@ -311,5 +309,57 @@ impl<'a> Page<'a> {
                 failures.add(instance, records, &error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+    use crate::logs::captured::testing::instance;
+
+    const LIMITS: blackhole_config::Logs = blackhole_config::Logs {
+        file_size_max: 1 << 20,
+        file_age_max: std::time::Duration::MAX,
+        files_max: 1,
+        retention: std::time::Duration::MAX,
+        line_length_max: 1 << 10,
+    };
+
+    #[test]
+    fn a_full_disk_is_reported_once_and_again_after_it_had_room() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let web = instance("web");
+        let path = directory.path().join("web-1.log");
+        symlink("/dev/full", &path).expect("ours");
+        let told = directory.path().join("told");
+        let told_file = Arc::new(fs::File::create(&told).expect("room"));
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(told_file)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut failures = Failures::default();
+            let mut files = Files::new(directory.path().to_owned(), LIMITS);
+            let mut fail = |failures: &mut Failures| {
+                let error = files.append(&web, b"{}\n", SystemTime::now()).expect_err("it is full");
+                failures.add(&web, 2, &error);
+            };
+            fail(&mut failures);
+            fail(&mut failures);
+            assert_eq!(failures.recover(&web), Some(4));
+            assert_eq!(failures.recover(&web), None);
+            fail(&mut failures);
+        });
+        let told = fs::read_to_string(&told).expect("just written");
+        let told = told.replace(directory.path().to_str().expect("UTF-8"), "LOG_DIR");
+        insta::assert_snapshot!(told, @"
+        WARN output is not stored, the services run on: could not write to the log file LOG_DIR/web-1.log: No space left on device (os error 28) instance=web-1
+        INFO output is stored again instance=web-1 records_lost=4
+        WARN output is not stored, the services run on: could not write to the log file LOG_DIR/web-1.log: No space left on device (os error 28) instance=web-1
+        ");
     }
 }
