@@ -56,39 +56,26 @@ pub fn explain(loaded: &Loaded, key: &str) -> Result<Explained, UnknownKey> {
     let path: Vec<&str> = key.split('.').collect();
     if let Some(node) = descend(&loaded.root, &path) {
         let value = Some(node.value.to_string());
-        return Ok(Explained {
-            key: key.to_owned(),
-            value,
-            origin: origin(loaded, node),
-        });
+        return Ok(Explained { key: key.to_owned(), value, origin: origin(loaded, node) });
     }
     check_path(loaded, key, &path)?;
     let value = computed(loaded, &path).or_else(|| documented(&path));
-    Ok(Explained {
-        key: key.to_owned(),
-        value,
-        origin: ValueOrigin::Default,
-    })
+    Ok(Explained { key: key.to_owned(), value, origin: ValueOrigin::Default })
 }
 
 fn descend<'n>(root: &'n Node, path: &[&str]) -> Option<&'n Node> {
-    path.iter()
-        .try_fold(root, |node, segment| match &node.value {
-            Value::Table(table) => table.get(segment),
-            Value::List(nodes) => nodes.get(segment.parse::<usize>().ok()?),
-            _ => None,
-        })
+    path.iter().try_fold(root, |node, segment| match &node.value {
+        Value::Table(table) => table.get(segment),
+        Value::List(nodes) => nodes.get(segment.parse::<usize>().ok()?),
+        _ => None,
+    })
 }
 
 fn origin(loaded: &Loaded, node: &Node) -> ValueOrigin {
     match &node.place.origin {
         Origin::File(span) => {
             let (line, column) = loaded.source.position(span.start);
-            ValueOrigin::File {
-                file: loaded.source.name.clone(),
-                line,
-                column,
-            }
+            ValueOrigin::File { file: loaded.source.name.clone(), line, column }
         }
         Origin::Override(index) => {
             let described = loaded.source.overrides.describe(*index);
@@ -102,10 +89,7 @@ fn origin(loaded: &Loaded, node: &Node) -> ValueOrigin {
 
 /// Only keys that the schema knows have a default, and only units of the file have keys.
 fn check_path(loaded: &Loaded, key: &str, path: &[&str]) -> Result<(), UnknownKey> {
-    let unknown = |hint| UnknownKey {
-        key: key.to_owned(),
-        hint,
-    };
+    let unknown = |hint| UnknownKey { key: key.to_owned(), hint };
     let mut schema = crate::schema();
     for (depth, segment) in path.iter().enumerate() {
         let table = [&schema["anyOf"][1], &schema]
@@ -115,10 +99,7 @@ fn check_path(loaded: &Loaded, key: &str, path: &[&str]) -> Result<(), UnknownKe
             })
             .cloned()
             .ok_or_else(|| unknown(None))?;
-        schema = match table
-            .get("properties")
-            .and_then(|properties| properties.get(segment))
-        {
+        schema = match table.get("properties").and_then(|properties| properties.get(segment)) {
             Some(property) => property.clone(),
             None if table["additionalProperties"].is_object() => {
                 let units = descend(&loaded.root, &path[..depth]);
@@ -133,15 +114,8 @@ fn check_path(loaded: &Loaded, key: &str, path: &[&str]) -> Result<(), UnknownKe
                 schema["additionalProperties"].clone()
             }
             None => {
-                let known = table["properties"]
-                    .as_object()
-                    .into_iter()
-                    .flat_map(|map| map.keys());
-                return Err(unknown(suggestion(
-                    segment,
-                    known.map(String::as_str),
-                    "keys are",
-                )));
+                let known = table["properties"].as_object().into_iter().flat_map(|map| map.keys());
+                return Err(unknown(suggestion(segment, known.map(String::as_str), "keys are")));
             }
         };
     }
@@ -163,27 +137,17 @@ fn computed(loaded: &Loaded, path: &[&str]) -> Option<String> {
         ["node", "data_dir"] => Some(quoted(&config.node.data_dir)),
         ["node", "log_dir"] => Some(quoted(&config.node.log_dir)),
         ["services", name, key] => {
-            let service = config
-                .services
-                .iter()
-                .find(|service| service.name.as_str() == *name)?;
+            let service = config.services.iter().find(|service| service.name.as_str() == *name)?;
             match (*key, &service.kind) {
                 ("ready", crate::Kind::Native { .. }) => Some("\"native\"".to_owned()),
-                (
-                    "live",
-                    crate::Kind::Native {
-                        mode: crate::Mode::Subprocess,
-                        ..
-                    },
-                ) => Some("\"native\"".to_owned()),
+                ("live", crate::Kind::Native { mode: crate::Mode::Subprocess, .. }) => {
+                    Some("\"native\"".to_owned())
+                }
                 _ => limit(&service.limit, key),
             }
         }
         ["groups", name, key] => {
-            let group = config
-                .groups
-                .iter()
-                .find(|group| group.name.as_str() == *name)?;
+            let group = config.groups.iter().find(|group| group.name.as_str() == *name)?;
             limit(&group.limit, key)
         }
         _ => None,

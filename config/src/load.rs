@@ -42,20 +42,14 @@ pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<L
         Ok(source) => source,
         Err((source, problems)) => {
             let problems = problems.finish(&source);
-            return Err(Rejected {
-                problems,
-                source: Arc::new(source),
-            });
+            return Err(Rejected { problems, source: Arc::new(source) });
         }
     };
     let mut problems = Problems::default();
     let (mut root, syntax) = parse(&source.text);
     source.overrides.apply(&mut root, &mut problems);
     let raw = RawFile::read(&root, &mut problems).unwrap_or_default();
-    let context = Context {
-        source: &source,
-        host,
-    };
+    let context = Context { source: &source, host };
     let config = match syntax.has_errors() {
         // What depends on several keys cannot be judged while some of them cannot be read.
         true => {
@@ -70,12 +64,7 @@ pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<L
     let problems = problems.finish(&source);
     let source = Arc::new(source);
     match config {
-        Some(config) if !refused => Ok(Loaded {
-            config,
-            warnings: problems,
-            root,
-            source,
-        }),
+        Some(config) if !refused => Ok(Loaded { config, warnings: problems, root, source }),
         _ => Err(Rejected { problems, source }),
     }
 }
@@ -87,10 +76,7 @@ fn parse(text: &str) -> (Node, Problems) {
     let mut problems = Problems::default();
     for error in errors {
         let span = error.span().unwrap_or(text.len()..text.len());
-        let place = Place {
-            origin: Origin::File(span),
-            path: "".into(),
-        };
+        let place = Place { origin: Origin::File(span), path: "".into() };
         problems.push(Draft::new(&place, error.message()));
     }
     (Node::root(table.get_ref(), text.len()), problems)
@@ -99,9 +85,6 @@ fn parse(text: &str) -> (Node, Problems) {
 impl Rejected {
     /// How many of the problems are errors.
     pub fn errors(&self) -> usize {
-        self.problems
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error)
-            .count()
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 }

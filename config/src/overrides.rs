@@ -62,17 +62,13 @@ impl Overrides {
     pub fn from_environment<K: AsRef<str>, V: Into<String>>(
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        let variables: BTreeMap<String, String> = variables
-            .into_iter()
-            .map(|(k, v)| (k.as_ref().to_owned(), v.into()))
-            .collect();
+        let variables: BTreeMap<String, String> =
+            variables.into_iter().map(|(k, v)| (k.as_ref().to_owned(), v.into())).collect();
         let given = variables.into_iter().filter_map(|(name, value)| {
             let path = match SHORTHANDS.iter().find(|(known, _)| *known == name) {
                 Some((_, key)) => key.split('.').map(str::to_owned).collect(),
                 None => {
-                    let path = name
-                        .strip_prefix(PREFIX)
-                        .filter(|rest| rest.contains("__"))?;
+                    let path = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__"))?;
                     path.split("__").map(str::to_lowercase).collect()
                 }
             };
@@ -84,9 +80,7 @@ impl Overrides {
                 spelling: Spelling::Variable,
             })
         });
-        Self {
-            given: given.collect(),
-        }
+        Self { given: given.collect() }
     }
 
     /// A flag of its own for one key: `overrides.flag("--runtime-dir", "node.runtime_dir", "/run/x")`.
@@ -117,27 +111,17 @@ impl Overrides {
 
     pub(crate) fn describe(&self, index: usize) -> Described {
         let given = &self.given[index];
-        Described {
-            place: given.place.clone(),
-            text: given.text.clone(),
-        }
+        Described { place: given.place.clone(), text: given.text.clone() }
     }
 
     /// Lays every override over the file's tree, later ones last.
     pub(crate) fn apply(&self, root: &mut Node, problems: &mut Problems) {
         for (index, given) in self.given.iter().enumerate() {
             let origin = Origin::Override(index);
-            let place = Place {
-                origin: origin.clone(),
-                path: "".into(),
-            };
+            let place = Place { origin: origin.clone(), path: "".into() };
             match &given.path {
                 Some(path) => {
-                    let step = Step {
-                        given,
-                        origin,
-                        depth: 0,
-                    };
+                    let step = Step { given, origin, depth: 0 };
                     step.apply(root, path, problems);
                 }
                 None => problems.push(
@@ -183,11 +167,7 @@ impl Step<'_> {
                 let name = self.spelt_as_in(table, last);
                 let place = place.child(&name, self.origin.clone());
                 let value = Value::from_override(&self.given.value, &place);
-                let node = Node {
-                    value,
-                    key: place.clone(),
-                    place,
-                };
+                let node = Node { value, key: place.clone(), place };
                 table.0.retain(|(key, _)| *key != name);
                 table.0.push((name, node));
             }
@@ -199,18 +179,9 @@ impl Step<'_> {
         if table.get(name).is_none() {
             let place = parent.child(name, self.origin.clone());
             let value = Value::Table(Table::default());
-            table.0.push((
-                name.to_owned(),
-                Node {
-                    value,
-                    key: place.clone(),
-                    place,
-                },
-            ));
+            table.0.push((name.to_owned(), Node { value, key: place.clone(), place }));
         }
-        table
-            .get_mut(name)
-            .expect("it was there or has just been pushed")
+        table.get_mut(name).expect("it was there or has just been pushed")
     }
 
     fn spelt_as_in(&self, table: &Table, segment: &str) -> String {
@@ -224,14 +195,8 @@ impl Step<'_> {
     }
 
     fn not_a_table(&self, place: &Place, segment: &str) -> Draft {
-        let place = Place {
-            origin: self.origin.clone(),
-            path: place.path.clone(),
-        };
-        Draft::new(
-            &place,
-            format_args!("has no key `{segment}`: it is not a table"),
-        )
+        let place = Place { origin: self.origin.clone(), path: place.path.clone() };
+        Draft::new(&place, format_args!("has no key `{segment}`: it is not a table"))
     }
 
     fn unknown_unit(&self, parent: &Place, name: &str, table: &Table) -> Draft {
@@ -246,12 +211,8 @@ impl Step<'_> {
 
 /// The variable that a slip of the hand turned into `name`, for a warning.
 pub fn misspelt_variable(name: &str) -> Option<&'static str> {
-    let known = [
-        environment::RUNTIME_DIR,
-        environment::DATA_DIR,
-        environment::LOG_DIR,
-        environment::NODE,
-    ];
+    let known =
+        [environment::RUNTIME_DIR, environment::DATA_DIR, environment::LOG_DIR, environment::NODE];
     let told_to_children = [
         environment::SERVICE,
         environment::INSTANCE,

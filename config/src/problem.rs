@@ -71,13 +71,7 @@ impl Draft {
             "" => rule.to_string(),
             path => format!("`{path}` {rule}"),
         };
-        Self {
-            severity: Severity::Error,
-            place: place.clone(),
-            message,
-            found: None,
-            hint: None,
-        }
+        Self { severity: Severity::Error, place: place.clone(), message, found: None, hint: None }
     }
 
     /// The whole value is wrong, and is shown.
@@ -142,12 +136,7 @@ impl Problems {
             Origin::Override(_) => None,
         };
         let taken: Vec<_> = first.0.iter().filter_map(line).collect();
-        Self(
-            self.0
-                .into_iter()
-                .filter(|d| line(d).is_none_or(|l| !taken.contains(&l)))
-                .collect(),
-        )
+        Self(self.0.into_iter().filter(|d| line(d).is_none_or(|l| !taken.contains(&l))).collect())
     }
 
     /// In the order of the file; flags and variables come last.
@@ -156,10 +145,7 @@ impl Problems {
             Origin::File(span) => (0, span.start),
             Origin::Override(index) => (1, *index),
         });
-        self.0
-            .into_iter()
-            .map(|draft| source.locate(draft))
-            .collect()
+        self.0.into_iter().map(|draft| source.locate(draft)).collect()
     }
 }
 

@@ -61,18 +61,14 @@ impl<T> Field<T> {
 
 impl<T: Read> Field<T> {
     pub(crate) fn read(table: &Table, name: &str, problems: &mut Problems) -> Self {
-        table
-            .get(name)
-            .map_or(Self::Absent, |node| Self::of(node, problems))
+        table.get(name).map_or(Self::Absent, |node| Self::of(node, problems))
     }
 
     fn of(node: &Node, problems: &mut Problems) -> Self {
         match T::read(node, problems) {
-            Some(value) => Self::Given(Located {
-                value,
-                key: node.key.clone(),
-                place: node.place.clone(),
-            }),
+            Some(value) => {
+                Self::Given(Located { value, key: node.key.clone(), place: node.place.clone() })
+            }
             None => Self::Invalid,
         }
     }
@@ -97,10 +93,7 @@ pub(crate) fn table<'n>(node: &'n Node, problems: &mut Problems) -> Option<&'n T
     match &node.value {
         Value::Table(table) => Some(table),
         _ => {
-            problems.push(Draft::value(
-                node,
-                format_args!("must be a table, not {}", node.kind()),
-            ));
+            problems.push(Draft::value(node, format_args!("must be a table, not {}", node.kind())));
             None
         }
     }
@@ -128,10 +121,8 @@ pub(crate) fn text(node: &Node, problems: &mut Problems) -> Option<String> {
         }
     };
     if text.contains('\0') {
-        problems.push(Draft::value(
-            node,
-            "contains a NUL character, which no program can be given",
-        ));
+        problems
+            .push(Draft::value(node, "contains a NUL character, which no program can be given"));
         return None;
     }
     Some(text)
@@ -194,11 +185,7 @@ impl<T: Read> Read for Vec<Located<T>> {
         };
         let read = |node: &Node| {
             let value = T::read(node, problems)?;
-            Some(Located {
-                value,
-                key: node.key.clone(),
-                place: node.place.clone(),
-            })
+            Some(Located { value, key: node.key.clone(), place: node.place.clone() })
         };
         Some(nodes.iter().filter_map(read).collect())
     }
@@ -218,14 +205,7 @@ impl<T: Read> Read for Entries<T> {
         let entry = |(name, node): &(String, Node)| {
             let field = Field::of(node, problems);
             let (key, place) = (node.key.clone(), node.place.clone());
-            (
-                Located {
-                    value: name.clone(),
-                    key,
-                    place,
-                },
-                field,
-            )
+            (Located { value: name.clone(), key, place }, field)
         };
         Some(Self(table.0.iter().map(entry).collect()))
     }

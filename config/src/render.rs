@@ -73,12 +73,8 @@ fn render(problems: &[Problem], source: &SourceText, color: Color) -> String {
         Color::Always => Renderer::styled(),
         Color::Never => Renderer::plain(),
     };
-    let renderer = renderer
-        .term_width(WIDTH_MAX)
-        .decor_style(DecorStyle::Ascii);
-    let blocks = problems
-        .iter()
-        .map(|problem| renderer.render(&[group(problem, source)]));
+    let renderer = renderer.term_width(WIDTH_MAX).decor_style(DecorStyle::Ascii);
+    let blocks = problems.iter().map(|problem| renderer.render(&[group(problem, source)]));
     blocks.fold(String::new(), |report, block| report + &block + "\n\n")
 }
 
@@ -94,9 +90,7 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
             let text = &source.text;
             let start = span.start.min(text.len());
             // A value over many lines is meant by its first one.
-            let line_end = text[start..]
-                .find('\n')
-                .map_or(text.len(), |length| start + length);
+            let line_end = text[start..].find('\n').map_or(text.len(), |length| start + length);
             let end = span.end.clamp(start, line_end);
             let annotation = AnnotationKind::Primary.span(start..end);
             let annotation = match found {
@@ -111,9 +105,7 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
             .elements(found.map(|f| Level::NOTE.message(f))),
         None => {
             let origin = Origin::path(problem.file.as_str());
-            group
-                .element(origin)
-                .elements(found.map(|found| Level::NOTE.message(found)))
+            group.element(origin).elements(found.map(|found| Level::NOTE.message(found)))
         }
     };
     match &problem.hint {

@@ -60,11 +60,7 @@ impl HostFacts {
     /// Takes `HOME`, `XDG_*` and `PATH` from a copy of the environment. Relative XDG folders are
     /// ignored, as the XDG specification wants.
     pub fn with_environment(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let folder = |name: &str| {
-            variable(name)
-                .map(PathBuf::from)
-                .filter(|p| p.is_absolute())
-        };
+        let folder = |name: &str| variable(name).map(PathBuf::from).filter(|p| p.is_absolute());
         self.home = folder("HOME");
         self.xdg_runtime_dir = folder("XDG_RUNTIME_DIR");
         self.xdg_data_home = folder("XDG_DATA_HOME");
@@ -93,12 +89,9 @@ impl SourceText {
     ) -> Result<Self, (Self, Problems)> {
         let overrides = overrides.clone();
         match source {
-            Source::Text { name, text, folder } => Ok(Self {
-                name,
-                text,
-                folder: host.current_dir.join(folder),
-                overrides,
-            }),
+            Source::Text { name, text, folder } => {
+                Ok(Self { name, text, folder: host.current_dir.join(folder), overrides })
+            }
             Source::Path(path) => {
                 let folder = path.parent().unwrap_or(Path::new(""));
                 let mut opened = Self {
@@ -113,10 +106,7 @@ impl SourceText {
                         opened.text = refused.text_before;
                         let end = opened.text.len();
                         let origin = Origin::File(end..end);
-                        let place = Place {
-                            origin,
-                            path: "".into(),
-                        };
+                        let place = Place { origin, path: "".into() };
                         let mut problems = Problems::default();
                         problems.push(Draft::new(&place, refused.rule).maybe_hint(refused.hint));
                         Err((opened, problems))
@@ -148,10 +138,7 @@ impl SourceText {
             None => &self.text,
         };
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
     /// The folder that a relative path is relative to: the file's for what is written in the file,
@@ -173,11 +160,7 @@ struct Refused {
 
 impl Refused {
     fn new(rule: impl Into<String>) -> Self {
-        Self {
-            rule: rule.into(),
-            hint: None,
-            text_before: String::new(),
-        }
+        Self { rule: rule.into(), hint: None, text_before: String::new() }
     }
 
     fn hint(mut self, hint: &str) -> Self {
@@ -199,14 +182,9 @@ fn read(path: &Path) -> Result<String, Refused> {
         return Err(Refused::new("is a directory, not a file"));
     }
     let mut bytes = Vec::new();
-    file.take(FILE_SIZE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(refuse_io)?;
+    file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes).map_err(refuse_io)?;
     if bytes.len() as u64 > FILE_SIZE_MAX {
-        let rule = format!(
-            "the file is larger than {} MiB",
-            FILE_SIZE_MAX / 1024 / 1024
-        );
+        let rule = format!("the file is larger than {} MiB", FILE_SIZE_MAX / 1024 / 1024);
         return Err(Refused::new(rule).hint("is it the right file?"));
     }
     String::from_utf8(bytes).map_err(|error| {

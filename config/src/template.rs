@@ -57,14 +57,8 @@ const KNOWN: &str = "{runtime_dir} {data_dir} {log_dir} {node} {service} {instan
 
 impl Template {
     /// The names that may stand between braces.
-    pub const PLACEHOLDERS: [&str; 6] = [
-        "runtime_dir",
-        "data_dir",
-        "log_dir",
-        "node",
-        "service",
-        "instance",
-    ];
+    pub const PLACEHOLDERS: [&str; 6] =
+        ["runtime_dir", "data_dir", "log_dir", "node", "service", "instance"];
 
     /// Reads a text as written in the file.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
@@ -126,8 +120,7 @@ impl Template {
             Some(Piece::Placeholder(_)) | None => false,
         };
         if !absolute {
-            self.0
-                .insert(0, Piece::Text(format!("{}/", folder.display())));
+            self.0.insert(0, Piece::Text(format!("{}/", folder.display())));
         }
         self
     }
@@ -213,10 +206,7 @@ mod tests {
 
     #[test]
     fn unknown_and_unbalanced_placeholders_are_refused() {
-        assert_eq!(
-            Template::parse("{home}"),
-            Err(TemplateError::Unknown("home".into()))
-        );
+        assert_eq!(Template::parse("{home}"), Err(TemplateError::Unknown("home".into())));
         assert_eq!(Template::parse("a{b"), Err(TemplateError::Unbalanced('{')));
         assert_eq!(Template::parse("a}b"), Err(TemplateError::Unbalanced('}')));
     }

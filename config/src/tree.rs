@@ -71,33 +71,21 @@ impl Place {
     }
 
     fn element(&self, index: usize, origin: Origin) -> Self {
-        Self {
-            origin,
-            path: format!("{}[{index}]", self.path).into(),
-        }
+        Self { origin, path: format!("{}[{index}]", self.path).into() }
     }
 }
 
 fn plain(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 impl Table {
     pub(crate) fn get(&self, name: &str) -> Option<&Node> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, node)| node)
+        self.0.iter().find(|(key, _)| key == name).map(|(_, node)| node)
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
-        self.0
-            .iter_mut()
-            .find(|(key, _)| key == name)
-            .map(|(_, node)| node)
+        self.0.iter_mut().find(|(key, _)| key == name).map(|(_, node)| node)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -108,16 +96,9 @@ impl Table {
 impl Node {
     /// The root of a file.
     pub(crate) fn root(table: &DeTable<'_>, length: usize) -> Self {
-        let place = Place {
-            origin: Origin::File(0..length.min(1)),
-            path: "".into(),
-        };
+        let place = Place { origin: Origin::File(0..length.min(1)), path: "".into() };
         let value = Value::Table(Table::convert(table, &place));
-        Self {
-            value,
-            key: place.clone(),
-            place,
-        }
+        Self { value, key: place.clone(), place }
     }
 
     /// What kind of value this is, in a reader's words.
@@ -148,13 +129,9 @@ impl Node {
             },
             Value::Bool(bool) => Json::Bool(*bool),
             Value::List(nodes) => nodes.iter().map(Self::to_json).collect(),
-            Value::Table(table) => Json::Object(
-                table
-                    .0
-                    .iter()
-                    .map(|(k, node)| (k.clone(), node.to_json()))
-                    .collect(),
-            ),
+            Value::Table(table) => {
+                Json::Object(table.0.iter().map(|(k, node)| (k.clone(), node.to_json())).collect())
+            }
         }
     }
 }
@@ -172,18 +149,8 @@ impl Table {
             .map(|(key, value)| {
                 let name = key.get_ref().to_string();
                 let key = parent.child(&name, Origin::File(key.span()));
-                let place = Place {
-                    origin: Origin::File(value.span()),
-                    path: key.path.clone(),
-                };
-                (
-                    name,
-                    Node {
-                        value: Value::convert(value.get_ref(), &place),
-                        key,
-                        place,
-                    },
-                )
+                let place = Place { origin: Origin::File(value.span()), path: key.path.clone() };
+                (name, Node { value: Value::convert(value.get_ref(), &place), key, place })
             })
             .collect();
         entries.sort_by_key(|(_, node)| match &node.key.origin {
@@ -210,10 +177,9 @@ impl Value {
                 digits: integer.as_str().to_owned(),
                 radix: integer.radix(),
             }),
-            DeValue::Float(float) => Self::Float(Number {
-                digits: float.as_str().to_owned(),
-                radix: 10,
-            }),
+            DeValue::Float(float) => {
+                Self::Float(Number { digits: float.as_str().to_owned(), radix: 10 })
+            }
             DeValue::Boolean(bool) => Self::Bool(*bool),
             DeValue::Datetime(moment) => Self::Moment(moment.to_string()),
             DeValue::Array(list) => Self::List(
@@ -222,11 +188,7 @@ impl Value {
                     .map(|(index, value)| {
                         let place = place.element(index, Origin::File(value.span()));
                         let value = Self::convert(value.get_ref(), &place);
-                        Node {
-                            value,
-                            key: place.clone(),
-                            place,
-                        }
+                        Node { value, key: place.clone(), place }
                     })
                     .collect(),
             ),

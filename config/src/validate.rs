@@ -41,10 +41,7 @@ struct Unit<'a, T> {
     raw: &'a T,
 }
 
-const LIMIT: RestartLimit = RestartLimit {
-    restarts_max: 5,
-    window: Duration::from_secs(5 * 60),
-};
+const LIMIT: RestartLimit = RestartLimit { restarts_max: 5, window: Duration::from_secs(5 * 60) };
 
 /// The meaning of the file; without meaning when an error was recorded.
 pub(crate) fn validate(raw: &RawFile, context: Context<'_>, problems: &mut Problems) -> Config {
@@ -52,14 +49,9 @@ pub(crate) fn validate(raw: &RawFile, context: Context<'_>, problems: &mut Probl
     let (strategy, limit) = supervisor(raw.supervisor.value(), problems);
     let raw_services = units(&raw.services, problems);
     let raw_groups = units(&raw.groups, problems);
-    let mut services: Vec<_> = raw_services
-        .iter()
-        .map(|unit| service::validate(unit, limit, context, problems))
-        .collect();
-    let mut groups: Vec<_> = raw_groups
-        .iter()
-        .map(|unit| group(unit, limit, problems))
-        .collect();
+    let mut services: Vec<_> =
+        raw_services.iter().map(|unit| service::validate(unit, limit, context, problems)).collect();
+    let mut groups: Vec<_> = raw_groups.iter().map(|unit| group(unit, limit, problems)).collect();
     let members = order::arrange(
         strategy,
         &raw_services,
@@ -70,11 +62,7 @@ pub(crate) fn validate(raw: &RawFile, context: Context<'_>, problems: &mut Probl
     let http = raw.http.given().and_then(|located| http(located, problems));
     let config = Config {
         node,
-        supervisor: Supervisor {
-            strategy,
-            limit,
-            members,
-        },
+        supervisor: Supervisor { strategy, limit, members },
         groups,
         services,
         http,
@@ -94,16 +82,9 @@ fn units<'a, T>(field: &'a Field<Entries<T>>, problems: &mut Problems) -> Vec<Un
     let unit = |(written, field): &'a (Located<String>, Field<T>)| {
         let name = written.value.parse::<Name>();
         if let Err(error) = &name {
-            problems.push(Draft::new(
-                &written.key,
-                format_args!("has a wrong name: {error}"),
-            ));
+            problems.push(Draft::new(&written.key, format_args!("has a wrong name: {error}")));
         }
-        Some(Unit {
-            name: name.ok()?,
-            written,
-            raw: field.value()?,
-        })
+        Some(Unit { name: name.ok()?, written, raw: field.value()? })
     };
     entries.0.iter().filter_map(unit).collect()
 }
@@ -113,10 +94,7 @@ fn supervisor(raw: Option<&RawSupervisor>, problems: &mut Problems) -> (Strategy
         return (Strategy::OneForOne, LIMIT);
     };
     let limit = limit(&raw.restarts_max, &raw.restarts_window, LIMIT, problems);
-    (
-        raw.strategy.value().copied().unwrap_or(Strategy::OneForOne),
-        limit,
-    )
+    (raw.strategy.value().copied().unwrap_or(Strategy::OneForOne), limit)
 }
 
 fn limit(
@@ -126,9 +104,7 @@ fn limit(
     problems: &mut Problems,
 ) -> RestartLimit {
     RestartLimit {
-        restarts_max: restarts_max
-            .value()
-            .map_or(default.restarts_max, |count| count.u32()),
+        restarts_max: restarts_max.value().map_or(default.restarts_max, |count| count.u32()),
         window: longer_than_zero(window, problems).unwrap_or(default.window),
     }
 }
@@ -141,10 +117,7 @@ fn group(unit: &Unit<'_, RawGroup>, default: RestartLimit, problems: &mut Proble
                 .hint("add `services = [\"…\"]`, in start order"),
         ),
         Field::Given(members) if members.value.is_empty() => {
-            problems.push(Draft::new(
-                &members.place,
-                "is empty: a group needs a member",
-            ));
+            problems.push(Draft::new(&members.place, "is empty: a group needs a member"));
         }
         Field::Given(_) | Field::Invalid => {}
     }
@@ -165,10 +138,7 @@ fn http(raw: &Located<RawHttp>, problems: &mut Problems) -> Option<Http> {
             Draft::new(&raw.key, "has no `listen`").hint("add `listen = \"127.0.0.1:9091\"`"),
         );
     }
-    raw.value
-        .listen
-        .value()
-        .map(|address| Http { listen: address.0 })
+    raw.value.listen.value().map(|address| Http { listen: address.0 })
 }
 
 fn logs(raw: Option<&RawLogs>, problems: &mut Problems) -> Logs {

@@ -44,22 +44,16 @@ fn parse(text: &str) -> Result<Duration, (String, Option<String>)> {
         return Err(malformed());
     }
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let number: f64 = rest[..digits].parse().map_err(|_| malformed())?;
         rest = rest[digits..].trim_start();
-        let letters = rest
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(rest.len());
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let unit = &rest[..letters];
         if unit.is_empty() {
             let rule = "must be a duration with a unit".to_owned();
             return Err((
                 rule,
-                Some(format!(
-                    "write \"{text}s\" for seconds, \"{text}ms\" for milliseconds"
-                )),
+                Some(format!("write \"{text}s\" for seconds, \"{text}ms\" for milliseconds")),
             ));
         }
         let Some((_, factor)) = UNITS.iter().find(|(known, _)| *known == unit) else {
@@ -137,18 +131,7 @@ mod tests {
         assert_eq!(millis("1.5s"), Ok(1_500));
         assert_eq!(millis("0"), Ok(0));
         assert_eq!(millis("7d"), Ok(7 * 86_400_000));
-        for bad in [
-            "",
-            "s",
-            "5",
-            "5 parsecs",
-            "-5s",
-            "1..5s",
-            "5s!",
-            "99999999999w",
-            "é",
-            "5é",
-        ] {
+        for bad in ["", "s", "5", "5 parsecs", "-5s", "1..5s", "5s!", "99999999999w", "é", "5é"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

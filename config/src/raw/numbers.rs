@@ -38,10 +38,7 @@ impl<const MIN: i64, const MAX: i64> Read for Count<MIN, MAX> {
         match integer.filter(|n| (MIN..=MAX).contains(n)) {
             Some(integer) => Some(Self(integer)),
             None => {
-                problems.push(Draft::value(
-                    node,
-                    format_args!("must be from {MIN} to {MAX}"),
-                ));
+                problems.push(Draft::value(node, format_args!("must be from {MIN} to {MAX}")));
                 None
             }
         }
@@ -128,10 +125,7 @@ impl Read for Umask {
             })
             .map(Some)?,
         };
-        match bits
-            .filter(|bits| (0..=0o777).contains(bits))
-            .and_then(|b| u32::try_from(b).ok())
-        {
+        match bits.filter(|bits| (0..=0o777).contains(bits)).and_then(|b| u32::try_from(b).ok()) {
             Some(bits) => Some(Self(bits)),
             None => {
                 problems.push(Draft::value(node, RULE));

@@ -118,14 +118,8 @@ impl Read for RawLive {
 
 fn said(node: &Node, problems: &mut Problems, words: &[&str]) -> Option<Said> {
     if !matches!(node.value, Value::Text(_)) {
-        let rule = format_args!(
-            "must be a word or a table with a check, not {}",
-            node.kind()
-        );
-        let hint = format!(
-            "as in \"{}\" or {{ tcp = \"127.0.0.1:80\" }}",
-            words.join("\", \"")
-        );
+        let rule = format_args!("must be a word or a table with a check, not {}", node.kind());
+        let hint = format!("as in \"{}\" or {{ tcp = \"127.0.0.1:80\" }}", words.join("\", \""));
         problems.push(Draft::value(node, rule).hint(hint));
         return None;
     }
@@ -136,10 +130,7 @@ fn said(node: &Node, problems: &mut Problems, words: &[&str]) -> Option<Said> {
         _ => {
             let (rule, hint) = not_among(text, words);
             let table = "a check is a table, as in { tcp = \"127.0.0.1:80\" }".to_owned();
-            Err((
-                format!("{rule}, or a table with a check"),
-                hint.or(Some(table)),
-            ))
+            Err((format!("{rule}, or a table with a check"), hint.or(Some(table))))
         }
     })
 }
@@ -228,20 +219,13 @@ impl Read for Url {
             let template = template(text)?;
             let filled = template.filled_with("1");
             if !filled.starts_with("http://") && !filled.starts_with("https://") {
-                let hint = format!(
-                    "write \"http://{}\"",
-                    text.split("://").last().unwrap_or(text)
-                );
-                return Err((
-                    "must begin with `http://` or `https://`".to_owned(),
-                    Some(hint),
-                ));
+                let hint = format!("write \"http://{}\"", text.split("://").last().unwrap_or(text));
+                return Err(("must begin with `http://` or `https://`".to_owned(), Some(hint)));
             }
             match filled.parse::<http::Uri>() {
-                Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(Self {
-                    template,
-                    is_https: filled.starts_with("https://"),
-                }),
+                Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => {
+                    Ok(Self { template, is_https: filled.starts_with("https://") })
+                }
                 Ok(_) => Err(("is not a URL: it has no host".to_owned(), None)),
                 Err(error) => Err((format!("is not a URL: {error}"), None)),
             }
@@ -257,9 +241,7 @@ impl RawProbe {
     /// The checks that are written, by key.
     pub(crate) fn checks(&self) -> Vec<(&'static str, crate::tree::Place)> {
         fn place<T>(field: &crate::read::Field<T>) -> Option<crate::tree::Place> {
-            field
-                .given()
-                .map(|located: &Located<T>| located.key.clone())
+            field.given().map(|located: &Located<T>| located.key.clone())
         }
         [
             ("native", place(&self.native)),

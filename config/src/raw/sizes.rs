@@ -33,9 +33,7 @@ const HINT: &str = "sizes are written as \"64KiB\", \"500MB\", \"1GiB\"";
 fn parse(text: &str) -> Result<Size, (String, Option<String>)> {
     let malformed = || ("must be a size".to_owned(), Some(HINT.to_owned()));
     let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..digits], text[digits..].trim_start());
     let factor = match unit {
         "" => 1,
@@ -43,9 +41,7 @@ fn parse(text: &str) -> Result<Size, (String, Option<String>)> {
             Some((_, factor)) => *factor,
             None if number.is_empty() => return Err(malformed()),
             None => {
-                let near = UNITS
-                    .iter()
-                    .find(|(known, _)| known.eq_ignore_ascii_case(unit));
+                let near = UNITS.iter().find(|(known, _)| known.eq_ignore_ascii_case(unit));
                 let hint = near.map_or(HINT.to_owned(), |(known, _)| {
                     format!("did you mean \"{number}{known}\"?")
                 });
@@ -58,11 +54,7 @@ fn parse(text: &str) -> Result<Size, (String, Option<String>)> {
         Ok(whole) => whole.checked_mul(factor).map(Size).ok_or_else(too_large),
         Err(_) => {
             let bytes = number.parse::<f64>().map_err(|_| malformed())? * factor as f64;
-            if bytes < u64::MAX as f64 {
-                Ok(Size(bytes as u64))
-            } else {
-                Err(too_large())
-            }
+            if bytes < u64::MAX as f64 { Ok(Size(bytes as u64)) } else { Err(too_large()) }
         }
     }
 }
@@ -103,9 +95,6 @@ mod tests {
         for bad in ["", "MiB", "-1", "1 parsec", "99999999999TiB", "1..5G", "é"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(
-            parse("1gib").unwrap_err().1,
-            Some("did you mean \"1GiB\"?".into())
-        );
+        assert_eq!(parse("1gib").unwrap_err().1, Some("did you mean \"1GiB\"?".into()));
     }
 }

@@ -28,16 +28,11 @@ pub(crate) fn template(text: &str) -> Result<Template, (String, Option<String>)>
             let hint = match near {
                 Some(near) => format!("did you mean `{{{near}}}`?"),
                 None => {
-                    let known = Template::PLACEHOLDERS
-                        .map(|name| format!("{{{name}}}"))
-                        .join(" ");
+                    let known = Template::PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(" ");
                     format!("known are {known}; write `{{{{` for a literal brace")
                 }
             };
-            (
-                format!("has the unknown placeholder `{{{name}}}`"),
-                Some(hint),
-            )
+            (format!("has the unknown placeholder `{{{name}}}`"), Some(hint))
         }
         TemplateError::Unbalanced(brace) => {
             let hint = format!("write `{brace}{brace}` for a literal one");
@@ -91,10 +86,7 @@ fn as_list(text: &str) -> String {
     if needs_shell {
         return format!("[\"sh\", \"-c\", {text:?}]");
     }
-    let words: Vec<String> = text
-        .split_whitespace()
-        .map(|word| format!("{word:?}"))
-        .collect();
+    let words: Vec<String> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
     format!("[{}]", words.join(", "))
 }
 
@@ -149,10 +141,7 @@ impl Read for Address {
 
 fn address(text: &str) -> Result<SocketAddr, (String, Option<String>)> {
     text.parse().map_err(|_| {
-        let port = text
-            .rsplit(':')
-            .next()
-            .filter(|port| port.parse::<u16>().is_ok());
+        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
         let hint = match (text.rsplit_once(':'), port) {
             (Some(("" | "*", _)), Some(port)) => {
                 format!("write \"0.0.0.0:{port}\" for all addresses")
@@ -176,16 +165,9 @@ impl Read for ListenAddress {
                 return address(rest).map(|address| Self(Listen::Tcp(address)));
             }
             let Some(path) = text.strip_prefix("unix://") else {
-                let guess = if text.starts_with(['/', '{']) {
-                    "unix"
-                } else {
-                    "tcp"
-                };
+                let guess = if text.starts_with(['/', '{']) { "unix" } else { "tcp" };
                 let hint = format!("write \"{guess}://{text}\"");
-                return Err((
-                    "must begin with `tcp://` or `unix://`".to_owned(),
-                    Some(hint),
-                ));
+                return Err(("must begin with `tcp://` or `unix://`".to_owned(), Some(hint)));
             };
             if !path.starts_with(['/', '{']) {
                 let hint = format!("write \"unix://{{runtime_dir}}/{path}\"");
@@ -234,14 +216,9 @@ fn signal(text: &str) -> Option<i32> {
     };
     if let Some(offset) = full.strip_prefix("SIGRTMIN+") {
         let number = offset.parse::<i32>().ok()?.checked_add(REAL_TIME_MIN)?;
-        return (REAL_TIME_MIN..=REAL_TIME_MAX)
-            .contains(&number)
-            .then_some(number);
+        return (REAL_TIME_MIN..=REAL_TIME_MAX).contains(&number).then_some(number);
     }
-    SIGNALS
-        .iter()
-        .find(|(name, _)| *name == full)
-        .map(|(_, number)| *number)
+    SIGNALS.iter().find(|(name, _)| *name == full).map(|(_, number)| *number)
 }
 
 impl Read for Signal {

@@ -21,12 +21,7 @@ pub(super) fn validate(
     problems: &mut Problems,
 ) -> Environment {
     let mut inline = BTreeMap::new();
-    for (name, value) in raw
-        .environment
-        .value()
-        .iter()
-        .flat_map(|entries| &entries.0)
-    {
+    for (name, value) in raw.environment.value().iter().flat_map(|entries| &entries.0) {
         if let Some(rule) = variable_name_rule(&name.value) {
             problems.push(Draft::new(&name.key, rule));
         }
@@ -34,21 +29,10 @@ pub(super) fn validate(
             inline.insert(name.value.clone(), value.value.clone());
         }
     }
-    let files = raw
-        .environment_files
-        .value()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let from_files = files
-        .iter()
-        .flat_map(|written| read(written, context, problems))
-        .collect();
+    let files = raw.environment_files.value().map(Vec::as_slice).unwrap_or_default();
+    let from_files = files.iter().flat_map(|written| read(written, context, problems)).collect();
     let clear = raw.clear_environment.value().copied().unwrap_or(false);
-    Environment {
-        clear,
-        from_files,
-        inline,
-    }
+    Environment { clear, from_files, inline }
 }
 
 fn read(
@@ -80,10 +64,8 @@ fn read(
     };
     let (variables, wrong) = parse(&text);
     for (line, rule) in wrong {
-        problems.push(Draft::new(
-            &written.place,
-            format!("has a wrong line: {name}:{line} {rule}"),
-        ));
+        problems
+            .push(Draft::new(&written.place, format!("has a wrong line: {name}:{line} {rule}")));
     }
     variables
 }
@@ -177,17 +159,10 @@ mod tests {
     fn lines_are_assignments_with_comments_and_quotes() {
         let text = "# c\n\nA=1\nexport B = two words \nC='lit $x \\n'\nD=\"a\\n\\\"b\\\"\"\nE=\n";
         let (variables, wrong) = parse(text);
-        let pairs: Vec<(&str, &str)> = variables
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
-        let expected = [
-            ("A", "1"),
-            ("B", "two words"),
-            ("C", "lit $x \\n"),
-            ("D", "a\n\"b\""),
-            ("E", ""),
-        ];
+        let pairs: Vec<(&str, &str)> =
+            variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let expected =
+            [("A", "1"), ("B", "two words"), ("C", "lit $x \\n"), ("D", "a\n\"b\""), ("E", "")];
         assert_eq!(pairs, expected);
         assert_eq!(wrong, []);
     }

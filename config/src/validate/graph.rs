@@ -24,9 +24,7 @@ pub(super) fn cycles(edges: &Edges) -> Vec<Vec<usize>> {
 pub(super) fn order(edges: &Edges) -> Vec<usize> {
     let mut missing: Vec<usize> = edges.iter().map(Vec::len).collect();
     let needed_by = reversed(edges);
-    let mut free: BTreeSet<usize> = (0..edges.len())
-        .filter(|node| missing[*node] == 0)
-        .collect();
+    let mut free: BTreeSet<usize> = (0..edges.len()).filter(|node| missing[*node] == 0).collect();
     let mut order = Vec::new();
     while let Some(node) = free.pop_first() {
         order.push(node);
@@ -66,9 +64,7 @@ impl<'a> Remaining<'a> {
             needs: edges.iter().map(Vec::len).collect(),
             present: vec![true; edges.len()],
         };
-        let free: Vec<usize> = (0..edges.len())
-            .filter(|n| remaining.needs[*n] == 0)
-            .collect();
+        let free: Vec<usize> = (0..edges.len()).filter(|n| remaining.needs[*n] == 0).collect();
         remaining.remove(&free);
         remaining
     }
@@ -100,14 +96,9 @@ impl<'a> Remaining<'a> {
                 .find(|need| self.present[*need])
                 .expect("every remaining node needs a remaining one");
             if !seen.insert(next) {
-                let first = path
-                    .iter()
-                    .position(|node| *node == next)
-                    .expect("it was seen");
+                let first = path.iter().position(|node| *node == next).expect("it was seen");
                 let mut cycle = path.split_off(first);
-                let lowest = (0..cycle.len())
-                    .min_by_key(|i| cycle[*i])
-                    .expect("not empty");
+                let lowest = (0..cycle.len()).min_by_key(|i| cycle[*i]).expect("not empty");
                 cycle.rotate_left(lowest);
                 return cycle;
             }
@@ -122,20 +113,9 @@ mod tests {
 
     #[test]
     fn each_cycle_is_found_once_and_begins_at_its_lowest_node() {
-        let edges = vec![
-            vec![1],
-            vec![2],
-            vec![0],
-            vec![4],
-            vec![3],
-            vec![0],
-            vec![6],
-        ];
+        let edges = vec![vec![1], vec![2], vec![0], vec![4], vec![3], vec![0], vec![6]];
         assert_eq!(cycles(&edges), [vec![0, 1, 2], vec![3, 4], vec![6]]);
-        assert_eq!(
-            cycles(&vec![vec![1], vec![2], vec![]]),
-            Vec::<Vec<usize>>::new()
-        );
+        assert_eq!(cycles(&vec![vec![1], vec![2], vec![]]), Vec::<Vec<usize>>::new());
     }
 
     #[test]

@@ -77,12 +77,7 @@ impl Taken {
         let clash = same_port.iter().find(|(ip, _)| overlap(*ip, address.ip()));
         if let Some((ip, other)) = clash {
             let taken = SocketAddr::new(*ip, address.port());
-            problems.push(taken_by(
-                place,
-                &taken.to_string(),
-                other,
-                &address.to_string(),
-            ));
+            problems.push(taken_by(place, &taken.to_string(), other, &address.to_string()));
         } else {
             same_port.push((address.ip(), place.clone()));
         }
@@ -100,9 +95,7 @@ impl Taken {
 
 fn taken_by(place: &Place, taken: &str, other: &Place, found: &str) -> Draft {
     let rule = format!("is taken: `{}` listens on {taken}", other.path);
-    Draft::new(place, rule)
-        .found(found)
-        .hint("each address can be held once")
+    Draft::new(place, rule).found(found).hint("each address can be held once")
 }
 
 /// `0.0.0.0` and `[::]` contain the addresses of their family; `[::]` on Linux of both.
@@ -164,18 +157,12 @@ fn check_runtime_dir(
 }
 
 fn root_place(raw: &RawFile) -> Place {
-    let file = || Place {
-        origin: crate::tree::Origin::File(0..0),
-        path: "node.runtime_dir".into(),
-    };
+    let file =
+        || Place { origin: crate::tree::Origin::File(0..0), path: "node.runtime_dir".into() };
     raw.node.given().map_or_else(file, |node| node.key.clone())
 }
 
 fn own_socket(service: &Service) -> String {
     let index: NonZeroU32 = service.instances;
-    InstanceId {
-        service: service.name.clone(),
-        index,
-    }
-    .socket_file_name()
+    InstanceId { service: service.name.clone(), index }.socket_file_name()
 }

@@ -31,44 +31,25 @@ pub(super) fn validate(
         };
         let text = &located.value;
         if text.is_empty() || text.starts_with('~') {
-            let rule = if text.is_empty() {
-                "is empty"
-            } else {
-                "must not begin with `~`"
-            };
+            let rule = if text.is_empty() { "is empty" } else { "must not begin with `~`" };
             let hint = match &context.host.home {
                 Some(home) if text.starts_with("~/") => {
                     format!("write \"{}{}\"", home.display(), &text[1..])
                 }
                 _ => "write an absolute path".to_owned(),
             };
-            problems.push(
-                Draft::new(&located.place, rule)
-                    .found(format!("{text:?}"))
-                    .hint(hint),
-            );
+            problems.push(Draft::new(&located.place, rule).found(format!("{text:?}")).hint(hint));
         } else if text.contains(['{', '}']) {
             let rule = "is where placeholders point to, and cannot have one itself";
             problems.push(Draft::new(&located.place, rule).found(format!("{text:?}")));
         }
-        context
-            .source
-            .base(&located.place.origin, context.host)
-            .join(text)
+        context.source.base(&located.place.origin, context.host).join(text)
     };
-    let default = Defaults {
-        context,
-        name: &name,
-    };
+    let default = Defaults { context, name: &name };
     let runtime_dir = directory(&raw.runtime_dir, default.runtime_dir());
     let data_dir = directory(&raw.data_dir, default.data_dir());
     let log_dir = directory(&raw.log_dir, default.log_dir());
-    Node {
-        name,
-        runtime_dir,
-        data_dir,
-        log_dir,
-    }
+    Node { name, runtime_dir, data_dir, log_dir }
 }
 
 struct Defaults<'a> {

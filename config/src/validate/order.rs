@@ -92,10 +92,7 @@ impl Tree {
         meant: &[Group],
         problems: &mut Problems,
     ) -> Self {
-        let mut tree = Self {
-            branches: Vec::new(),
-            by_name: HashMap::new(),
-        };
+        let mut tree = Self { branches: Vec::new(), by_name: HashMap::new() };
         for unit in services {
             let enabled = unit.raw.enabled.value().copied().unwrap_or(true);
             tree.add(&unit.name, &unit.written.key, enabled, problems);
@@ -106,12 +103,7 @@ impl Tree {
         for (offset, (unit, group)) in groups.iter().zip(meant).enumerate() {
             let index = services.len() + offset;
             tree.branches[index].strategy = Some(group.strategy);
-            let members = unit
-                .raw
-                .services
-                .value()
-                .map(Vec::as_slice)
-                .unwrap_or_default();
+            let members = unit.raw.services.value().map(Vec::as_slice).unwrap_or_default();
             for member in members {
                 tree.join(index, member, problems);
             }
@@ -146,11 +138,7 @@ impl Tree {
     }
 
     fn find(&self, written: &Located<String>, problems: &mut Problems) -> Option<usize> {
-        let found = written
-            .value
-            .parse::<Name>()
-            .ok()
-            .and_then(|n| self.by_name.get(&n).copied());
+        let found = written.value.parse::<Name>().ok().and_then(|n| self.by_name.get(&n).copied());
         if found.is_none() {
             let known = self.branches.iter().map(|branch| branch.name.as_str());
             let rule = format!("names `{}`, which is not in the file", written.value);
@@ -197,19 +185,15 @@ impl Tree {
             problems.push(Draft::new(&self.branches[ring[0]].key, rule));
             for index in ring {
                 let parent = self.branches[index].parent.take().expect("it is in a ring");
-                self.branches[parent]
-                    .members
-                    .retain(|member| *member != index);
+                self.branches[parent].members.retain(|member| *member != index);
             }
         }
     }
 
     /// From the nearest group to the outermost.
     fn ancestors(&self, index: usize) -> Vec<usize> {
-        std::iter::successors(self.branches[index].parent, |group| {
-            self.branches[*group].parent
-        })
-        .collect()
+        std::iter::successors(self.branches[index].parent, |group| self.branches[*group].parent)
+            .collect()
     }
 
     fn link(
@@ -236,10 +220,9 @@ impl Tree {
                     Some((rule, hint)) => {
                         problems.push(Draft::new(&written.place, rule).maybe_hint(hint));
                     }
-                    None => self.branches[index].needs.push(Need {
-                        on,
-                        place: written.place.clone(),
-                    }),
+                    None => {
+                        self.branches[index].needs.push(Need { on, place: written.place.clone() })
+                    }
                 }
             }
         }
@@ -269,11 +252,7 @@ impl Tree {
     }
 
     fn depends_on(&self, index: usize) -> Vec<usize> {
-        self.branches[index]
-            .needs
-            .iter()
-            .map(|need| need.on)
-            .collect()
+        self.branches[index].needs.iter().map(|need| need.on).collect()
     }
 
     /// Cycles of `depends_on` as written; a group needs its members.
@@ -289,10 +268,7 @@ impl Tree {
             let next = |position: usize| cycle[(position + 1) % cycle.len()];
             let place = cycle.iter().enumerate().find_map(|(position, index)| {
                 let needs = &self.branches[*index].needs;
-                needs
-                    .iter()
-                    .find(|need| need.on == next(position))
-                    .map(|need| &need.place)
+                needs.iter().find(|need| need.on == next(position)).map(|need| &need.place)
             });
             let place = place.unwrap_or(&self.branches[cycle[0]].key);
             let rule = format!("closes a cycle of dependencies: {}", self.drawn(cycle));
@@ -304,10 +280,8 @@ impl Tree {
     }
 
     fn drawn(&self, cycle: &[usize]) -> String {
-        let names = cycle
-            .iter()
-            .chain(cycle.first())
-            .map(|index| self.branches[*index].name.as_str());
+        let names =
+            cycle.iter().chain(cycle.first()).map(|index| self.branches[*index].name.as_str());
         names.collect::<Vec<_>>().join(" → ")
     }
 
@@ -320,12 +294,7 @@ impl Tree {
             }
             for (position, need) in branch.needs.iter().enumerate() {
                 let (from, to) = self.siblings(service, need.on);
-                lifted.push(Lifted {
-                    from,
-                    to,
-                    service,
-                    need: position,
-                });
+                lifted.push(Lifted { from, to, service, need: position });
             }
         }
         lifted
@@ -361,10 +330,8 @@ impl Tree {
                     "contradicts the order of the group `{}`, where `{from}` starts before `{to}`",
                     group.name
                 );
-                let hint = format!(
-                    "list `{to}` before `{from}` in `groups.{}.services`",
-                    group.name
-                );
+                let hint =
+                    format!("list `{to}` before `{from}` in `groups.{}.services`", group.name);
                 problems.push(Draft::new(self.place(edge), rule).hint(hint));
             }
         }
@@ -372,17 +339,14 @@ impl Tree {
             let reasons: Vec<String> = (0..cycle.len())
                 .filter_map(|position| {
                     let (from, to) = (cycle[position], cycle[(position + 1) % cycle.len()]);
-                    let edge = lifted
-                        .iter()
-                        .find(|edge| (edge.from, edge.to) == (from, to))?;
+                    let edge = lifted.iter().find(|edge| (edge.from, edge.to) == (from, to))?;
                     let on = self.branches[edge.service].needs[edge.need].on;
                     let [service, on] = [edge.service, on].map(|index| &self.branches[index].name);
                     Some(format!("`{service}` depends on `{on}`"))
                 })
                 .collect();
-            let first = lifted
-                .iter()
-                .find(|edge| edge.from == cycle[0] && cycle.contains(&edge.to));
+            let first =
+                lifted.iter().find(|edge| edge.from == cycle[0] && cycle.contains(&edge.to));
             let place = first.map_or(&self.branches[cycle[0]].key, |edge| self.place(edge));
             let rule = format!(
                 "makes groups wait for each other: {} ({})",
@@ -401,9 +365,7 @@ impl Tree {
     fn edges(&self, lifted: &[Lifted], at: impl Fn(Option<Strategy>) -> bool) -> Edges {
         let mut edges = vec![Vec::new(); self.branches.len()];
         for edge in lifted {
-            let strategy = self.branches[edge.from]
-                .parent
-                .and_then(|g| self.branches[g].strategy);
+            let strategy = self.branches[edge.from].parent.and_then(|g| self.branches[g].strategy);
             if at(strategy) && !edges[edge.from].contains(&edge.to) {
                 edges[edge.from].push(edge.to);
             }
@@ -420,38 +382,26 @@ impl Tree {
             Origin::File(span) => span.start,
             Origin::Override(_) => usize::MAX,
         });
-        let position: HashMap<usize, usize> = roots
-            .iter()
-            .enumerate()
-            .map(|(position, index)| (*index, position))
-            .collect();
+        let position: HashMap<usize, usize> =
+            roots.iter().enumerate().map(|(position, index)| (*index, position)).collect();
         let mut edges = vec![Vec::new(); roots.len()];
         for edge in lifted {
             if let (Some(from), Some(to)) = (position.get(&edge.from), position.get(&edge.to)) {
                 edges[*from].push(*to);
             }
         }
-        graph::order(&edges)
-            .into_iter()
-            .map(|position| roots[position])
-            .collect()
+        graph::order(&edges).into_iter().map(|position| roots[position]).collect()
     }
 
     fn after(&self, root: Strategy, root_members: &[usize], lifted: &[Lifted]) -> Edges {
         let mut after = self.edges(lifted, |_| true);
-        let groups = self
-            .branches
-            .iter()
-            .map(|branch| (branch.strategy, &branch.members[..]));
+        let groups = self.branches.iter().map(|branch| (branch.strategy, &branch.members[..]));
         for (strategy, members) in groups.chain([(Some(root), root_members)]) {
             if !strategy.is_some_and(is_ordered) {
                 continue;
             }
-            let enabled: Vec<usize> = members
-                .iter()
-                .copied()
-                .filter(|index| self.branches[*index].enabled)
-                .collect();
+            let enabled: Vec<usize> =
+                members.iter().copied().filter(|index| self.branches[*index].enabled).collect();
             for pair in enabled.windows(2) {
                 if !after[pair[1]].contains(&pair[0]) {
                     after[pair[1]].push(pair[0]);

@@ -63,16 +63,9 @@ pub(super) fn validate(
     folder: &std::path::Path,
     problems: &mut Problems,
 ) -> Probes {
-    let mut reader = Reader {
-        speaker,
-        folder,
-        problems,
-    };
+    let mut reader = Reader { speaker, folder, problems };
     Probes {
-        startup: raw
-            .startup
-            .given()
-            .and_then(|probe| reader.startup(&probe.value, &probe.key)),
+        startup: raw.startup.given().and_then(|probe| reader.startup(&probe.value, &probe.key)),
         ready: reader.ready(&raw.ready),
         live: reader.live(&raw.live),
         start_deadline: deadline(raw, problems),
@@ -91,10 +84,7 @@ fn deadline(raw: &RawService, problems: &mut Problems) -> Duration {
         .filter_map(Field::given)
         .collect();
     for second in written.iter().skip(1) {
-        let rule = format!(
-            "is the same as `{}`: write one of them",
-            written[0].key.path
-        );
+        let rule = format!("is the same as `{}`: write one of them", written[0].key.path);
         problems.push(Draft::new(&second.key, rule));
     }
     let Some(first) = written.first() else {
@@ -150,23 +140,17 @@ impl Reader<'_> {
     fn live(&mut self, field: &Field<RawLive>) -> Option<Live> {
         let Some(located) = field.given() else {
             return match self.speaker {
-                Speaker::Subprocess => Some(Live::Native {
-                    timeout: SILENCE_MAX,
-                }),
+                Speaker::Subprocess => Some(Live::Native { timeout: SILENCE_MAX }),
                 Speaker::Command | Speaker::Embedded => None,
             };
         };
         let raw = match &located.value {
             RawLive::Said(Said::Native) => {
                 self.refuse_link(&located.place);
-                return Some(Live::Native {
-                    timeout: SILENCE_MAX,
-                });
+                return Some(Live::Native { timeout: SILENCE_MAX });
             }
             RawLive::Said(Said::Notify | Said::Spawned) => {
-                return Some(Live::Notify {
-                    timeout: SILENCE_MAX,
-                });
+                return Some(Live::Notify { timeout: SILENCE_MAX });
             }
             RawLive::Probe(raw) => raw,
         };
@@ -183,11 +167,8 @@ impl Reader<'_> {
     fn refuse_link(&mut self, place: &Place) {
         if self.speaker == Speaker::Command {
             self.problems.push(
-                Draft::new(
-                    place,
-                    "is for native services: a command does not speak the link",
-                )
-                .hint("use \"notify\", or a check as in { tcp = \"127.0.0.1:80\" }"),
+                Draft::new(place, "is for native services: a command does not speak the link")
+                    .hint("use \"notify\", or a check as in { tcp = \"127.0.0.1:80\" }"),
             );
         }
     }
@@ -198,15 +179,14 @@ impl Reader<'_> {
         let allowed: &[&str] = match role {
             Role::Startup => &["grpc", "http", "tcp", "unix", "exec"],
             Role::Live => &["native", "notify", "grpc", "http", "tcp", "unix", "exec"],
-            Role::Ready => &[
-                "native", "notify", "grpc", "http", "tcp", "unix", "exec", "log", "up_for",
-            ],
+            Role::Ready => {
+                &["native", "notify", "grpc", "http", "tcp", "unix", "exec", "log", "up_for"]
+            }
         };
         let Some((first, first_key)) = checks.first() else {
             if !raw.has_invalid_check() {
                 let hint = format!("add one of {}", allowed.join(", "));
-                self.problems
-                    .push(Draft::new(key, "has no check").hint(hint));
+                self.problems.push(Draft::new(key, "has no check").hint(hint));
             }
             return None;
         };
@@ -216,8 +196,7 @@ impl Reader<'_> {
         }
         if !allowed.contains(first) {
             let hint = format!("known here are {}", allowed.join(", "));
-            self.problems
-                .push(Draft::new(first_key, "is not known here").hint(hint));
+            self.problems.push(Draft::new(first_key, "is not known here").hint(hint));
             return None;
         }
         self.refuse_useless_keys(raw, first, role);
@@ -233,8 +212,7 @@ impl Reader<'_> {
             return Some(Meaning::Notify);
         }
         if raw.native.value().is_some() || raw.notify.value().is_some() {
-            self.problems
-                .push(Draft::new(key, "can only be true").hint("leave it out instead"));
+            self.problems.push(Draft::new(key, "can only be true").hint("leave it out instead"));
             return None;
         }
         if let Some(regex) = raw.log.value() {
@@ -261,23 +239,13 @@ impl Reader<'_> {
                 }
             };
             let service = raw.service.value().cloned().unwrap_or_default();
-            return Some(Check::Grpc(GrpcCheck {
-                target,
-                service,
-                tls,
-            }));
+            return Some(Check::Grpc(GrpcCheck { target, service, tls }));
         }
         if let Some(url) = raw.http.value() {
             if let (Some(tls), false) = (raw.tls.given(), url.is_https) {
-                self.problems.push(Draft::new(
-                    &tls.key,
-                    "has no effect: the URL is not `https`",
-                ));
+                self.problems.push(Draft::new(&tls.key, "has no effect: the URL is not `https`"));
             }
-            return Some(Check::Http(HttpCheck {
-                url: url.template.clone(),
-                tls,
-            }));
+            return Some(Check::Http(HttpCheck { url: url.template.clone(), tls }));
         }
         if let Some(target) = raw.tcp.value() {
             return Some(Check::Tcp(target.0.clone()));
@@ -285,39 +253,26 @@ impl Reader<'_> {
         if let Some(path) = raw.unix.value() {
             return Some(Check::Unix(path.clone().relative_to(self.folder)));
         }
-        raw.exec
-            .value()
-            .map(|command| Check::Exec(command.0.clone()))
+        raw.exec.value().map(|command| Check::Exec(command.0.clone()))
     }
 
     fn tls(&mut self, raw: &Located<RawTls>) -> Option<Tls> {
-        let RawTls {
-            ca,
-            cert,
-            key,
-            server_name,
-        } = &raw.value;
+        let RawTls { ca, cert, key, server_name } = &raw.value;
         let path = |template: &Template| template.clone().relative_to(self.folder);
         let identity = match (cert, key) {
             (Field::Given(cert), Field::Given(key)) => Some((path(&cert.value), path(&key.value))),
             (Field::Given(cert), Field::Absent) => {
-                self.problems
-                    .push(Draft::new(&cert.key, "needs a `key` beside it"));
+                self.problems.push(Draft::new(&cert.key, "needs a `key` beside it"));
                 None
             }
             (Field::Absent, Field::Given(key)) => {
-                self.problems
-                    .push(Draft::new(&key.key, "needs a `cert` beside it"));
+                self.problems.push(Draft::new(&key.key, "needs a `cert` beside it"));
                 None
             }
             _ => None,
         };
         let server_name = server_name.value().cloned();
-        Some(Tls {
-            ca: ca.value().map(path),
-            identity,
-            server_name,
-        })
+        Some(Tls { ca: ca.value().map(path), identity, server_name })
     }
 
     /// A key that changes nothing was meant to change something.
@@ -335,18 +290,13 @@ impl Reader<'_> {
             (key(&raw.service), check == "grpc"),
             (key(&raw.tls), matches!(check, "grpc" | "http")),
         ];
-        for place in useless
-            .into_iter()
-            .filter_map(|(key, used)| key.filter(|_| !used))
-        {
+        for place in useless.into_iter().filter_map(|(key, used)| key.filter(|_| !used)) {
             let rule = format!("has no effect with `{check}`");
-            self.problems
-                .push(Draft::new(place, rule).hint("leave it out"));
+            self.problems.push(Draft::new(place, rule).hint("leave it out"));
         }
         if let (Some(place), Role::Live) = (key(&raw.deadline), role) {
             let hint = "a live check begins after the start; `start_deadline` bounds the start";
-            self.problems
-                .push(Draft::new(place, "has no effect under `live`").hint(hint));
+            self.problems.push(Draft::new(place, "has no effect under `live`").hint(hint));
         }
     }
 
@@ -357,10 +307,7 @@ impl Reader<'_> {
             every: every.unwrap_or(EVERY),
             every_starting: every.unwrap_or(EVERY_STARTING),
             timeout: longer_than_zero(&raw.timeout, self.problems).unwrap_or(TIMEOUT),
-            failures_max: raw
-                .failures_max
-                .value()
-                .map_or(FAILURES_MAX, |count| count.non_zero()),
+            failures_max: raw.failures_max.value().map_or(FAILURES_MAX, |count| count.non_zero()),
             successes_min: raw
                 .successes_min
                 .value()

@@ -41,11 +41,7 @@ pub(super) fn check(
             continue;
         };
         if let (Some(program), true) = (command[0].literal(), service.enabled) {
-            let search = Search {
-                service,
-                context,
-                start,
-            };
+            let search = Search { service, context, start };
             let place = first_element(&written.place);
             if let Some(draft) = search.complaint(program, &place) {
                 problems.push(draft.warning());
@@ -62,10 +58,7 @@ fn start_folder(service: &Service, context: Context<'_>) -> Option<PathBuf> {
 }
 
 fn first_element(list: &Place) -> Place {
-    Place {
-        origin: list.origin.clone(),
-        path: format!("{}[0]", list.path).into(),
-    }
+    Place { origin: list.origin.clone(), path: format!("{}[0]", list.path).into() }
 }
 
 struct Search<'a> {
@@ -90,11 +83,7 @@ impl Search<'_> {
         let found: Vec<(PathBuf, Metadata)> = path
             .split(':')
             .map(|folder| Path::new(if folder.is_empty() { "." } else { folder }).join(program))
-            .filter_map(|file| {
-                std::fs::metadata(&file)
-                    .ok()
-                    .map(|metadata| (file, metadata))
-            })
+            .filter_map(|file| std::fs::metadata(&file).ok().map(|metadata| (file, metadata)))
             .collect();
         if found.iter().any(|(_, metadata)| is_executable(metadata)) {
             return None;
@@ -115,14 +104,8 @@ impl Search<'_> {
         if let Some(template) = environment.inline.get("PATH") {
             return template.literal().map(str::to_owned);
         }
-        let from_file = environment
-            .from_files
-            .iter()
-            .rev()
-            .find(|(name, _)| name == "PATH");
-        from_file
-            .map(|(_, path)| path.clone())
-            .or(self.context.host.path.clone())
+        let from_file = environment.from_files.iter().rev().find(|(name, _)| name == "PATH");
+        from_file.map(|(_, path)| path.clone()).or(self.context.host.path.clone())
     }
 }
 

@@ -32,14 +32,8 @@ pub(super) fn validate(
     let kind = kind(unit, context, problems);
     let speaker = match &kind {
         Kind::Command(_) => Speaker::Command,
-        Kind::Native {
-            mode: Mode::Subprocess,
-            ..
-        } => Speaker::Subprocess,
-        Kind::Native {
-            mode: Mode::Embedded,
-            ..
-        } => Speaker::Embedded,
+        Kind::Native { mode: Mode::Subprocess, .. } => Speaker::Subprocess,
+        Kind::Native { mode: Mode::Embedded, .. } => Speaker::Embedded,
     };
     warn_embedded(raw, speaker, problems);
     let folder = &context.source.folder;
@@ -49,10 +43,7 @@ pub(super) fn validate(
         group: None,
         kind,
         enabled: raw.enabled.value().copied().unwrap_or(true),
-        instances: raw
-            .instances
-            .value()
-            .map_or(NonZeroU32::MIN, |count| count.non_zero()),
+        instances: raw.instances.value().map_or(NonZeroU32::MIN, |count| count.non_zero()),
         depends_on: Vec::new(),
         after: Vec::new(),
         restart: raw.restart.value().copied().unwrap_or(Restart::Permanent),
@@ -100,10 +91,7 @@ fn kind(unit: &Unit<'_, RawService>, context: Context<'_>, problems: &mut Proble
     }
     Kind::Native {
         mode: raw.mode.value().copied().unwrap_or(Mode::Subprocess),
-        settings: raw
-            .settings
-            .value()
-            .map_or("{}".to_owned(), |settings| settings.0.to_string()),
+        settings: raw.settings.value().map_or("{}".to_owned(), |settings| settings.0.to_string()),
     }
 }
 
@@ -139,11 +127,7 @@ fn backoff(raw: Option<&RawBackoff>, problems: &mut Problems) -> Backoff {
         factor: raw.factor.value().map_or(default.factor, |factor| factor.0),
         max: raw.max.value().copied().unwrap_or(default.max),
         jitter: raw.jitter.value().map_or(default.jitter, |jitter| jitter.0),
-        reset_after: raw
-            .reset_after
-            .value()
-            .copied()
-            .unwrap_or(default.reset_after),
+        reset_after: raw.reset_after.value().copied().unwrap_or(default.reset_after),
     };
     if backoff.max < backoff.initial {
         if let Some(place) = key(&raw.max).or(key(&raw.initial)) {
@@ -160,9 +144,7 @@ fn backoff(raw: Option<&RawBackoff>, problems: &mut Problems) -> Backoff {
 
 fn stop(raw: &RawService) -> Stop {
     let raw = raw.stop.value();
-    let signal = raw
-        .and_then(|stop| stop.signal.value())
-        .map_or(SIGTERM, |signal| signal.0);
+    let signal = raw.and_then(|stop| stop.signal.value()).map_or(SIGTERM, |signal| signal.0);
     let grace = match raw.and_then(|stop| stop.grace.value()) {
         Some(Grace::Infinity) => None,
         Some(Grace::Within(grace)) => Some(*grace),
@@ -173,10 +155,7 @@ fn stop(raw: &RawService) -> Stop {
 
 fn listen(raw: &RawService) -> Vec<Listen> {
     let written = raw.listen.value().map(Vec::as_slice).unwrap_or_default();
-    written
-        .iter()
-        .map(|located| located.value.0.clone())
-        .collect()
+    written.iter().map(|located| located.value.0.clone()).collect()
 }
 
 fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Option<User> {
@@ -194,16 +173,8 @@ fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Opti
         let rule = format!("is written twice: `{}` has one already", located.value);
         problems.push(Draft::new(&group.key, rule));
     }
-    let names = [
-        Some(user),
-        inline_group,
-        group.map(|group| group.value.as_str()),
-    ];
-    if names
-        .into_iter()
-        .flatten()
-        .any(|name| !is_account_name(name))
-    {
+    let names = [Some(user), inline_group, group.map(|group| group.value.as_str())];
+    if names.into_iter().flatten().any(|name| !is_account_name(name)) {
         let rule = "must be `name` or `name:group`";
         problems.push(Draft::new(&located.place, rule).found(format!("{:?}", located.value)));
     }
@@ -211,13 +182,8 @@ fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Opti
         let rule = "needs root: the node runs as another user and cannot change to it";
         problems.push(Draft::new(&located.place, rule).warning());
     }
-    let group = inline_group
-        .map(str::to_owned)
-        .or(group.map(|group| group.value.clone()));
-    Some(User {
-        user: user.to_owned(),
-        group,
-    })
+    let group = inline_group.map(str::to_owned).or(group.map(|group| group.value.clone()));
+    Some(User { user: user.to_owned(), group })
 }
 
 fn is_account_name(name: &str) -> bool {
@@ -234,11 +200,7 @@ fn resources(raw: Option<&RawResources>, problems: &mut Problems) -> Resources {
             problems.push(Draft::new(&high.place, rule));
         }
     }
-    if let Some(memory) = raw
-        .memory
-        .given()
-        .filter(|memory| memory.value.0 < MEMORY_MIN)
-    {
+    if let Some(memory) = raw.memory.given().filter(|memory| memory.value.0 < MEMORY_MIN) {
         let rule = "is less than 1 MiB, with which no program starts";
         problems.push(Draft::new(&memory.place, rule).found(memory.value.0));
     }
@@ -271,25 +233,15 @@ pub(super) fn warn_in_groups(
             continue;
         };
         let raw = unit.raw;
-        for place in [
-            key(&raw.restarts_max),
-            key(&raw.restarts_window),
-            key(&raw.on_failed),
-        ] {
+        for place in [key(&raw.restarts_max), key(&raw.restarts_window), key(&raw.on_failed)] {
             let Some(place) = place else { continue };
             let rule = format!("has no effect: restarts count for the whole group `{group}`");
             let hint = format!("write it in `[groups.{group}]`");
             problems.push(Draft::new(place, rule).hint(hint).warning());
         }
-        let strategy = config
-            .groups
-            .iter()
-            .find(|g| g.name == *group)
-            .map(|g| g.strategy);
-        let temporary: Option<&Located<Restart>> = raw
-            .restart
-            .given()
-            .filter(|restart| restart.value == Restart::Temporary);
+        let strategy = config.groups.iter().find(|g| g.name == *group).map(|g| g.strategy);
+        let temporary: Option<&Located<Restart>> =
+            raw.restart.given().filter(|restart| restart.value == Restart::Temporary);
         if let (Some(Strategy::OneForAll | Strategy::RestForOne), Some(restart)) =
             (strategy, temporary)
         {
@@ -298,9 +250,7 @@ pub(super) fn warn_in_groups(
                  members"
             );
             problems.push(
-                Draft::new(&restart.place, rule)
-                    .hint("`transient` comes back with them")
-                    .warning(),
+                Draft::new(&restart.place, rule).hint("`transient` comes back with them").warning(),
             );
         }
     }

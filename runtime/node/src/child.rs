@@ -62,8 +62,8 @@ pub(crate) async fn start(
     };
     let service = find_service(&household.config, &instance.service)
         .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
-    let birth = preparation::give_birth(household, service, &instance, generation)
-        .map_err(refused)?;
+    let birth =
+        preparation::give_birth(household, service, &instance, generation).map_err(refused)?;
     household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });
     let supervisor = reporter.supervisor();
     let arguments = Arguments { household: household.clone(), instance, reporter, birth };

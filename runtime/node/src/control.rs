@@ -53,8 +53,10 @@ pub(crate) async fn serve(
     control: Control,
 ) -> Result<(), tonic::transport::Error> {
     let descriptors = blackhole_protocol::descriptors::ALL;
-    let reflection = || tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(descriptors);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(descriptors)
+    };
     tonic::transport::Server::builder()
         .http2_keepalive_interval(None::<Duration>)
         .add_service(reflection().build_v1().expect("the committed descriptors are valid"))
@@ -206,11 +208,8 @@ impl ControlService for Control {
     ) -> Result<Response<LogStream>, Status> {
         let request = request.into_inner();
         let query = self.query(&request)?;
-        let records = if request.follow {
-            self.logs.read_and_follow(query)
-        } else {
-            self.logs.read(query)
-        };
+        let records =
+            if request.follow { self.logs.read_and_follow(query) } else { self.logs.read(query) };
         let records = records.map_err(|error| Status::resource_exhausted(error.to_string()))?;
         let records = records.map(|entry| match entry {
             Ok(entry) => Ok(proto::LogRecord::from(&entry)),

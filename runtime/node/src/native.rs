@@ -4,7 +4,11 @@
 //! it this interface.
 
 use std::{
-    future::Future, io, os::unix::net::{UnixListener, UnixStream}, pin::Pin, sync::Arc,
+    future::Future,
+    io,
+    os::unix::net::{UnixListener, UnixStream},
+    pin::Pin,
+    sync::Arc,
 };
 
 use blackhole_policy::instance::Ended;

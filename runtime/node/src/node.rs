@@ -21,7 +21,11 @@ use blackhole_policy::supervision::{Event, SupervisorExit};
 use blackhole_process::{Lifeline, sockets};
 use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorRef};
-use tokio::{net::UnixListener, signal::unix::{SignalKind, signal}, sync::watch};
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 use crate::{
     child::{self, Plans, Sockets},
@@ -148,10 +152,8 @@ impl Node {
         })?;
         let registry = Registry::new();
         let roster = Roster::default();
-        let guardian_pid = options
-            .lifeline
-            .as_ref()
-            .map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
+        let guardian_pid =
+            options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
         let own_processes = [std::process::id(), guardian_pid];
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
@@ -180,10 +182,7 @@ impl Node {
             operator: operator.clone(),
             logs: logs.clone(),
             sampler: Arc::new(Sampler::default()),
-            identity: Identity {
-                name: config.node.name.clone(),
-                guardian_pid,
-            },
+            identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         serve(&config, &control_path, control)?;
         let policy = policy(&config, None).map_err(|error| NodeError::Tree(error.to_string()))?;
@@ -310,8 +309,7 @@ fn serve(config: &Config, control_path: &Path, control: Control) -> Result<(), N
     let listener = UnixListener::from_std(socket).map_err(|e| refused(e.into()))?;
     if let Some(settings) = config.http {
         let address = settings.listen;
-        let listener =
-            http::bind(address).map_err(|source| NodeError::Http { address, source })?;
+        let listener = http::bind(address).map_err(|source| NodeError::Http { address, source })?;
         let sources =
             http::Sources { registry: control.registry.clone(), sampler: control.sampler.clone() };
         tokio::spawn(report("HTTP", http::serve(listener, sources)));

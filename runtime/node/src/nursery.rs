@@ -18,8 +18,8 @@ use blackhole_config::{Config, Group, OnFailed, Service};
 use blackhole_policy::{
     backoff::Backoff,
     supervision::{
-        self, AutoShutdown, ChildKind, ChildSpec, Counting, Discipline, Restart,
-        RestartLimit, Shutdown, SpecError, SupervisorExit, SupervisorSpec, Transition,
+        self, AutoShutdown, ChildKind, ChildSpec, Counting, Discipline, Restart, RestartLimit,
+        Shutdown, SpecError, SupervisorExit, SupervisorSpec, Transition,
     },
 };
 use blackhole_protocol::{InstanceId, Name};
@@ -130,10 +130,8 @@ impl Crib {
             StartFailed
         })?;
         let supervisor = reporter.supervisor();
-        let nursery = Arc::new(Self {
-            household: household.clone(),
-            group: Some((name.clone(), reporter)),
-        });
+        let nursery =
+            Arc::new(Self { household: household.clone(), group: Some((name.clone(), reporter)) });
         let arguments = Arguments { policy, nursery, clock: household.clock };
         let started =
             Actor::spawn_linked(None, Supervisor::<Self>::default(), arguments, supervisor).await;
@@ -170,9 +168,7 @@ impl Nursery for Crib {
     async fn start(&self, reporter: Reporter<Member>) -> Result<Box<dyn Child>, StartFailed> {
         match reporter.child().clone() {
             Member::Group(name) => self.start_group(name, reporter).await,
-            Member::Instance(instance) => {
-                child::start(&self.household, instance, reporter).await
-            }
+            Member::Instance(instance) => child::start(&self.household, instance, reporter).await,
         }
     }
 

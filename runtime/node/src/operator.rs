@@ -3,11 +3,7 @@
 //! A wish goes to the supervisor that owns the child, as a call of its policy; the registry tells
 //! when it has come true. Nothing here decides whether a child runs.
 
-use std::{
-    collections::BTreeSet,
-    num::NonZeroU32,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use blackhole_actors::supervisor;
 use blackhole_config::{Config, Service};
@@ -148,7 +144,8 @@ impl Operator {
             if let Some(service) = self.service(name) {
                 selection.services.insert(service.name.clone());
                 selection.members.push(Chosen::Service(service.name.clone()));
-            } else if let Some(group) = self.config.groups.iter().find(|group| is(&group.name, name))
+            } else if let Some(group) =
+                self.config.groups.iter().find(|group| is(&group.name, name))
             {
                 selection.services.extend(self.services_below(&group.name));
                 selection.members.push(Chosen::Group(group.name.clone()));
@@ -315,8 +312,10 @@ impl Operator {
     }
 
     fn services_below(&self, group: &Name) -> Vec<Name> {
-        let direct = self.config.services.iter().filter(|service| service.group.as_ref() == Some(group));
-        let nested = self.config.groups.iter().filter(|nested| nested.parent.as_ref() == Some(group));
+        let direct =
+            self.config.services.iter().filter(|service| service.group.as_ref() == Some(group));
+        let nested =
+            self.config.groups.iter().filter(|nested| nested.parent.as_ref() == Some(group));
         direct
             .map(|service| service.name.clone())
             .chain(nested.flat_map(|nested| self.services_below(&nested.name)))
@@ -380,9 +379,10 @@ fn judge(member: &Member, reply: Reply<Member>) -> Result<(), OperatorError> {
         Err(Refusal::StartFailed) => Err(OperatorError::StartFailed { name: name() }),
         Err(Refusal::Superseded) => Err(OperatorError::Superseded { name: name() }),
         Err(Refusal::SupervisorEnding) => Err(OperatorError::NodeStopping),
-        Err(refusal @ (Refusal::SimpleOneForOne
-            | Refusal::NotSimpleOneForOne
-            | Refusal::Invalid(_))) => {
+        Err(
+            refusal
+            @ (Refusal::SimpleOneForOne | Refusal::NotSimpleOneForOne | Refusal::Invalid(_)),
+        ) => {
             tracing::error!(%member, ?refusal, "a call that makes no sense: this is a bug");
             Err(OperatorError::NodeStopping)
         }

@@ -410,12 +410,7 @@ impl Registry {
 
     /// The rows that `wanted` accepts, ordered by service and index.
     pub fn entries(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        self.table()
-            .entries
-            .values()
-            .filter(|entry| wanted(entry))
-            .cloned()
-            .collect()
+        self.table().entries.values().filter(|entry| wanted(entry)).cloned().collect()
     }
 
     /// One number or word about every row, without copying the rows.
@@ -439,10 +434,7 @@ impl Registry {
     /// Events that are still held, and those to come.
     pub fn subscribe(&self) -> Subscription {
         let table = self.table();
-        (
-            table.held.iter().cloned().collect(),
-            self.0.events.subscribe(),
-        )
+        (table.held.iter().cloned().collect(), self.0.events.subscribe())
     }
 
     /// Counts up with every change.
@@ -526,12 +518,7 @@ struct Draft {
 
 impl Draft {
     fn of(event: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            event: Some(event),
-            pid: None,
-            reason: String::new(),
-            message: message.into(),
-        }
+        Self { event: Some(event), pid: None, reason: String::new(), message: message.into() }
     }
 }
 
@@ -595,23 +582,14 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
         }
         Change::Noted(note) => {
             entry.note = note;
-            Draft {
-                event: None,
-                pid: None,
-                reason: String::new(),
-                message: String::new(),
-            }
+            Draft { event: None, pid: None, reason: String::new(), message: String::new() }
         }
         Change::Leaked(what) => Draft::of("leaked", what),
     }
 }
 
 fn waiting_note(waits_for: &[String]) -> String {
-    if waits_for.is_empty() {
-        String::new()
-    } else {
-        format!("waits for {}", waits_for.join(", "))
-    }
+    if waits_for.is_empty() { String::new() } else { format!("waits for {}", waits_for.join(", ")) }
 }
 
 /// A start that follows an exit which nobody asked for is a restart, counted by that exit's reason.
@@ -634,8 +612,7 @@ fn note_exit(entry: &mut Entry, generation: Generation, exited: Exited, now: Ins
     }
     (entry.pid, entry.spawned_at, entry.generation) = (None, None, generation);
     // What follows is the supervisor's to say; until it does, this is what follows most often.
-    entry.state =
-        if exited.reason == Reason::Stop { State::Stopped } else { State::BackingOff };
+    entry.state = if exited.reason == Reason::Stop { State::Stopped } else { State::BackingOff };
     (entry.since, entry.checked_at) = (now, SystemTime::now());
     let draft = Draft {
         event: Some("exited"),

@@ -68,7 +68,9 @@ impl Sampler {
         let percent = match previous {
             Some(sample) if now - sample.at < INTERVAL_MIN => return sample.percent,
             Some(sample) => share(usage.cpu.saturating_sub(sample.cpu), now - sample.at),
-            None => since_boot().map_or(0.0, |up| share(usage.cpu, up.saturating_sub(usage.started))),
+            None => {
+                since_boot().map_or(0.0, |up| share(usage.cpu, up.saturating_sub(usage.started)))
+            }
         };
         samples.retain(|_, sample| now - sample.at < SAMPLE_AGE_MAX);
         let sample = Sample { at: now, started: usage.started, cpu: usage.cpu, percent };

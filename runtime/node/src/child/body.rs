@@ -8,7 +8,10 @@ use blackhole_process::{ExitStatus, Process, Signal, Swept};
 use ractor::ActorRef;
 
 use super::{Message, link::Link};
-use crate::{logs::{Capture, Closed}, native::Embedded};
+use crate::{
+    logs::{Capture, Closed},
+    native::Embedded,
+};
 
 /// After the exit, output that somebody else holds open is read for so long.
 const OUTPUT_WAIT_MAX: Duration = Duration::from_millis(500);

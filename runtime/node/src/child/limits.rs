@@ -12,8 +12,8 @@ use std::{
 
 use blackhole_config::{Config, Resources, Service};
 use blackhole_isolation::{
-    Bound, CpuQuota, Enforcement, GroupError, Groups, Host, IsolationError, Limits, Mounts, Plan, Priorities,
-    Request, Resource, Rlimit, Umask, User, Weight,
+    Bound, CpuQuota, Enforcement, GroupError, Groups, Host, IsolationError, Limits, Mounts, Plan,
+    Priorities, Request, Resource, Rlimit, Umask, User, Weight,
 };
 use blackhole_protocol::InstanceId;
 

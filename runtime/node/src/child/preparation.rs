@@ -36,8 +36,8 @@ use super::{
 };
 use crate::{
     logs::{LineWatch, LogsError, Origin},
-    nursery::Household,
     notify::{NotifyAccess, NotifyError, NotifySocket},
+    nursery::Household,
     probe::{ExecContext, ResolveError, ResolvedProbe},
     registry::Exited,
 };
@@ -255,8 +255,7 @@ impl<'a> Midwife<'a> {
             (socket, NotifyAccess { main: pid, uid, token: Some(token), cgroup: None })
         };
         let (readiness, line) = self.readiness(&context)?;
-        let origin =
-            Origin { instance: self.instance.clone(), generation: self.generation.0, pid };
+        let origin = Origin { instance: self.instance.clone(), generation: self.generation.0, pid };
         let outputs = [spawned.stdout, spawned.stderr];
         let capture = resources.logs.capture(Arc::new(origin), outputs, line)?;
         Ok(Birth {
@@ -265,8 +264,7 @@ impl<'a> Midwife<'a> {
                 capture: Arc::new(capture),
                 plan,
                 ooms_before,
-                stop_signal: Signal::from_number(self.service.stop.signal)
-                    .unwrap_or(Signal::TERM),
+                stop_signal: Signal::from_number(self.service.stop.signal).unwrap_or(Signal::TERM),
             },
             spec: self.spec(),
             watches: Watches {

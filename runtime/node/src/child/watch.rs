@@ -71,10 +71,11 @@ impl Watches {
     /// Begins with what is watched from the first moment on.
     pub(super) fn begin(&mut self, actor: &ActorRef<Message>) {
         if let Some(probe) = self.startup.take() {
-            self.starting = Some(prober(probe, Assumed::Unhealthy, actor, |verdict| match verdict {
-                Verdict::Healthy => Some(Event::StartupPassed),
-                Verdict::Unhealthy { .. } => None,
-            }));
+            self.starting =
+                Some(prober(probe, Assumed::Unhealthy, actor, |verdict| match verdict {
+                    Verdict::Healthy => Some(Event::StartupPassed),
+                    Verdict::Unhealthy { .. } => None,
+                }));
         }
         if let Some((socket, access)) = self.notify.take() {
             let task = tokio::spawn(listen(socket, access, actor.clone()));

@@ -85,12 +85,9 @@ const READINGS: [Reading; 4] = [
         Type::Counter,
         |usage| usage.cpu.as_secs_f64(),
     ),
-    (
-        "blackhole_instance_memory_bytes",
-        "Resident memory of the process.",
-        Type::Gauge,
-        |usage| usage.memory_bytes as f64,
-    ),
+    ("blackhole_instance_memory_bytes", "Resident memory of the process.", Type::Gauge, |usage| {
+        usage.memory_bytes as f64
+    }),
     (
         "blackhole_instance_descriptors",
         "Open file descriptors of the process.",

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 /// Upper bounds of the buckets, in seconds; everything longer is in the last, unbounded one.
-const BOUNDS: [f64; 12] = [
-    0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
+const BOUNDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// How often something took how long.
 #[derive(Debug, Clone, Default)]
@@ -18,23 +16,17 @@ impl Histogram {
     /// Adds one observation.
     pub fn observe(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
-        let bucket = BOUNDS
-            .iter()
-            .position(|bound| seconds <= *bound)
-            .unwrap_or(BOUNDS.len());
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         self.counts[bucket] = self.counts[bucket].saturating_add(1);
         self.sum += duration;
     }
 
     /// For each bound, how many observations were at most that long.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
-        BOUNDS
-            .iter()
-            .zip(self.counts)
-            .scan(0, |total, (bound, count)| {
-                *total += u64::from(count);
-                Some((*bound, *total))
-            })
+        BOUNDS.iter().zip(self.counts).scan(0, |total, (bound, count)| {
+            *total += u64::from(count);
+            Some((*bound, *total))
+        })
     }
 
     /// How many observations there were.
