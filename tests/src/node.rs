@@ -215,6 +215,7 @@ impl TestNode {
 }
 
 impl Drop for TestNode {
+    #[expect(clippy::print_stderr, reason = "a test that fails shows what the node said")]
     fn drop(&mut self) {
         if self.guardian.try_wait().is_ok_and(|ended| ended.is_none()) {
             // Two different ones, because two of the same kind may arrive as one.

@@ -409,7 +409,7 @@ impl<'a> Midwife<'a> {
             }
             Ready::Probe(probe) => {
                 let resolved = ResolvedProbe::new(probe, &self.scope(), context)?;
-                (Readiness::Probe(resolved), None)
+                (Readiness::Probe(Box::new(resolved)), None)
             }
         })
     }

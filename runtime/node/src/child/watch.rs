@@ -40,7 +40,7 @@ pub(super) enum Readiness {
     /// When it has stayed up for so long.
     UpFor(Duration),
     /// When a probe succeeds.
-    Probe(ResolvedProbe),
+    Probe(Box<ResolvedProbe>),
 }
 
 /// A native child's link, before it is opened.
@@ -122,7 +122,7 @@ impl Watches {
                 });
                 self.running.push(Running::Task(task.abort_handle()));
             }
-            Readiness::Probe(probe) => self.probe(probe, Assumed::Unhealthy, actor, |verdict| {
+            Readiness::Probe(probe) => self.probe(*probe, Assumed::Unhealthy, actor, |verdict| {
                 Some(match verdict {
                     Verdict::Healthy => Event::BecameReady,
                     Verdict::Unhealthy { reason, .. } => Event::BecameUnready(reason.to_string()),
