@@ -1,6 +1,7 @@
 //! The gRPC server as an actor: it owns the accept loop and, through it, every connection.
 
 mod connections;
+mod in_flight;
 
 use std::time::Duration;
 

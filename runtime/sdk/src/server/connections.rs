@@ -18,11 +18,14 @@ use tonic::{
     body::Body,
     codegen::http::{Request, Response},
     service::Routes,
-    transport::server::Connected,
+    transport::server::{Connected, UdsConnectInfo},
 };
 use tower::Service;
 
-use super::Drained;
+use super::{
+    Drained,
+    in_flight::{Counted, InFlight},
+};
 
 /// Connections at a time; further clients wait in the backlog.
 const CONNECTIONS_MAX: usize = 1024;
@@ -32,6 +35,10 @@ const STREAMS_MAX: u32 = 256;
 
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a client with nothing in flight has to take its leave, and to read what it was answered
+/// last. A client that is frozen, or never said anything, would otherwise hold the stop up.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Accepts until asked to drain, then finishes until the given moment.
 pub(super) async fn serve(
@@ -84,10 +91,17 @@ async fn pause(error: &io::Error) {
 
 async fn connection(stream: UnixStream, routes: Routes, closing: CancellationToken) {
     let peer = Arc::new(stream.connect_info());
+    let in_flight = InFlight::default();
+    let counter = in_flight.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let peer = peer.clone();
-        let mut routes = routes.clone();
-        async move { answer(&mut routes, request, &peer).await }
+        let (mut routes, peer, entered) = (routes.clone(), peer.clone(), counter.enter());
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(UdsConnectInfo::clone(&peer));
+            let response = routes.call(request).await?;
+            let counted = |body| Counted { body, _entered: entered };
+            Ok::<Response<Counted>, Infallible>(response.map(counted))
+        }
     });
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
@@ -96,7 +110,10 @@ async fn connection(stream: UnixStream, routes: Routes, closing: CancellationTok
         ended = &mut serving => ended,
         () = closing.cancelled() => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            tokio::select! {
+                ended = serving => ended,
+                () = farewell(&in_flight) => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
@@ -104,12 +121,13 @@ async fn connection(stream: UnixStream, routes: Routes, closing: CancellationTok
     }
 }
 
-async fn answer(
-    routes: &mut Routes,
-    request: Request<Incoming>,
-    peer: &<UnixStream as Connected>::ConnectInfo,
-) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer.clone());
-    routes.call(request).await
+/// Resolves when nothing has been in flight for long enough.
+async fn farewell(in_flight: &InFlight) {
+    loop {
+        in_flight.none().await;
+        tokio::time::sleep(FAREWELL_TIMEOUT).await;
+        if in_flight.is_none() {
+            return;
+        }
+    }
 }

@@ -1,0 +1,145 @@
+//! A small service, embedded, over a real socket and a real link.
+
+mod harness;
+
+use std::time::Duration;
+
+use blackhole_actors::link::LinkError;
+use blackhole_protocol::link::{ToChild, ToNode};
+use blackhole_sdk::Ending;
+use harness::{GRACE, Node, bounded};
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+#[tokio::test]
+async fn it_serves_and_says_so() {
+    let node = Node::begin("{}").await;
+    let mut health = HealthClient::new(node.channel().await);
+    for service in ["", "blackhole.storage.v1.StorageService"] {
+        let request = HealthCheckRequest { service: service.into() };
+        let answer = health.check(request).await.expect("known").into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    assert_eq!(node.stat("ready").await.expect("answered"), "ready");
+}
+
+#[tokio::test]
+async fn pings_are_answered_with_their_number() {
+    let mut node = Node::begin("{}").await;
+    node.link.send(&ToChild::Ping { sequence: 42 }).await.expect("sent");
+    assert_eq!(node.hear().await.expect("heard"), ToNode::Pong { sequence: 42 });
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_is_in_flight_finish() {
+    let mut node = Node::begin("{}").await;
+    let waiting = tokio::spawn(node.stat("until draining"));
+    node.entered().await;
+    node.link.send(&ToChild::Stop).await.expect("sent");
+    let answer = bounded(waiting).await.expect("no panic");
+    assert_eq!(answer.expect("answered"), "until draining");
+    assert_eq!(node.ended().await, Ending::Stopped);
+}
+
+#[tokio::test]
+async fn readers_of_health_hear_the_stop_and_do_not_hold_it_up() {
+    let mut node = Node::begin("{}").await;
+    let mut health = HealthClient::new(node.channel().await);
+    let watched = health.watch(HealthCheckRequest::default()).await.expect("watched");
+    let mut watched = watched.into_inner();
+    let first = bounded(watched.message()).await.expect("open").expect("a status");
+    assert_eq!(first.status(), ServingStatus::Serving);
+    node.link.send(&ToChild::Stop).await.expect("sent");
+    let second = bounded(watched.message()).await.expect("open").expect("a status");
+    assert_eq!(second.status(), ServingStatus::NotServing);
+    assert_eq!(node.ended().await, Ending::Stopped);
+}
+
+#[tokio::test]
+async fn what_never_finishes_is_cut_within_the_grace() {
+    let mut node = Node::begin_with("{}", Duration::from_secs(1)).await;
+    assert_eq!(node.hear().await.expect("heard"), ToNode::Ready);
+    let waiting = tokio::spawn(node.stat("for ever"));
+    node.entered().await;
+    node.link.send(&ToChild::Stop).await.expect("sent");
+    assert_eq!(node.ended().await, Ending::Stopped);
+    assert!(bounded(waiting).await.expect("no panic").is_err());
+}
+
+#[tokio::test]
+async fn the_end_of_the_link_is_the_end_of_the_service() {
+    let mut node = Node::begin("{}").await;
+    let _waiting = tokio::spawn(node.stat("for ever"));
+    node.entered().await;
+    let ended = node.ended.take().expect("once");
+    drop(node);
+    match bounded(ended).await {
+        Ending::Failed(text) => assert!(text.contains("lost the link"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_abort_waits_for_nothing() {
+    let mut node = Node::begin("{}").await;
+    let _waiting = tokio::spawn(node.stat("for ever"));
+    node.entered().await;
+    node.service.abort();
+    assert_eq!(node.ended().await, Ending::Aborted);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_request_costs_that_request() {
+    let node = Node::begin("{}").await;
+    assert!(node.stat("panic").await.is_err());
+    assert_eq!(node.stat("still here").await.expect("answered"), "still here");
+}
+
+#[tokio::test]
+async fn the_end_of_an_actor_is_the_end_of_the_service() {
+    let mut node = Node::begin("{}").await;
+    let code = node.stat("end actor").await.map_err(|status| status.code());
+    assert!(matches!(code, Ok(_) | Err(Code::Unavailable | Code::Unknown | Code::Cancelled)));
+    match node.ended().await {
+        Ending::Failed(text) => {
+            assert!(text.contains("storage-1/fragile") && text.contains("had enough"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_panic_at_the_start_is_contained_and_told() {
+    let mut node = Node::begin_with(r#"{"start": "panic"}"#, GRACE).await;
+    assert_eq!(node.ended().await, Ending::Panicked("as asked".into()));
+    assert!(matches!(node.hear().await, Err(LinkError::Closed)));
+}
+
+#[tokio::test]
+async fn settings_it_does_not_know_are_refused_with_their_name() {
+    let mut node = Node::begin_with(r#"{"stat": "panic"}"#, GRACE).await;
+    match node.ended().await {
+        Ending::Failed(text) => {
+            assert!(text.contains("service `storage`") && text.contains("`stat`"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn both_versions_of_reflection_list_what_is_served_and_nothing_else() {
+    let node = Node::begin("{}").await;
+    let names = node.reflected().await;
+    assert_eq!(names, ["blackhole.storage.v1.StorageService", "grpc.health.v1.Health"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_does_not_hold_a_stop_up() {
+    let mut node = Node::begin("{}").await;
+    let _silent = tokio::net::UnixStream::connect(node.socket()).await.expect("connected");
+    assert_eq!(node.stat("ready").await.expect("answered"), "ready");
+    node.link.send(&ToChild::Stop).await.expect("sent");
+    assert_eq!(node.ended().await, Ending::Stopped);
+}
