@@ -10,6 +10,7 @@ mod descriptors;
 mod environment;
 mod exit_status;
 pub mod guardian;
+mod inherited;
 mod launch;
 mod lifeline;
 mod lookup;
@@ -23,6 +24,7 @@ mod sweep;
 
 pub use descriptors::prepare;
 pub use exit_status::ExitStatus;
+pub use inherited::{NotInherited, take_inherited};
 pub use launch::{Generation, LISTEN_FDS_START, Launch, LaunchBuilder, LaunchError, SOCKETS_MAX};
 pub use lifeline::{Lifeline, LifelineError};
 pub use process::Process;

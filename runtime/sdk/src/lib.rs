@@ -1,1 +1,28 @@
-//! What a service links: the Service trait, serve(), health, graceful drain.
+//! What a native service links.
+//!
+//! A [`Service`] says how it starts and which gRPC services it answers for; [`serve`] is the whole
+//! `main` of its process, and [`embed`] runs the same service on a thread of the node. In both the
+//! service talks to its node over the link, is reached by gRPC on a socket that the node holds, and
+//! is a tree of actors: a supervisor, the server, and whatever it spawns with [`Context::spawn`].
+//!
+//! What a service may call and who may call it is not decided here.
+
+mod context;
+mod embedded;
+mod health;
+mod life;
+mod link;
+mod log;
+mod routes;
+mod serve;
+mod server;
+mod service;
+mod supervisor;
+
+pub use context::{Context, Draining};
+pub use embedded::{Embedded, Ending, embed};
+pub use life::LifeError;
+pub use log::LOG_FILTER;
+pub use routes::Routes;
+pub use serve::{ServeError, serve};
+pub use service::{Service, ServiceError};

@@ -1,0 +1,102 @@
+//! What a service is given at its start.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use blackhole_protocol::{InstanceId, link::Assignment};
+use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+use tokio_util::sync::CancellationToken;
+
+/// Actor names are unique in a process, which may hold several nodes with several services each.
+static SPAWNED: AtomicU64 = AtomicU64::new(1);
+
+/// What a service is given at its start.
+#[derive(Debug)]
+pub struct Context<Settings> {
+    /// `[services.X.settings]` of the file.
+    pub settings: Settings,
+    pub(crate) assignment: Arc<Assignment>,
+    pub(crate) supervisor: ActorCell,
+    pub(crate) draining: Draining,
+}
+
+impl<Settings> Context<Settings> {
+    /// The node's name.
+    pub fn node(&self) -> &str {
+        &self.assignment.node
+    }
+
+    /// Which service this is and which of its processes.
+    pub fn instance(&self) -> &InstanceId {
+        &self.assignment.instance
+    }
+
+    /// Which incarnation of the instance, counted from 1.
+    pub fn generation(&self) -> u64 {
+        self.assignment.generation
+    }
+
+    /// The service's own directory. It exists, and is shared by all instances of the service.
+    pub fn data_dir(&self) -> &Path {
+        &self.assignment.data_dir
+    }
+
+    /// Where the node's sockets are.
+    pub fn runtime_dir(&self) -> &Path {
+        &self.assignment.runtime_dir
+    }
+
+    /// When to end what would otherwise go on for ever, such as streams of events.
+    pub fn draining(&self) -> Draining {
+        self.draining.clone()
+    }
+
+    /// Starts an actor of the service. When it ends, for whatever reason, before the service is
+    /// asked to stop, the service has failed and its process ends.
+    pub async fn spawn<A: Actor>(
+        &self,
+        name: &str,
+        actor: A,
+        arguments: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, SpawnErr> {
+        spawn_child(&self.assignment.instance, name, actor, arguments, self.supervisor.clone())
+            .await
+    }
+}
+
+pub(crate) async fn spawn_child<A: Actor>(
+    instance: &InstanceId,
+    name: &str,
+    actor: A,
+    arguments: A::Arguments,
+    supervisor: ActorCell,
+) -> Result<ActorRef<A::Msg>, SpawnErr> {
+    let name = format!("{instance}/{name}#{}", SPAWNED.fetch_add(1, Ordering::Relaxed));
+    let (actor, _) = Actor::spawn_linked(Some(name), actor, arguments, supervisor).await?;
+    Ok(actor)
+}
+
+/// Tells when the service has been asked to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Draining(CancellationToken);
+
+impl Draining {
+    /// Resolves when the service has been asked to stop: at once if it has been.
+    pub async fn begun(&self) {
+        self.0.cancelled().await;
+    }
+
+    /// Has it been?
+    pub fn has_begun(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    pub(crate) fn begin(&self) {
+        self.0.cancel();
+    }
+}
