@@ -122,3 +122,13 @@ fn a_service_that_is_not_in_the_file_cannot_be_chosen() {
     let run = ["run", "config.toml", "--services", "apo"];
     insta::assert_snapshot!(transcript(home.path(), &run));
 }
+
+#[test]
+fn a_native_service_that_is_none_is_refused_with_the_known_ones() {
+    insta::assert_snapshot!(transcript(home().path(), &["service", "--name", "nothing"]), @r"
+    exit code 2
+    --- stderr
+    error: there is no native service `nothing`
+    hint: known are identity, storage
+    ");
+}
