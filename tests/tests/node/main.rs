@@ -2,6 +2,8 @@
 
 mod children;
 mod deaths;
+mod examples;
 mod many;
+mod native;
 mod operation;
 mod probes;

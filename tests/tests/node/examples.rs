@@ -1,0 +1,148 @@
+//! Every example does what its comments promise.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use blackhole_tests::{TestNode, pid, send, until};
+use rustix::process::Signal;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples").join(name)
+}
+
+fn run(name: &str) -> TestNode {
+    let directory = tempfile::Builder::new().prefix("bh").tempdir().expect("a directory");
+    let node = TestNode::launch_file(directory, &example(name), |_| {});
+    node.until("everything is up", |status| status["node"]["state"] == "running");
+    node
+}
+
+/// Whether a program is there; says so loudly when it is not.
+fn is_installed(program: &str) -> bool {
+    let found = ["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists());
+    if !found {
+        println!("SKIPPED: {program} is not installed; tests/run installs it");
+    }
+    found
+}
+
+#[test]
+fn demo_comes_up_in_order_and_survives_the_death_of_each() {
+    let mut node = run("demo.toml");
+    let output = until("all are shown ready", || node.output(), |text| {
+        ["identity-1", "storage-1", "clock-1"].iter().all(|name| {
+            text.lines().any(|line| line.starts_with(name) && line.contains(" ready "))
+        })
+    });
+    let position = |name: &str| {
+        output.lines().position(|line| line.starts_with(name) && line.contains(" ready "))
+    };
+    assert!(position("identity-1") < position("storage-1"), "{output}");
+    assert!(position("storage-1") < position("clock-1"), "{output}");
+    for order in [["identity", "storage", "clock"], ["clock", "storage", "identity"]] {
+        for service in order {
+            let before = node.until_state(service, "ready");
+            send(pid(&before), Signal::KILL);
+            node.until_reborn(&before);
+        }
+    }
+    assert_eq!(node.bh(&["stop", "--all"]).code, 0);
+    assert_eq!(node.ended().code(), Some(0));
+    node.nothing_left();
+}
+
+#[test]
+fn groups_restart_by_their_strategy() {
+    let node = run("groups.toml");
+    let status = node.status();
+    let services = status["services"].as_array().expect("services");
+    assert!(services.iter().any(|service| service["group"].is_string()), "{status:#}");
+}
+
+#[test]
+fn web_serves_through_nginx_python_and_redis() {
+    let programs = ["redis-server", "nginx", "python3"];
+    if !programs.iter().all(|program| is_installed(program)) {
+        return;
+    }
+    let file = std::fs::read_to_string(example("web.toml")).expect("the example is there");
+    if TcpStream::connect("127.0.0.1:8080").is_ok() {
+        println!("SKIPPED: another program serves on port 8080");
+        return;
+    }
+    assert!(file.contains("8080"), "the example serves on port 8080");
+    let node = run("web.toml");
+    let get = || -> String {
+        let mut answer = String::new();
+        if let Ok(mut stream) = TcpStream::connect("127.0.0.1:8080") {
+            // A refused or broken connection shows in the answer, which is looked at again.
+            let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
+            let _ = stream.read_to_string(&mut answer);
+        }
+        answer
+    };
+    until("nginx answers", get, |answer| answer.starts_with("HTTP/1.1 200"));
+    let status = node.status();
+    let services = status["services"].as_array().expect("services").clone();
+    for before in services {
+        send(pid(&before), Signal::KILL);
+        let name = before["name"].as_str().expect("a name").to_owned();
+        until(
+            &format!("{name} is back"),
+            || {
+                let status = node.status();
+                let all = status["services"].as_array().cloned().unwrap_or_default();
+                all.into_iter().find(|s| s["name"] == *name && s["instance"] == before["instance"])
+            },
+            |now| now.as_ref().is_some_and(|now| now["ready"] == true && now["pid"] != before["pid"]),
+        );
+    }
+    until("nginx answers again", get, |answer| answer.starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn prometheus_accepts_the_metrics() {
+    if !is_installed("promtool") {
+        return;
+    }
+    let port = free_port();
+    let node = TestNode::start_all(&format!(
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n[services.a]\ncommand = [\"sleep\", \"1000\"]\n"
+    ));
+    let page = http_get(port, "/metrics");
+    assert!(page.contains("blackhole_instance_state{service=\"a\",instance=\"1\",state=\"ready\"} 1"));
+    let mut check = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    let body = page.split_once("\r\n\r\n").expect("a body").1;
+    check.stdin.take().expect("a pipe").write_all(body.as_bytes()).expect("promtool reads");
+    let done = check.wait_with_output().expect("promtool ends");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let health = http_get(port, "/health");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains("\"healthy\""), "{health}");
+    assert!(http_get(port, "/ready").starts_with("HTTP/1.1 200"));
+    drop(node);
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    socket.local_addr().expect("it has an address").port()
+}
+
+fn http_get(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the node listens");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
