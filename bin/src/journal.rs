@@ -11,6 +11,7 @@ use std::{
 };
 
 use anstream::AutoStream;
+use blackhole_node::registry::EVENT_LOG_TARGET;
 use blackhole_sdk::LOG_FILTER;
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
@@ -24,9 +25,20 @@ use crate::error::Error;
 /// Lines on their way to the thread; what is more is dropped, for nobody reads that fast.
 const LINES_WAITING_MAX: usize = 256;
 
+/// Whether the node's events are among what it says; they are not when the screen shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Events {
+    Written,
+    Shown,
+}
+
 /// Begins to write down what the node says.
-pub(crate) fn start() -> Result<(), Error> {
+pub(crate) fn start(events: Events) -> Result<(), Error> {
     let filter = filter()?;
+    let filter = match events {
+        Events::Written => filter,
+        Events::Shown => filter.with_target(EVENT_LOG_TARGET, LevelFilter::OFF),
+    };
     let (lines, waiting) = sync_channel(LINES_WAITING_MAX);
     let write = move || write(&waiting);
     thread::Builder::new().name("bh-journal".into()).spawn(write).map_err(Error::Runtime)?;

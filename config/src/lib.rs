@@ -25,7 +25,7 @@ pub use problem::{Problem, Severity};
 pub use render::Color;
 pub use schema::schema;
 pub use source::{FILE_SIZE_MAX, HostFacts, Source};
-pub use template::{Scope, Template, TemplateError};
+pub use template::{Misspelt, Scope, Template};
 
 /// Every key with its default: the reference text.
 pub const DEFAULT: &str = include_str!("../default.toml");

@@ -28,18 +28,13 @@ pub(crate) struct Located<T> {
 }
 
 /// What stands at a key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Field<T> {
+    #[default]
     Absent,
     /// Something that has been reported already: no follow-up is wanted.
     Invalid,
     Given(Located<T>),
-}
-
-impl<T> Default for Field<T> {
-    fn default() -> Self {
-        Self::Absent
-    }
 }
 
 impl<T> Field<T> {

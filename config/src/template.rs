@@ -4,8 +4,11 @@ use std::{fmt, num::NonZeroU32, path::Path};
 
 use blackhole_protocol::Name;
 
+use crate::problem::nearest;
+
 /// A text in which `{runtime_dir}`, `{data_dir}`, `{log_dir}`, `{node}`, `{service}` and
-/// `{instance}` stand for what they name; `{{` and `}}` are literal braces.
+/// `{instance}` stand for what they name. `{{node}}` is the literal text `{node}`. All other braces
+/// are literal: commands are full of shell variables and JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
@@ -42,18 +45,15 @@ pub struct Scope<'a> {
     pub instance: NonZeroU32,
 }
 
-/// Why a text is not a [`Template`].
+/// A name between braces that means nothing, and is so like one that does that it must be a slip.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
-    /// A name between braces that means nothing.
-    #[error("`{{{0}}}` is not a placeholder: known are {KNOWN}")]
-    Unknown(String),
-    /// A brace without its partner.
-    #[error("a `{0}` stands alone: write `{0}{0}` for a literal one")]
-    Unbalanced(char),
+#[error("`{{{written}}}` is not a placeholder: did you mean `{{{near}}}`?")]
+pub struct Misspelt {
+    /// As written.
+    pub written: String,
+    /// What was probably meant.
+    pub near: &'static str,
 }
-
-const KNOWN: &str = "{runtime_dir} {data_dir} {log_dir} {node} {service} {instance}";
 
 impl Template {
     /// The names that may stand between braces.
@@ -61,28 +61,26 @@ impl Template {
         ["runtime_dir", "data_dir", "log_dir", "node", "service", "instance"];
 
     /// Reads a text as written in the file.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub fn parse(text: &str) -> Result<Self, Misspelt> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
-        let mut rest = text.chars();
-        while let Some(character) = rest.next() {
-            match character {
-                '{' if rest.as_str().starts_with('{') => literal.extend(rest.next()),
-                '}' if rest.as_str().starts_with('}') => literal.extend(rest.next()),
-                '{' => {
-                    let Some((name, after)) = rest.as_str().split_once('}') else {
-                        return Err(TemplateError::Unbalanced('{'));
-                    };
+        let mut rest = text;
+        while let Some(position) = rest.find('{') {
+            let (before, braces) = rest.split_at(position);
+            literal.push_str(before);
+            let (token, after) = Token::first(braces, before.ends_with('$'))?;
+            match token {
+                Token::Literal(text) => literal.push_str(text),
+                Token::Placeholder(placeholder) => {
                     if !literal.is_empty() {
                         pieces.push(Piece::Text(std::mem::take(&mut literal)));
                     }
-                    pieces.push(Piece::Placeholder(Placeholder::parse(name)?));
-                    rest = after.chars();
+                    pieces.push(Piece::Placeholder(placeholder));
                 }
-                '}' => return Err(TemplateError::Unbalanced('}')),
-                other => literal.push(other),
             }
+            rest = after;
         }
+        literal.push_str(rest);
         if !literal.is_empty() {
             pieces.push(Piece::Text(literal));
         }
@@ -137,16 +135,50 @@ impl Template {
     }
 }
 
+/// What a text that begins with a brace begins with.
+enum Token<'a> {
+    Literal(&'a str),
+    Placeholder(Placeholder),
+}
+
+impl<'a> Token<'a> {
+    /// The token and what follows it. `is_variable`: a `$` stands before the brace.
+    fn first(text: &'a str, is_variable: bool) -> Result<(Self, &'a str), Misspelt> {
+        if let Some(name) = word_between(text, "{{", "}}")
+            && Placeholder::parse(name).is_some()
+        {
+            let (escaped, after) = text.split_at(name.len() + 4);
+            return Ok((Self::Literal(&escaped[1..escaped.len() - 1]), after));
+        }
+        let literal = (Self::Literal(&text[..1]), &text[1..]);
+        let Some(name) = word_between(text, "{", "}").filter(|_| !is_variable) else {
+            return Ok(literal);
+        };
+        match (Placeholder::parse(name), nearest(name, &Template::PLACEHOLDERS)) {
+            (Some(placeholder), _) => Ok((Self::Placeholder(placeholder), &text[name.len() + 2..])),
+            (None, Some(near)) => Err(Misspelt { written: name.to_owned(), near }),
+            (None, None) => Ok(literal),
+        }
+    }
+}
+
+/// The lower-case word that a text begins with, between `open` and `close`.
+fn word_between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
+    let (word, _) = text.strip_prefix(open)?.split_once(close)?;
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    (!word.is_empty() && word.bytes().all(is_word)).then_some(word)
+}
+
 impl Placeholder {
-    fn parse(name: &str) -> Result<Self, TemplateError> {
-        Ok(match name {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
             "runtime_dir" => Self::RuntimeDir,
             "data_dir" => Self::DataDir,
             "log_dir" => Self::LogDir,
             "node" => Self::Node,
             "service" => Self::Service,
             "instance" => Self::Instance,
-            unknown => return Err(TemplateError::Unknown(unknown.to_owned())),
+            _ => return None,
         })
     }
 
@@ -173,11 +205,16 @@ impl Placeholder {
     }
 }
 
-/// Prints the text as it was written, up to how literal braces were escaped.
+/// Prints a text that reads as the same template.
 impl fmt::Display for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
-            Piece::Text(text) => formatter.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Piece::Text(text) => {
+                let escape = |text: String, name: &&str| {
+                    text.replace(&format!("{{{name}}}"), &format!("{{{{{name}}}}}"))
+                };
+                formatter.write_str(&Self::PLACEHOLDERS.iter().fold(text.clone(), escape))
+            }
             Piece::Placeholder(placeholder) => write!(formatter, "{{{}}}", placeholder.name()),
         })
     }
@@ -188,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_filled_in_and_doubled_braces_are_literal() {
+    fn placeholders_are_filled_in_and_may_be_escaped() {
         let name: Name = "cache".parse().expect("a name");
         let scope = Scope {
             runtime_dir: Path::new("/run/x"),
@@ -198,16 +235,26 @@ mod tests {
             service: &name,
             instance: NonZeroU32::MIN,
         };
-        let text = "{runtime_dir}/{service}-{instance}.sock {{json}} {node}";
+        let text = "{runtime_dir}/{service}-{instance}.sock {{node}} {node}";
         let template = Template::parse(text).expect("a template");
-        assert_eq!(template.render(&scope), "/run/x/cache-1.sock {json} dev");
+        assert_eq!(template.render(&scope), "/run/x/cache-1.sock {node} dev");
         assert_eq!(template.to_string(), text);
     }
 
     #[test]
-    fn unknown_and_unbalanced_placeholders_are_refused() {
-        assert_eq!(Template::parse("{home}"), Err(TemplateError::Unknown("home".into())));
-        assert_eq!(Template::parse("a{b"), Err(TemplateError::Unbalanced('{')));
-        assert_eq!(Template::parse("a}b"), Err(TemplateError::Unbalanced('}')));
+    fn shells_and_json_keep_their_braces() {
+        let texts =
+            [r#"{"a":{"b":[{}]}}"#, "${HOME} ${node} %{http_code}", "a{b", "a}b", "{x,y}", "{{}}"];
+        for text in texts {
+            let template = Template::parse(text).expect(text);
+            assert_eq!(template.literal(), Some(text));
+            assert_eq!(Template::parse(&template.to_string()), Ok(template));
+        }
+    }
+
+    #[test]
+    fn a_slip_is_refused() {
+        let slip = Template::parse("{runtime-dir} {datadir}").expect_err("a slip");
+        assert_eq!((slip.written.as_str(), slip.near), ("datadir", "data_dir"));
     }
 }

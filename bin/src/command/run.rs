@@ -84,7 +84,10 @@ impl Run {
             selection::select(&mut loaded.config, &self.services).map_err(Error::Usage)?;
         }
         file::print_warnings(&loaded);
-        journal::start()?;
+        journal::start(match self.shown() {
+            Shown::Events | Shown::EventsAndLogs => journal::Events::Shown,
+            Shown::Nothing | Shown::LogsAsJson => journal::Events::Written,
+        })?;
         let config = loaded.config;
         let options = Options { native: Arc::new(ThisProgram), lifeline: Some(lifeline) };
         let runtime = tokio::runtime::Builder::new_current_thread()

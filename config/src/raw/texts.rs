@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value as Json, json};
 
 use crate::{
-    Listen, Template, TemplateError,
+    Listen, Template,
     problem::{Draft, Problems, nearest},
     read::{Located, Read, parsed},
     tree::{Node, Value},
@@ -22,22 +22,9 @@ impl Read for Template {
 }
 
 pub(crate) fn template(text: &str) -> Result<Template, (String, Option<String>)> {
-    Template::parse(text).map_err(|error| match &error {
-        TemplateError::Unknown(name) => {
-            let near = nearest(name, &Template::PLACEHOLDERS);
-            let hint = match near {
-                Some(near) => format!("did you mean `{{{near}}}`?"),
-                None => {
-                    let known = Template::PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(" ");
-                    format!("known are {known}; write `{{{{` for a literal brace")
-                }
-            };
-            (format!("has the unknown placeholder `{{{name}}}`"), Some(hint))
-        }
-        TemplateError::Unbalanced(brace) => {
-            let hint = format!("write `{brace}{brace}` for a literal one");
-            (format!("has a `{brace}` without its partner"), Some(hint))
-        }
+    Template::parse(text).map_err(|slip| {
+        let rule = format!("has the unknown placeholder `{{{}}}`", slip.written);
+        (rule, Some(format!("did you mean `{{{}}}`?", slip.near)))
     })
 }
 

@@ -26,15 +26,16 @@ pub(super) fn check(
 ) {
     for (unit, service) in units.iter().zip(&config.services) {
         let start = start_folder(service, context);
-        if let (Some(folder), Some(written)) = (&start, unit.raw.working_directory.given()) {
-            if service.enabled && !folder.is_dir() {
-                let rule = match folder.exists() {
-                    true => "is not a directory",
-                    false => "is a folder that is not there",
-                };
-                let draft = Draft::new(&written.place, rule).found(folder.display());
-                problems.push(draft.warning());
-            }
+        if let (Some(folder), Some(written)) = (&start, unit.raw.working_directory.given())
+            && service.enabled
+            && !folder.is_dir()
+        {
+            let rule = match folder.exists() {
+                true => "is not a directory",
+                false => "is a folder that is not there",
+            };
+            let draft = Draft::new(&written.place, rule).found(folder.display());
+            problems.push(draft.warning());
         }
         let (Kind::Command(command), Some(written)) = (&service.kind, unit.raw.command.given())
         else {

@@ -129,15 +129,15 @@ fn backoff(raw: Option<&RawBackoff>, problems: &mut Problems) -> Backoff {
         jitter: raw.jitter.value().map_or(default.jitter, |jitter| jitter.0),
         reset_after: raw.reset_after.value().copied().unwrap_or(default.reset_after),
     };
-    if backoff.max < backoff.initial {
-        if let Some(place) = key(&raw.max).or(key(&raw.initial)) {
-            let rule = format!(
-                "makes `max` ({}) shorter than `initial` ({})",
-                crate::raw::written(backoff.max),
-                crate::raw::written(backoff.initial)
-            );
-            problems.push(Draft::new(place, rule));
-        }
+    if backoff.max < backoff.initial
+        && let Some(place) = key(&raw.max).or(key(&raw.initial))
+    {
+        let rule = format!(
+            "makes `max` ({}) shorter than `initial` ({})",
+            crate::raw::written(backoff.max),
+            crate::raw::written(backoff.initial)
+        );
+        problems.push(Draft::new(place, rule));
     }
     backoff
 }
@@ -194,11 +194,11 @@ fn resources(raw: Option<&RawResources>, problems: &mut Problems) -> Resources {
     let Some(raw) = raw else {
         return Resources::default();
     };
-    if let (Some(high), Some(max)) = (raw.memory_high.given(), raw.memory.value()) {
-        if high.value.0 > max.0 {
-            let rule = "is more than `memory`, so it would never be reached";
-            problems.push(Draft::new(&high.place, rule));
-        }
+    if let (Some(high), Some(max)) = (raw.memory_high.given(), raw.memory.value())
+        && high.value.0 > max.0
+    {
+        let rule = "is more than `memory`, so it would never be reached";
+        problems.push(Draft::new(&high.place, rule));
     }
     if let Some(memory) = raw.memory.given().filter(|memory| memory.value.0 < MEMORY_MIN) {
         let rule = "is less than 1 MiB, with which no program starts";

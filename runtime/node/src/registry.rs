@@ -489,6 +489,9 @@ impl Default for Registry {
     }
 }
 
+/// The target of log lines that say what [`Registry`] tells subscribers as events.
+pub const EVENT_LOG_TARGET: &str = "blackhole::events";
+
 /// The line of the node's own log that goes with an event.
 fn narrate(event: &Event) {
     let (service, instance) = match &event.instance {
@@ -499,12 +502,14 @@ fn narrate(event: &Event) {
     let message = event.message.as_str();
     match name {
         "failed" | "leaked" => {
-            tracing::error!(service, instance, generation, event = name, reason, "{message}");
+            tracing::error!(target: EVENT_LOG_TARGET, service, instance, generation, event = name, reason, "{message}");
         }
         "exited" if reason != Reason::Stop.as_str() => {
-            tracing::warn!(service, instance, generation, event = name, reason, "{message}");
+            tracing::warn!(target: EVENT_LOG_TARGET, service, instance, generation, event = name, reason, "{message}");
         }
-        _ => tracing::info!(service, instance, generation, event = name, reason, "{message}"),
+        _ => {
+            tracing::info!(target: EVENT_LOG_TARGET, service, instance, generation, event = name, reason, "{message}")
+        }
     }
 }
 

@@ -138,23 +138,20 @@ fn what_was_promised_survives_a_kill() {
 fn an_upload_that_a_kill_cuts_off_leaves_no_half_block() {
     let node = TestNode::start_all(BOTH);
     let storage = node.service("storage");
-    let data = vec![1_u8; 8 << 20];
+    let victim = pid(&storage);
     let result = block_on(async {
         let mut client = StorageServiceClient::new(connect(&node, "storage"));
         let header = upload_request::Message::Header(UploadHeader::default());
-        let victim = pid(&storage);
-        let chunks = data.chunks(64 << 10).enumerate().map(move |(number, chunk)| {
-            if number == 20 {
+        // Made one by one while they are sent, so that the kill comes in the middle.
+        let chunks = (0..2000).map(move |number| {
+            if number == 500 {
                 send(victim, Signal::KILL);
             }
-            upload_request::Message::Data(chunk.to_vec())
+            upload_request::Message::Data(vec![1_u8; 64 << 10])
         });
-        let messages: Vec<_> = std::iter::once(header)
-            .map(|message| UploadRequest { message: Some(message) })
-            .collect();
-        let rest = chunks.map(|message| UploadRequest { message: Some(message) });
-        let all: Vec<UploadRequest> = messages.into_iter().chain(rest).collect();
-        client.upload(tokio_stream::iter(all)).await
+        let messages = std::iter::once(header).chain(chunks);
+        let messages = messages.map(|message| UploadRequest { message: Some(message) });
+        client.upload(tokio_stream::iter(messages)).await
     });
     assert!(result.is_err(), "the service was killed before the upload was whole");
     node.until_reborn(&storage);

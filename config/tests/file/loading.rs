@@ -2,25 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use blackhole_config::{HostFacts, Overrides, Source, load};
+use blackhole_config::{Overrides, Source, load};
 
-fn host() -> HostFacts {
-    HostFacts {
-        hostname: "box".into(),
-        uid: 1000,
-        current_dir: "/work-dir".into(),
-        home: Some("/home/u".into()),
-        xdg_runtime_dir: Some("/run/user/1000".into()),
-        native_services: vec!["identity".into(), "storage".into()],
-        ..HostFacts::default()
-    }
-}
+use crate::host::host;
 
 fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let entries = std::fs::read_dir(folder).unwrap();
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
     entries
-        .map(|e| e.unwrap().path())
+        .map(|entry| entry.expect("an entry").path())
         .filter(|p| p.extension().is_some_and(|e| e == "toml"))
         .collect()
 }
