@@ -18,6 +18,8 @@ mod serve;
 mod server;
 mod service;
 mod supervisor;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use context::{Context, Draining};
 pub use embedded::{Embedded, Ending, embed};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use blackhole_actors::link::LinkError;
 use blackhole_protocol::link::{ToChild, ToNode};
-use blackhole_sdk::Ending;
-use harness::{GRACE, Node, bounded};
+use blackhole_sdk::{Ending, testing::bounded};
+use harness::{GRACE, Node};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -16,7 +16,7 @@ use tonic_health::pb::{
 #[tokio::test]
 async fn it_serves_and_says_so() {
     let node = Node::begin("{}").await;
-    let mut health = HealthClient::new(node.channel().await);
+    let mut health = HealthClient::new(node.host.channel().await);
     for service in ["", "blackhole.storage.v1.StorageService"] {
         let request = HealthCheckRequest { service: service.into() };
         let answer = health.check(request).await.expect("known").into_inner();
@@ -28,8 +28,8 @@ async fn it_serves_and_says_so() {
 #[tokio::test]
 async fn pings_are_answered_with_their_number() {
     let mut node = Node::begin("{}").await;
-    node.link.send(&ToChild::Ping { sequence: 42 }).await.expect("sent");
-    assert_eq!(node.hear().await.expect("heard"), ToNode::Pong { sequence: 42 });
+    node.host.link.send(&ToChild::Ping { sequence: 42 }).await.expect("sent");
+    assert_eq!(node.host.hear().await.expect("heard"), ToNode::Pong { sequence: 42 });
 }
 
 #[tokio::test]
@@ -37,43 +37,42 @@ async fn a_stop_lets_what_is_in_flight_finish() {
     let mut node = Node::begin("{}").await;
     let waiting = tokio::spawn(node.stat("until draining"));
     node.entered().await;
-    node.link.send(&ToChild::Stop).await.expect("sent");
+    node.host.link.send(&ToChild::Stop).await.expect("sent");
     let answer = bounded(waiting).await.expect("no panic");
     assert_eq!(answer.expect("answered"), "until draining");
-    assert_eq!(node.ended().await, Ending::Stopped);
+    assert_eq!(node.host.ended().await, Ending::Stopped);
 }
 
 #[tokio::test]
 async fn readers_of_health_hear_the_stop_and_do_not_hold_it_up() {
     let mut node = Node::begin("{}").await;
-    let mut health = HealthClient::new(node.channel().await);
+    let mut health = HealthClient::new(node.host.channel().await);
     let watched = health.watch(HealthCheckRequest::default()).await.expect("watched");
     let mut watched = watched.into_inner();
     let first = bounded(watched.message()).await.expect("open").expect("a status");
     assert_eq!(first.status(), ServingStatus::Serving);
-    node.link.send(&ToChild::Stop).await.expect("sent");
+    node.host.link.send(&ToChild::Stop).await.expect("sent");
     let second = bounded(watched.message()).await.expect("open").expect("a status");
     assert_eq!(second.status(), ServingStatus::NotServing);
-    assert_eq!(node.ended().await, Ending::Stopped);
+    assert_eq!(node.host.ended().await, Ending::Stopped);
 }
 
 #[tokio::test]
 async fn what_never_finishes_is_cut_within_the_grace() {
-    let mut node = Node::begin_with("{}", Duration::from_secs(1)).await;
-    assert_eq!(node.hear().await.expect("heard"), ToNode::Ready);
+    let mut node = Node::begin_with("{}", Duration::from_secs(1)).await.ready().await;
     let waiting = tokio::spawn(node.stat("for ever"));
     node.entered().await;
-    node.link.send(&ToChild::Stop).await.expect("sent");
-    assert_eq!(node.ended().await, Ending::Stopped);
+    node.host.link.send(&ToChild::Stop).await.expect("sent");
+    assert_eq!(node.host.ended().await, Ending::Stopped);
     assert!(bounded(waiting).await.expect("no panic").is_err());
 }
 
 #[tokio::test]
 async fn the_end_of_the_link_is_the_end_of_the_service() {
-    let mut node = Node::begin("{}").await;
+    let node = Node::begin("{}").await;
     let _waiting = tokio::spawn(node.stat("for ever"));
     node.entered().await;
-    let ended = node.ended.take().expect("once");
+    let ended = node.host.service.ended();
     drop(node);
     match bounded(ended).await {
         Ending::Failed(text) => assert!(text.contains("lost the link"), "{text}"),
@@ -83,11 +82,11 @@ async fn the_end_of_the_link_is_the_end_of_the_service() {
 
 #[tokio::test]
 async fn an_abort_waits_for_nothing() {
-    let mut node = Node::begin("{}").await;
+    let node = Node::begin("{}").await;
     let _waiting = tokio::spawn(node.stat("for ever"));
     node.entered().await;
-    node.service.abort();
-    assert_eq!(node.ended().await, Ending::Aborted);
+    node.host.service.abort();
+    assert_eq!(node.host.ended().await, Ending::Aborted);
 }
 
 #[tokio::test]
@@ -99,10 +98,10 @@ async fn a_panic_in_a_request_costs_that_request() {
 
 #[tokio::test]
 async fn the_end_of_an_actor_is_the_end_of_the_service() {
-    let mut node = Node::begin("{}").await;
+    let node = Node::begin("{}").await;
     let code = node.stat("end actor").await.map_err(|status| status.code());
     assert!(matches!(code, Ok(_) | Err(Code::Unavailable | Code::Unknown | Code::Cancelled)));
-    match node.ended().await {
+    match node.host.ended().await {
         Ending::Failed(text) => {
             assert!(text.contains("storage-1/fragile") && text.contains("had enough"), "{text}");
         }
@@ -113,14 +112,14 @@ async fn the_end_of_an_actor_is_the_end_of_the_service() {
 #[tokio::test]
 async fn a_panic_at_the_start_is_contained_and_told() {
     let mut node = Node::begin_with(r#"{"start": "panic"}"#, GRACE).await;
-    assert_eq!(node.ended().await, Ending::Panicked("as asked".into()));
-    assert!(matches!(node.hear().await, Err(LinkError::Closed)));
+    assert_eq!(node.host.ended().await, Ending::Panicked("as asked".into()));
+    assert!(matches!(node.host.hear().await, Err(LinkError::Closed)));
 }
 
 #[tokio::test]
 async fn settings_it_does_not_know_are_refused_with_their_name() {
-    let mut node = Node::begin_with(r#"{"stat": "panic"}"#, GRACE).await;
-    match node.ended().await {
+    let node = Node::begin_with(r#"{"stat": "panic"}"#, GRACE).await;
+    match node.host.ended().await {
         Ending::Failed(text) => {
             assert!(text.contains("service `storage`") && text.contains("`stat`"), "{text}");
         }
@@ -138,8 +137,8 @@ async fn both_versions_of_reflection_list_what_is_served_and_nothing_else() {
 #[tokio::test]
 async fn a_connection_that_says_nothing_does_not_hold_a_stop_up() {
     let mut node = Node::begin("{}").await;
-    let _silent = tokio::net::UnixStream::connect(node.socket()).await.expect("connected");
+    let _silent = tokio::net::UnixStream::connect(node.host.socket()).await.expect("connected");
     assert_eq!(node.stat("ready").await.expect("answered"), "ready");
-    node.link.send(&ToChild::Stop).await.expect("sent");
-    assert_eq!(node.ended().await, Ending::Stopped);
+    node.host.link.send(&ToChild::Stop).await.expect("sent");
+    assert_eq!(node.host.ended().await, Ending::Stopped);
 }
