@@ -93,7 +93,8 @@ fn fork_child() {
 /// Forks twice and calls setsid in between, as daemons do; the daemon writes its pid and stays.
 fn daemon(pid_file: &str) {
     let program = env::current_exe().expect("own path");
-    let script = format!("setsid {} --append {pid_file} \"$$\" --sleep & exit 0", program.display());
+    let script =
+        format!("setsid {} --append {pid_file} \"$$\" --sleep & exit 0", program.display());
     let script = script.replace("\"$$\"", "self");
     let status = std::process::Command::new("sh").args(["-c", &script]).status();
     assert!(status.expect("sh runs").success());
