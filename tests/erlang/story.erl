@@ -87,7 +87,7 @@ wait_until(_Untimed, _Moment) ->
     ok.
 
 act({exit, Id, Reason}, _Index, {Notes, _, Names}, _Root) ->
-    case ets:lookup(Names, Id) of
+    case [Child || Child = {_, Pid, _} <- ets:lookup(Names, Id), is_process_alive(Pid)] of
         [{Id, Pid, worker}] when Reason =:= killed ->
             Notes ! {own_end, Pid},
             exit(Pid, kill);

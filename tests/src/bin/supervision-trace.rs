@@ -48,7 +48,7 @@ fn trace() -> Result<ExitCode> {
     let script = Script::from_json(&text)?;
     let mut told = String::new();
     for line in story::play(&script) {
-        told.push_str(&line.to_string());
+        told.push_str(&story::text(&line));
         told.push('\n');
     }
     std::io::stdout().write_all(told.as_bytes()).context("could not print the story")?;

@@ -10,7 +10,7 @@ use blackhole_policy::{
 use serde_json::Value;
 
 use super::{
-    erlang::{self, Pace},
+    erlang::{Erlang, Pace},
     invention::{self, Dice},
     scenario::Script,
     story,
@@ -23,6 +23,8 @@ const TIMED_AT_A_TIME: usize = 100;
 /// A story that would be another if something took so much longer is not compared: clocks decide it.
 const TOLERANCE_MILLIS: u64 = 45;
 const PERTURBATIONS: u64 = 6;
+/// How often a difference must show.
+const LOOKS: usize = 3;
 /// How much calmer a difference is looked at a second time.
 const CAREFUL: Pace = Pace::Prompt(5);
 
@@ -53,56 +55,71 @@ pub struct Difference {
 /// # Errors
 /// Erlang could not be run.
 pub fn compare(plan: Plan) -> Result<Option<Difference>> {
+    let erlang = Erlang::new()?;
     let mut dice = Dice::new(plan.seed);
-    let mut left = plan.prompt;
-    while left > 0 {
-        let batch: Vec<Script> =
-            (0..left.min(BATCH)).map(|_| invention::script(&mut dice, Pace::Prompt(0))).collect();
-        left -= batch.len();
-        if let Some(difference) = compare_batch(&batch, Pace::Prompt(0), PROMPT_AT_A_TIME)? {
-            return Ok(Some(difference));
-        }
-    }
-    let mut left = plan.timed;
-    while left > 0 {
-        let batch: Vec<Script> = (0..left.min(BATCH)).map(|_| robust_script(&mut dice)).collect();
-        left -= batch.len();
-        if let Some(difference) = compare_batch(&batch, Pace::Timed, TIMED_AT_A_TIME)? {
-            return Ok(Some(difference));
+    for (count, pace, at_a_time) in [
+        (plan.prompt, Pace::Prompt(0), PROMPT_AT_A_TIME),
+        (plan.timed, Pace::Timed, TIMED_AT_A_TIME),
+    ] {
+        let mut left = count;
+        while left > 0 {
+            let batch: Vec<Script> =
+                (0..left.min(BATCH)).map(|_| comparable_script(&mut dice, pace)).collect();
+            left -= batch.len();
+            let differing = differences(&erlang, &batch, pace, at_a_time)?;
+            if let Some(difference) = look_again(&erlang, differing, calm(pace))? {
+                return shrink(&erlang, difference, calm(pace)).map(Some);
+            }
         }
     }
     Ok(None)
 }
 
-fn compare_batch(batch: &[Script], pace: Pace, at_a_time: usize) -> Result<Option<Difference>> {
-    let paced: Vec<(&Script, Pace)> = batch.iter().map(|script| (script, pace)).collect();
-    let stories = erlang::play(&paced, at_a_time)?;
-    let calm = match pace {
+const fn calm(pace: Pace) -> Pace {
+    match pace {
         Pace::Prompt(_) => CAREFUL,
         Pace::Timed => Pace::Timed,
-    };
-    for (script, theirs) in batch.iter().zip(stories) {
-        if comparable(script, story::play(script)) != comparable(script, theirs)
-            && let Some(difference) = look_again(script, calm)?
-        {
-            return shrink(difference, calm).map(Some);
-        }
     }
-    Ok(None)
+}
+
+fn comparable_script(dice: &mut Dice, pace: Pace) -> Script {
+    match pace {
+        Pace::Prompt(_) => invention::script(dice, pace),
+        Pace::Timed => robust_script(dice),
+    }
+}
+
+/// The scripts that are told in two ways, when played at that pace.
+fn differences(
+    erlang: &Erlang,
+    scripts: &[Script],
+    pace: Pace,
+    at_a_time: usize,
+) -> Result<Vec<Difference>> {
+    let stories = erlang.play(scripts, pace, at_a_time)?;
+    let told = scripts.iter().zip(stories).map(|(script, theirs)| Difference {
+        script: script.clone(),
+        ours: comparable(script, story::play(script)),
+        theirs: comparable(script, theirs),
+    });
+    Ok(told.filter(|difference| difference.ours != difference.theirs).collect())
 }
 
 /// Alone on the machine, and more than once: what a busy machine delayed is no difference.
-fn look_again(script: &Script, pace: Pace) -> Result<Option<Difference>> {
-    let ours = comparable(script, story::play(script));
-    let mut theirs = Vec::new();
-    for _ in 0..3 {
-        let mut stories = erlang::play(&[(script, pace)], 1)?;
-        theirs = comparable(script, stories.pop().unwrap_or_default());
-        if ours == theirs {
-            return Ok(None);
+fn look_again(
+    erlang: &Erlang,
+    mut differing: Vec<Difference>,
+    pace: Pace,
+) -> Result<Option<Difference>> {
+    for _ in 0..LOOKS {
+        if differing.is_empty() {
+            break;
         }
+        let scripts: Vec<Script> =
+            differing.into_iter().map(|difference| difference.script).collect();
+        differing = differences(erlang, &scripts, pace, 1)?;
     }
-    Ok(Some(Difference { script: script.clone(), ours, theirs }))
+    Ok(differing.into_iter().min_by_key(|difference| difference.script.steps.len()))
 }
 
 /// Instances have no order in OTP: neither where they are listed nor where they are stopped together.
@@ -162,17 +179,12 @@ fn perturb(role: &mut Role, dice: &mut Dice) {
 }
 
 /// Takes steps and children away while the difference stays.
-fn shrink(mut difference: Difference, pace: Pace) -> Result<Difference> {
+fn shrink(erlang: &Erlang, mut difference: Difference, pace: Pace) -> Result<Difference> {
     loop {
-        let mut smaller = None;
-        for candidate in candidates(&difference.script) {
-            if let Some(found) = look_again(&candidate, pace)? {
-                smaller = Some(found);
-                break;
-            }
-        }
-        match smaller {
-            Some(found) => difference = found,
+        let candidates = candidates(&difference.script);
+        let differing = differences(erlang, &candidates, pace, 1)?;
+        match look_again(erlang, differing, pace)? {
+            Some(smaller) => difference = smaller,
             None => return Ok(difference),
         }
     }
@@ -194,11 +206,11 @@ fn candidates(script: &Script) -> Vec<Script> {
 
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{:#?}", self.script)?;
+        writeln!(formatter, "{}", self.script.to_json())?;
         for (name, story) in [("ours", &self.ours), ("OTP's", &self.theirs)] {
             writeln!(formatter, "{name}:")?;
             for line in story {
-                writeln!(formatter, "  {line}")?;
+                writeln!(formatter, "  {}", story::text(line))?;
             }
         }
         Ok(())

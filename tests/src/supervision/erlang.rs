@@ -13,6 +13,7 @@ use blackhole_policy::{
     supervision::{AutoShutdown, Call, ChildKind, Counting, Exit, Restart, Shutdown, Strategy},
 };
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::scenario::{Action, Request, Script};
 
@@ -34,36 +35,58 @@ pub fn is_installed() -> bool {
     erl.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Plays scripts, so many at a time, and gives the story of each.
-///
-/// # Errors
-/// Erlang could not be run, or did not play all of them.
-pub fn play(scripts: &[(&Script, Pace)], at_a_time: usize) -> Result<Vec<Vec<Value>>> {
-    let folder = tempfile::tempdir().context("could not make a folder for the driver")?;
-    let driver = folder.path().join("story.erl");
-    fs::write(&driver, DRIVER).context("could not write the driver")?;
-    run(Command::new("erlc").arg("-o").arg(folder.path()).arg(&driver))?;
-    let mut terms = String::new();
-    for (number, (script, pace)) in scripts.iter().enumerate() {
-        write_script(&mut terms, number, script, *pace);
+/// The driver, compiled.
+#[derive(Debug)]
+pub struct Erlang {
+    folder: TempDir,
+}
+
+impl Erlang {
+    /// Compiles the driver.
+    ///
+    /// # Errors
+    /// The compiler could not be run or did not like it.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::tempdir().context("could not make a folder for the driver")?;
+        let driver = folder.path().join("story.erl");
+        fs::write(&driver, DRIVER).context("could not write the driver")?;
+        run(Command::new("erlc").arg("-o").arg(folder.path()).arg(&driver))?;
+        Ok(Self { folder })
     }
-    let file = folder.path().join("scenarios");
-    fs::write(&file, terms).context("could not write the scenarios")?;
-    let mut erl = Command::new("erl");
-    erl.args(["-noshell", "-pa"]).arg(folder.path()).args(["-run", "story", "main"]);
-    let told = run(erl.arg(&file).arg(at_a_time.to_string()))?;
-    let mut stories = BTreeMap::new();
-    for line in told.lines() {
-        let (number, line) = line.split_once('\t').with_context(|| format!("odd line: {line}"))?;
-        let number: usize = number.parse().with_context(|| format!("odd number: {number}"))?;
-        let line = serde_json::from_str(line).with_context(|| format!("odd line: {line}"))?;
-        stories.entry(number).or_insert_with(Vec::new).push(line);
+
+    /// Plays scripts, so many at a time, and gives the story of each.
+    ///
+    /// # Errors
+    /// Erlang could not be run, or did not play all of them.
+    pub fn play(
+        &self,
+        scripts: &[Script],
+        pace: Pace,
+        at_a_time: usize,
+    ) -> Result<Vec<Vec<Value>>> {
+        let mut terms = String::new();
+        for (number, script) in scripts.iter().enumerate() {
+            write_script(&mut terms, number, script, pace);
+        }
+        let file = self.folder.path().join("scenarios");
+        fs::write(&file, terms).context("could not write the scenarios")?;
+        let mut erl = Command::new("erl");
+        erl.args(["-noshell", "-pa"]).arg(self.folder.path()).args(["-run", "story", "main"]);
+        let told = run(erl.arg(&file).arg(at_a_time.to_string()))?;
+        let mut stories = BTreeMap::new();
+        for line in told.lines() {
+            let (number, line) =
+                line.split_once('\t').with_context(|| format!("odd line: {line}"))?;
+            let number: usize = number.parse().with_context(|| format!("odd number: {number}"))?;
+            let line = serde_json::from_str(line).with_context(|| format!("odd line: {line}"))?;
+            stories.entry(number).or_insert_with(Vec::new).push(line);
+        }
+        // Every story has at least the line that the outermost supervisor has ended.
+        if stories.len() != scripts.len() {
+            bail!("Erlang told {} of {} stories:\n{told}", stories.len(), scripts.len());
+        }
+        Ok(stories.into_values().collect())
     }
-    // Every story has at least the line that the outermost supervisor has ended.
-    if stories.len() != scripts.len() {
-        bail!("Erlang told {} of {} stories:\n{told}", stories.len(), scripts.len());
-    }
-    Ok(stories.into_values().collect())
 }
 
 fn run(command: &mut Command) -> Result<String> {

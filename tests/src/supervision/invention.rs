@@ -58,7 +58,8 @@ impl Dice {
 
 /// Makes a script up.
 pub fn script(dice: &mut Dice, pace: Pace) -> Script {
-    let mut inventor = Inventor { dice, pace, names: Vec::new(), supervisors: Vec::new() };
+    let mut inventor =
+        Inventor { dice, pace, names: Vec::new(), supervisors: Vec::new(), instances: 0 };
     let tree = inventor.tree(0);
     let count = 1 + inventor.dice.below(STEPS_MAX);
     let mut at_millis = 0;
@@ -77,6 +78,8 @@ struct Inventor<'a> {
     /// Of every child that is or may be added.
     names: Vec<String>,
     supervisors: Vec<String>,
+    /// How many instances were asked for.
+    instances: u64,
 }
 
 impl Inventor<'_> {
@@ -203,7 +206,7 @@ impl Inventor<'_> {
 
     fn name(&mut self, is_simple: bool) -> String {
         if is_simple {
-            return format!("i{}", self.dice.below(4));
+            return format!("i{}", 1 + self.dice.below(self.instances + 1));
         }
         if self.dice.one_in(20) {
             return "nobody".to_owned();
@@ -242,7 +245,11 @@ impl Inventor<'_> {
             1 => Request::Other(Call::StartChild(name)),
             2 => Request::Other(Call::CountChildren),
             3 => Request::Other(Call::WhichChildren),
-            _ => Request::StartInstance(format!("i{}", self.dice.below(4))),
+            // In OTP an instance has no name that another could not have as well.
+            _ => {
+                self.instances += 1;
+                Request::StartInstance(format!("i{}", self.instances))
+            }
         }
     }
 }

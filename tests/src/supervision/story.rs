@@ -19,7 +19,7 @@ const REST_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 pub fn play(script: &Script) -> Vec<Value> {
     let mut rehearsal = match Rehearsal::new(script.tree.clone()) {
         Ok(rehearsal) => rehearsal,
-        Err(error) => return vec![json!({ "supervisor_exited": spec_error(&error) })],
+        Err(_) => return play_without(script),
     };
     let mut story = Vec::new();
     rehearsal.start();
@@ -31,6 +31,24 @@ pub fn play(script: &Script) -> Vec<Value> {
     rehearsal.settle(rehearsal.now() + REST_MAX);
     tell(&mut rehearsal, &mut story);
     story
+}
+
+/// There is no supervisor if its specification makes no sense.
+fn play_without(script: &Script) -> Vec<Value> {
+    let exited = json!({ "supervisor_exited": "start_spec" });
+    let calls = script.steps.iter().filter(|step| matches!(step.action, Action::Call(..)));
+    let answers =
+        calls.map(|_| json!({ "result": { "error": error(&Refusal::SupervisorEnding) } }));
+    std::iter::once(exited).chain(answers).collect()
+}
+
+/// A line of the story as it is printed: what happened first, then the rest.
+pub fn text(line: &Value) -> String {
+    let Some(object) = line.as_object() else { return line.to_string() };
+    let (rest, what): (Vec<_>, Vec<_>) =
+        object.iter().partition(|(key, _)| *key == "n" || *key == "reason");
+    let pairs = what.into_iter().chain(rest).map(|(key, value)| format!("{}:{value}", json!(key)));
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
 fn tell(rehearsal: &mut Rehearsal, story: &mut Vec<Value>) {

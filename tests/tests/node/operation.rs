@@ -21,17 +21,25 @@ fn status_has_the_documented_shape() {
     };
     let mut node_keys = keys(&status["node"]);
     node_keys.sort();
-    assert_eq!(
-        node_keys,
-        ["guardian_pid", "name", "pid", "state", "uptime_seconds", "version"]
-    );
+    assert_eq!(node_keys, ["guardian_pid", "name", "pid", "state", "uptime_seconds", "version"]);
     let mut service_keys = keys(&status["services"][0]);
     service_keys.sort();
     assert_eq!(
         service_keys,
         [
-            "cpu_percent", "generation", "group", "instance", "kind", "last_exit", "memory_bytes",
-            "name", "pid", "ready", "restarts", "state", "uptime_seconds"
+            "cpu_percent",
+            "generation",
+            "group",
+            "instance",
+            "kind",
+            "last_exit",
+            "memory_bytes",
+            "name",
+            "pid",
+            "ready",
+            "restarts",
+            "state",
+            "uptime_seconds"
         ]
     );
     assert_eq!(pid(&status["node"]), node.node_pid());
