@@ -85,6 +85,7 @@ fn close_output() {
 }
 
 /// A child in the same process group that sleeps for ever.
+#[expect(clippy::zombie_processes, reason = "to leave it behind is what this is for")]
 fn fork_child() {
     let program = env::current_exe().expect("own path");
     std::process::Command::new(program).arg("--sleep").spawn().expect("a child");

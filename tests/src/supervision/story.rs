@@ -22,7 +22,7 @@ pub fn play(script: &Script) -> Vec<Value> {
         Err(_) => return play_without(script),
     };
     let mut story = Vec::new();
-    rehearsal.start();
+    rehearsal.start_and_wait();
     for step in &script.steps {
         rehearsal.advance_to(step.at.max(rehearsal.now()));
         act(&mut rehearsal, &step.action, &mut story);

@@ -105,6 +105,18 @@ impl Rehearsal {
         self.tell(self.root, Event::StartRequested);
     }
 
+    /// Starts the outermost supervisor and lets time pass until it is up or has ended, as who starts
+    /// an OTP supervisor waits for that.
+    pub fn start_and_wait(&mut self) {
+        self.start();
+        while self.troupes.get(&self.root).is_some_and(|root| root.stage == Stage::Starting)
+            && let Some((at, cue)) = self.next_cue()
+        {
+            self.now = self.now.max(at);
+            self.give(cue);
+        }
+    }
+
     /// Asks the outermost supervisor to stop; asked again, that changes nothing.
     pub fn stop(&mut self) {
         self.ask_to_end(self.root, None);
