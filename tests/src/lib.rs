@@ -5,6 +5,7 @@
 
 mod node;
 pub mod processes;
+pub mod supervision;
 mod wait;
 
 pub use node::{Finished, TestNode, bh, fixture, json_lines, pid, send};

@@ -105,9 +105,22 @@ impl Rehearsal {
         self.tell(self.root, Event::StartRequested);
     }
 
-    /// Asks the outermost supervisor to stop.
+    /// Starts the outermost supervisor and lets time pass until it is up or has ended, as who starts
+    /// an OTP supervisor waits for that.
+    pub fn start_and_wait(&mut self) {
+        self.start();
+        while self.troupes.get(&self.root).is_some_and(|root| root.stage == Stage::Starting)
+            && let Some((at, cue)) = self.next_cue()
+        {
+            self.now = self.now.max(at);
+            self.give(cue);
+        }
+    }
+
+    /// Asks the outermost supervisor to stop; asked again, that changes nothing.
     pub fn stop(&mut self) {
-        self.tell(self.root, Event::StopRequested);
+        self.ask_to_end(self.root, None);
+        self.play();
     }
 
     /// Lets a child end by itself, wherever in the tree it is. One that is not up does not.
@@ -142,12 +155,7 @@ impl Rehearsal {
 
     /// Asks a supervisor for something: the outermost, or the nested one of that name.
     pub fn call(&mut self, supervisor: Option<&str>, request: Call<Name>) {
-        let troupe = match supervisor {
-            None => self.troupes.contains_key(&self.root).then_some(self.root),
-            Some(name) => self
-                .find(name)
-                .and_then(|(troupe, index)| self.troupes[&troupe].actors[index].troupe),
-        };
+        let troupe = self.troupe(supervisor);
         let Some(troupe) = troupe else {
             return self.note(Happened::Answered(Err(Refusal::SupervisorEnding)));
         };
@@ -183,9 +191,19 @@ impl Rehearsal {
         self.now
     }
 
-    /// The outermost supervisor, while it is there.
-    pub fn supervisor(&self) -> Option<&Supervisor<Name>> {
-        self.troupes.get(&self.root).map(|director| &director.machine)
+    /// The outermost supervisor, or the nested one of that name, while it is there.
+    pub fn supervisor(&self, name: Option<&str>) -> Option<&Supervisor<Name>> {
+        Some(&self.troupes[&self.troupe(name)?].machine)
+    }
+
+    fn troupe(&self, name: Option<&str>) -> Option<Troupe> {
+        match name {
+            None => self.troupes.contains_key(&self.root).then_some(self.root),
+            Some(name) => {
+                let (troupe, index) = self.find(name)?;
+                self.troupes[&troupe].actors[index].troupe
+            }
+        }
     }
 
     /// Takes the story told since it was last taken.

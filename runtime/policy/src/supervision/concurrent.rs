@@ -118,6 +118,10 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         Ok(concurrent)
     }
 
+    pub(super) const fn spec(&self) -> &SupervisorSpec {
+        &self.spec
+    }
+
     fn is_simple(&self) -> bool {
         self.spec.strategy == Strategy::SimpleOneForOne
     }

@@ -54,6 +54,14 @@ impl<Id: Clone + Eq + Hash + Debug> Supervisor<Id> {
         }
     }
 
+    /// What it was told to be, last.
+    pub const fn spec(&self) -> &SupervisorSpec {
+        match &self.machine {
+            Machine::Strict(strict) => strict.spec(),
+            Machine::Concurrent(concurrent) => concurrent.spec(),
+        }
+    }
+
     /// What a child is doing; `None` if there is no such child.
     pub fn phase(&self, id: &Id) -> Option<Phase> {
         match &self.machine {

@@ -124,6 +124,10 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         Ok(strict)
     }
 
+    pub(super) const fn spec(&self) -> &SupervisorSpec {
+        &self.spec
+    }
+
     fn is_simple(&self) -> bool {
         self.spec.strategy == Strategy::SimpleOneForOne
     }

@@ -1,0 +1,390 @@
+//! A scenario as JSON, and as what a rehearsal takes.
+//!
+//! `supervision-trace.md` beside the binary of that name is the description.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use blackhole_policy::{
+    moment::Moment,
+    rehearsal::{Behaviour, Role, Scenario, Start},
+    supervision::{
+        AutoShutdown, Call, ChildKind, ChildSpec, Counting, Exit, Restart, RestartLimit, Shutdown,
+        Strategy, SupervisorSpec,
+    },
+};
+use serde_json::{Map, Value, json};
+
+/// A supervisor and what happens to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Script {
+    /// The tree.
+    pub tree: Scenario,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// When, if not at once.
+    pub at: Moment,
+    /// What.
+    pub action: Action,
+}
+
+/// What happens in a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// A child ends by itself.
+    Exit(String, Exit),
+    /// Somebody asks a supervisor for something: the outermost, or the one named.
+    Call(Option<String>, Request),
+    /// The outermost supervisor is stopped.
+    Stop,
+}
+
+/// What a supervisor is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// `start_child`, with what the child is like.
+    StartChild(Box<Role>),
+    /// `start_child` under `simple_one_for_one`.
+    StartInstance(String),
+    /// `terminate_child` under `simple_one_for_one`, with the pid of the instance of that name.
+    StopInstance(String),
+    /// The others.
+    Other(Call<String>),
+}
+
+impl Script {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// It is no JSON, or a key is missing or of the wrong kind.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let value: Value =
+            serde_json::from_str(text).context("could not read the scenario as JSON")?;
+        let object = object(&value, "the scenario")?;
+        let tree = tree(object)?;
+        let steps = list(object, "steps")?
+            .iter()
+            .enumerate()
+            .map(|(index, value)| step(value, &tree).with_context(|| format!("in step {index}")))
+            .collect::<Result<_>>()?;
+        Ok(Self { tree, steps })
+    }
+
+    /// The scenario as JSON, to be read again.
+    pub fn to_json(&self) -> Value {
+        let mut scenario = tree_to_json(&self.tree);
+        scenario["steps"] = self.steps.iter().map(step_to_json).collect();
+        scenario
+    }
+}
+
+fn tree_to_json(tree: &Scenario) -> Value {
+    let strategy = match tree.spec.strategy {
+        Strategy::OneForOne => "one_for_one",
+        Strategy::OneForAll => "one_for_all",
+        Strategy::RestForOne => "rest_for_one",
+        Strategy::SimpleOneForOne => "simple_one_for_one",
+    };
+    let auto_shutdown = match tree.spec.auto_shutdown {
+        AutoShutdown::Never => "never",
+        AutoShutdown::AnySignificant => "any_significant",
+        AutoShutdown::AllSignificant => "all_significant",
+    };
+    let (intensity, period) = match tree.spec.counting {
+        Counting::Shared(limit) => (json!(limit.restarts_max), json!(limit.window.as_secs())),
+        Counting::PerChild => (Value::Null, Value::Null),
+    };
+    json!({
+        "strategy": strategy,
+        "intensity": intensity,
+        "period_s": period,
+        "auto_shutdown": auto_shutdown,
+        "children": tree.children.iter().map(role_to_json).collect::<Vec<_>>(),
+    })
+}
+
+fn role_to_json(role: &Role) -> Value {
+    let restart = match role.spec.restart {
+        Restart::Permanent => "permanent",
+        Restart::Transient => "transient",
+        Restart::Temporary => "temporary",
+    };
+    let shutdown = match role.spec.shutdown {
+        Shutdown::Brutal => json!("brutal"),
+        Shutdown::Timeout(grace) => json!(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)),
+        Shutdown::Infinity => json!("infinity"),
+    };
+    let kind = match role.spec.kind {
+        ChildKind::Worker => "worker",
+        ChildKind::Supervisor => "supervisor",
+    };
+    json!({
+        "id": role.spec.id,
+        "restart": restart,
+        "shutdown": shutdown,
+        "significant": role.spec.significant,
+        "type": kind,
+        "behaviour": behaviour_to_json(&role.behaviour),
+        "spec": role.nested.as_ref().map(tree_to_json),
+    })
+}
+
+fn behaviour_to_json(behaviour: &Behaviour) -> Value {
+    let mut object = Map::new();
+    match behaviour.start {
+        Start::Ignored => return json!("ignore"),
+        Start::FailsFrom(first) => {
+            object.insert("fail_from".to_owned(), json!(first));
+        }
+        Start::UpAfter(_) | Start::FailsBetween(..) => {}
+    }
+    if !behaviour.stop_after.is_zero() {
+        let millis = u64::try_from(behaviour.stop_after.as_millis()).unwrap_or(u64::MAX);
+        object.insert("slow_stop_ms".to_owned(), json!(millis));
+    }
+    if object.is_empty() { json!("ok") } else { Value::Object(object) }
+}
+
+fn step_to_json(step: &Step) -> Value {
+    let mut value = match &step.action {
+        Action::Stop => json!({ "call": "stop" }),
+        Action::Exit(child, exit) => {
+            let reason = match exit {
+                Exit::Normal => "normal",
+                Exit::Shutdown => "shutdown",
+                Exit::Killed => "killed",
+                Exit::Abnormal => "crash",
+            };
+            json!({ "exit": child, "reason": reason })
+        }
+        Action::Call(supervisor, request) => {
+            let mut call = match request {
+                Request::StartChild(role) => {
+                    json!({ "call": "start_child", "child": role_to_json(role) })
+                }
+                Request::StartInstance(id) => json!({ "call": "start_child", "id": id }),
+                Request::StopInstance(id) | Request::Other(Call::StopChild(id)) => {
+                    json!({ "call": "terminate_child", "id": id })
+                }
+                Request::Other(Call::StartChild(id)) => {
+                    json!({ "call": "restart_child", "id": id })
+                }
+                Request::Other(Call::RemoveChild(id)) => {
+                    json!({ "call": "delete_child", "id": id })
+                }
+                Request::Other(Call::CountChildren) => json!({ "call": "count_children" }),
+                Request::Other(_) => json!({ "call": "which_children" }),
+            };
+            if let Some(supervisor) = supervisor {
+                call["supervisor"] = json!(supervisor);
+            }
+            call
+        }
+    };
+    value["at_ms"] = json!(u64::try_from(step.at.since_origin().as_millis()).unwrap_or(u64::MAX));
+    value
+}
+
+fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>> {
+    value.as_object().with_context(|| format!("{what} is no object: {value}"))
+}
+
+fn list<'a>(object: &'a Map<String, Value>, key: &str) -> Result<&'a [Value]> {
+    match object.get(key) {
+        None => Ok(&[]),
+        Some(value) => {
+            Ok(value.as_array().with_context(|| format!("`{key}` is no list: {value}"))?)
+        }
+    }
+}
+
+fn text<'a>(object: &'a Map<String, Value>, key: &str, default: &'a str) -> Result<&'a str> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(default),
+        Some(value) => value.as_str().with_context(|| format!("`{key}` is no string: {value}")),
+    }
+}
+
+fn number(object: &Map<String, Value>, key: &str, default: u64) -> Result<u64> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(default),
+        Some(value) => value.as_u64().with_context(|| format!("`{key}` is no number: {value}")),
+    }
+}
+
+fn tree(object: &Map<String, Value>) -> Result<Scenario> {
+    let strategy = match text(object, "strategy", "one_for_one")? {
+        "one_for_one" => Strategy::OneForOne,
+        "one_for_all" => Strategy::OneForAll,
+        "rest_for_one" => Strategy::RestForOne,
+        "simple_one_for_one" => Strategy::SimpleOneForOne,
+        other => bail!("invalid_strategy: {other}"),
+    };
+    let auto_shutdown = match text(object, "auto_shutdown", "never")? {
+        "never" => AutoShutdown::Never,
+        "any_significant" => AutoShutdown::AnySignificant,
+        "all_significant" => AutoShutdown::AllSignificant,
+        other => bail!("invalid_auto_shutdown: {other}"),
+    };
+    let intensity = number(object, "intensity", 1).context("invalid_intensity")?;
+    let restarts_max = u32::try_from(intensity).context("invalid_intensity")?;
+    let period = number(object, "period_s", 5).context("invalid_period")?;
+    if period == 0 {
+        bail!("invalid_period: 0");
+    }
+    let limit = RestartLimit { restarts_max, window: Duration::from_secs(period) };
+    let spec = SupervisorSpec {
+        strategy,
+        counting: Counting::Shared(limit),
+        auto_shutdown,
+        ..SupervisorSpec::OTP
+    };
+    let children = list(object, "children")?.iter().map(child).collect::<Result<_>>()?;
+    Ok(Scenario { spec, children })
+}
+
+fn child(value: &Value) -> Result<Role> {
+    let object = object(value, "a child")?;
+    let id = text(object, "id", "")?.to_owned();
+    if id.is_empty() {
+        bail!("missing_id: {value}");
+    }
+    role(object, id.clone()).with_context(|| format!("in child `{id}`"))
+}
+
+fn role(object: &Map<String, Value>, id: String) -> Result<Role> {
+    let nested = match object.get("spec") {
+        None | Some(Value::Null) => None,
+        Some(spec) => Some(tree(self::object(spec, "`spec`")?)?),
+    };
+    let kind = match text(object, "type", if nested.is_some() { "supervisor" } else { "worker" })? {
+        "worker" => ChildKind::Worker,
+        "supervisor" => ChildKind::Supervisor,
+        other => bail!("invalid_child_type: {other}"),
+    };
+    let default = match kind {
+        ChildKind::Worker => ChildSpec::worker(id),
+        ChildKind::Supervisor => ChildSpec::supervisor(id),
+    };
+    let restart = match text(object, "restart", "permanent")? {
+        "permanent" => Restart::Permanent,
+        "transient" => Restart::Transient,
+        "temporary" => Restart::Temporary,
+        other => bail!("invalid_restart_type: {other}"),
+    };
+    let shutdown = shutdown(object.get("shutdown"))?.unwrap_or(default.shutdown);
+    let significant = match object.get("significant") {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::Bool(true)) => true,
+        Some(other) => bail!("invalid_significant: {other}"),
+    };
+    let nested = match (kind, nested) {
+        (ChildKind::Supervisor, None) => Some(tree(&Map::new())?),
+        (ChildKind::Supervisor | ChildKind::Worker, nested) => nested,
+    };
+    let behaviour = behaviour(object.get("behaviour"))?;
+    Ok(Role { spec: ChildSpec { restart, shutdown, significant, ..default }, behaviour, nested })
+}
+
+fn shutdown(value: Option<&Value>) -> Result<Option<Shutdown>> {
+    Ok(match value {
+        None | Some(Value::Null) => None,
+        Some(Value::String(word)) if word == "brutal" || word == "brutal_kill" => {
+            Some(Shutdown::Brutal)
+        }
+        Some(Value::String(word)) if word == "infinity" => Some(Shutdown::Infinity),
+        Some(value) => {
+            let millis = value.as_u64().with_context(|| format!("invalid_shutdown: {value}"))?;
+            Some(Shutdown::Timeout(Duration::from_millis(millis)))
+        }
+    })
+}
+
+fn behaviour(value: Option<&Value>) -> Result<Behaviour> {
+    match value {
+        None | Some(Value::Null) => Ok(Behaviour::PROMPT),
+        Some(Value::String(word)) if word == "ok" => Ok(Behaviour::PROMPT),
+        Some(Value::String(word)) if word == "ignore" => Ok(Behaviour::starting(Start::Ignored)),
+        Some(Value::Object(object)) => {
+            let mut behaviour = Behaviour::PROMPT;
+            if object.contains_key("fail_from") {
+                behaviour.start = Start::FailsFrom(number(object, "fail_from", 1)?);
+            }
+            behaviour.stop_after = Duration::from_millis(number(object, "slow_stop_ms", 0)?);
+            Ok(behaviour)
+        }
+        Some(other) => bail!("unknown behaviour: {other}"),
+    }
+}
+
+fn step(value: &Value, tree: &Scenario) -> Result<Step> {
+    let object = object(value, "a step")?;
+    let at = Moment::from_millis(number(object, "at_ms", 0)?);
+    if object.contains_key("exit") {
+        let exit = match text(object, "reason", "crash")? {
+            "normal" => Exit::Normal,
+            "shutdown" => Exit::Shutdown,
+            "killed" => Exit::Killed,
+            _ => Exit::Abnormal,
+        };
+        let child = text(object, "exit", "")?.to_owned();
+        return Ok(Step { at, action: Action::Exit(child, exit) });
+    }
+    let supervisor = object.get("supervisor").and_then(Value::as_str).map(str::to_owned);
+    let id = || {
+        let id = text(object, "id", "")?;
+        if id.is_empty() { bail!("the call names no child: {value}") } else { Ok(id.to_owned()) }
+    };
+    let asked = match &supervisor {
+        None => Some(tree),
+        Some(name) => nested(tree, name),
+    };
+    let is_simple = asked.is_some_and(|asked| asked.spec.strategy == Strategy::SimpleOneForOne);
+    let request = match text(object, "call", "")? {
+        "stop" => return Ok(Step { at, action: Action::Stop }),
+        "start_child" => start_child(object, is_simple)?,
+        "terminate_child" if is_simple => Request::StopInstance(id()?),
+        "terminate_child" => Request::Other(Call::StopChild(id()?)),
+        "restart_child" => Request::Other(Call::StartChild(id()?)),
+        "delete_child" => Request::Other(Call::RemoveChild(id()?)),
+        "which_children" => Request::Other(Call::WhichChildren),
+        "count_children" => Request::Other(Call::CountChildren),
+        other => bail!("unknown call `{other}`: {value}"),
+    };
+    Ok(Step { at, action: Action::Call(supervisor, request) })
+}
+
+/// The child is under `child`, or under `spec` if that has an id or the step has one and `spec` looks
+/// like a child, or it is the step itself.
+fn start_child(object: &Map<String, Value>, is_simple: bool) -> Result<Request> {
+    let is_tree = |value: &Value| {
+        ["strategy", "children", "intensity"].iter().any(|key| value.get(key).is_some())
+    };
+    let under = object.get("child").or_else(|| object.get("spec").filter(|spec| !is_tree(spec)));
+    let mut child_object = match under {
+        Some(value) => self::object(value, "the child")?.clone(),
+        None => object.clone(),
+    };
+    if !child_object.contains_key("id")
+        && let Some(id) = object.get("id")
+    {
+        child_object.insert("id".to_owned(), id.clone());
+    }
+    let child = child(&Value::Object(child_object))?;
+    Ok(match is_simple {
+        true => Request::StartInstance(child.spec.id),
+        false => Request::StartChild(Box::new(child)),
+    })
+}
+
+fn nested<'a>(tree: &'a Scenario, name: &str) -> Option<&'a Scenario> {
+    tree.children.iter().find_map(|role| {
+        let under = role.nested.as_ref()?;
+        if role.spec.id == name { Some(under) } else { nested(under, name) }
+    })
+}
