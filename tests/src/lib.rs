@@ -3,10 +3,12 @@
 //! Nothing here sleeps for a fixed time: a test waits for a condition until a deadline, and a
 //! condition that never came true is reported with what was seen last.
 
+mod installed;
 mod node;
 pub mod processes;
 pub mod supervision;
 mod wait;
 
+pub use installed::is_installed;
 pub use node::{Finished, TestNode, bh, fixture, json_lines, pid, send};
 pub use wait::{DEADLINE, until};
