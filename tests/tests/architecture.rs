@@ -17,7 +17,10 @@ const LAYERS: &[&[&str]] = &[
 
 /// Third-party crates that only the named packages may use directly.
 const CONFINED: &[(&str, &[&str])] = &[
-    ("ractor", &["blackhole-actors", "blackhole-node", "blackhole-sdk", "blackhole"]),
+    (
+        "ractor",
+        &["blackhole-actors", "blackhole-node", "blackhole-sdk", "blackhole", "blackhole-identity"],
+    ),
     ("bincode", &["blackhole-protocol", "blackhole-benches"]),
     ("redb", &["blackhole-identity"]),
     ("toml_edit", &["blackhole-config"]),

@@ -228,6 +228,7 @@ impl Node {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(part("signal handling"))?;
         let mut hangup = signal(SignalKind::hangup()).map_err(part("signal handling"))?;
         let mut requests = self.operator.shutdown_requests();
+        let owns_process = self.lifeline.is_some();
         let guardian_lost = guardian_lost(self.lifeline.take());
         tokio::pin!(guardian_lost);
         let reaper = tokio::spawn(blackhole_process::reap_orphans());
@@ -250,7 +251,8 @@ impl Node {
             }
         };
         reaper.abort();
-        if let Err(error) = blackhole_process::kill_everything().await {
+        // Without a guardian the process may have other children than this node's.
+        if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
         }
         tokio::time::sleep(FAREWELL).await;
