@@ -94,6 +94,12 @@ impl BlockWriter {
         Ok(())
     }
 
+    /// Makes durable what has been written, which is what takes long; [`finish`](Self::finish) does so
+    /// as well.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.incoming.sync()
+    }
+
     /// Checks the expectation, and keeps the block: durable when this returns.
     pub fn finish(self) -> Result<Stored, StoreError> {
         let Self { store, expectation, incoming, hasher, size } = self;
