@@ -121,3 +121,21 @@ impl BlockWriter {
         Ok(Stored { id, size, created: placed == Placed::New })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_bytes_are_refused_before_they_are_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), 5).unwrap();
+        let mut writer = store.write(Expectation::Any(HashAlgorithm::Blake3, Some(3))).unwrap();
+        writer.write(b"123").unwrap();
+        let error = writer.write(b"4").unwrap_err();
+        assert!(matches!(error, StoreError::SizeMismatch { expected: 3, actual: 4 }), "{error}");
+        let mut writer = store.write(Expectation::Any(HashAlgorithm::Blake3, None)).unwrap();
+        let error = writer.write(b"123456").unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { size_max: 5 }), "{error}");
+    }
+}
