@@ -47,11 +47,16 @@ pub(super) async fn upload(
             upload.with(move |upload| upload.writer.write(&piece)).await?;
         }
     }
-    let finish = move |mut upload: Upload| {
-        upload.writer.write(&piece)?;
-        upload.writer.finish()
-    };
-    upload.consume(finish).await
+    upload
+        .with(move |upload| {
+            upload.writer.write(&piece)?;
+            upload.writer.sync()
+        })
+        .await?;
+    // tonic shows a client's cancellation as the proper end of its messages. hyper drops this future for
+    // the same cancellation, but only once it is pending: it must be, before the block is kept.
+    tokio::task::yield_now().await;
+    upload.consume(|upload| upload.writer.finish()).await
 }
 
 /// The messages of an upload, in the order that they must have.

@@ -80,17 +80,21 @@ impl Filling<'_> {
     /// The first names of a shard after the given one: as many as are missing, however large the shard.
     fn names(&self, shard: Shard, after: Option<&str>) -> Result<BTreeSet<String>, StoreError> {
         let folder = self.store.layout().shard(shard);
-        let name_of_block = |name: &str| {
-            let follows = after.is_none_or(|after| name > after);
-            let id = || name.parse::<BlockId>().ok().filter(|id| id.shard() == shard);
-            (follows && id().is_some()).then(|| name.to_owned())
-        };
+        let following =
+            |name: &str| after.is_none_or(|after| name > after).then(|| name.to_owned());
+        let is_block = |name: &str| name.parse::<BlockId>().is_ok_and(|id| id.shard() == shard);
         let mut first = BTreeSet::new();
-        for name in layout::names(&folder, name_of_block)? {
-            first.insert(name?);
-            if first.len() > self.missing() {
+        for name in layout::names(&folder, following)? {
+            let name = name?;
+            let full = first.len() == self.missing();
+            // Most names of a large shard are beyond the page, and need not be parsed.
+            if full && first.last().is_some_and(|last| name > *last) || !is_block(&name) {
+                continue;
+            }
+            if full {
                 first.pop_last();
             }
+            first.insert(name);
         }
         Ok(first)
     }

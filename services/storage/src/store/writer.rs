@@ -94,6 +94,12 @@ impl BlockWriter {
         Ok(())
     }
 
+    /// Makes durable what has been written, which is what takes long; [`finish`](Self::finish) does so
+    /// as well.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.incoming.sync()
+    }
+
     /// Checks the expectation, and keeps the block: durable when this returns.
     pub fn finish(self) -> Result<Stored, StoreError> {
         let Self { store, expectation, incoming, hasher, size } = self;
@@ -113,5 +119,23 @@ impl BlockWriter {
             return Err(error);
         }
         Ok(Stored { id, size, created: placed == Placed::New })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_bytes_are_refused_before_they_are_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), 5).unwrap();
+        let mut writer = store.write(Expectation::Any(HashAlgorithm::Blake3, Some(3))).unwrap();
+        writer.write(b"123").unwrap();
+        let error = writer.write(b"4").unwrap_err();
+        assert!(matches!(error, StoreError::SizeMismatch { expected: 3, actual: 4 }), "{error}");
+        let mut writer = store.write(Expectation::Any(HashAlgorithm::Blake3, None)).unwrap();
+        let error = writer.write(b"123456").unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { size_max: 5 }), "{error}");
     }
 }
