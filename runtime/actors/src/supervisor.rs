@@ -213,8 +213,9 @@ impl<N: Nursery> Actor for Supervisor<N> {
         Ok(())
     }
 
-    /// A child that ended without a word (a panic, a kill) is reported here; one that has reported
-    /// its exit is no longer held, and its end is no news.
+    /// A child that ended without a word (a panic, a kill) is reported here. News of an end overtake
+    /// the child's last words, which tell how it ended: they queue up behind them, and are stale when
+    /// there were any.
     async fn handle_supervisor_evt(
         &self,
         myself: ActorRef<Self::Msg>,
@@ -234,8 +235,7 @@ impl<N: Nursery> Actor for Supervisor<N> {
         let Some((child, generation)) = state.actors.remove(&actor.get_id()) else {
             return Ok(());
         };
-        state.decide(&myself, Event::Exited { child, generation, exit, jitter: draw() }).await;
-        state.arm(&myself);
+        myself.cast(Message::Event(Event::Exited { child, generation, exit, jitter: draw() }))?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use blackhole_config::{HostFacts, Overrides, Source, load};
 use blackhole_node::{
     Ending, Node, Options, Patience,
     native::{Embedded, NativeServices},
-    registry::{Registry, State},
+    registry::{Entry, Registry, State},
 };
 use blackhole_protocol::{Name, link::Assignment};
 
@@ -176,6 +176,26 @@ async fn a_restart_brings_up_what_it_needs() {
         assert_eq!(state(registry, "b"), State::Ready);
         operator.restart(&b, Patience::Wait).await.expect("b restarts");
         assert_eq!(state(registry, "a"), State::Ready);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_transient_service_that_crashes_is_started_again_and_one_that_is_done_is_not() {
+    let file = "[services.crashes]\ncommand = [\"false\"]\nrestart = \"transient\"\n\
+                restarts_max = 2\nbackoff = { initial = 0 }\n\
+                [services.done]\ncommand = [\"true\"]\nrestart = \"transient\"\n";
+    with(file, async |registry, _| {
+        until(registry, "both rest", |registry| {
+            [state(registry, "crashes"), state(registry, "done")]
+                .iter()
+                .all(|state| matches!(state, State::Failed | State::Completed))
+        })
+        .await;
+        assert_eq!(state(registry, "crashes"), State::Failed);
+        assert_eq!(state(registry, "done"), State::Completed);
+        let crashes = |entry: &Entry| entry.instance.service.as_str() == "crashes";
+        assert_eq!(registry.history(crashes).len(), 3);
     })
     .await;
 }
