@@ -1,0 +1,80 @@
+//! The child that every supervisor starts: it says when it began to run, and waits to be ended.
+//!
+//! Without the standard library's runtime and, as `run` builds it, without a dynamic linker: what is
+//! measured is the supervisor, and each microsecond of the child's own would flatter the ratio. For
+//! the same reason it is told what to do by its environment: then it can itself be the `run` file
+//! that some supervisors want, with no shell between.
+//!
+//! `BENCH_STAMPS` is the named pipe for `PID NANOSECONDS` (of `CLOCK_MONOTONIC`), which stays open as
+//! long as it lives; with `BENCH_EXIT` it exits with 1 at once.
+#![no_main]
+#![expect(unsafe_code, reason = "the C library and nothing else")]
+
+use std::ffi::{c_char, c_int, c_long, c_void};
+
+const WRITE_ONLY: c_int = 1;
+const MONOTONIC: c_int = 1;
+const LINE_LENGTH_MAX: usize = 48;
+
+#[repr(C)]
+struct Timespec {
+    seconds: i64,
+    nanoseconds: c_long,
+}
+
+// Declared here, so that `rustc` alone builds this file.
+unsafe extern "C" {
+    fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int;
+    fn getenv(name: *const c_char) -> *const c_char;
+    fn getpid() -> c_int;
+    fn open(path: *const c_char, flags: c_int) -> c_int;
+    fn write(descriptor: c_int, bytes: *const c_void, length: usize) -> isize;
+    fn pause() -> c_int;
+    fn _exit(code: c_int) -> !;
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
+    let mut now = Timespec { seconds: 0, nanoseconds: 0 };
+    let mut line = Line { bytes: [0; LINE_LENGTH_MAX], length: 0 };
+    // SAFETY: every pointer is to a live local or a literal that ends with a zero byte, but for the
+    // path, which `getenv` gave and nobody changes.
+    unsafe {
+        clock_gettime(MONOTONIC, &raw mut now);
+        let path = getenv(c"BENCH_STAMPS".as_ptr());
+        if path.is_null() {
+            _exit(64);
+        }
+        line.push(i64::from(getpid()), b' ');
+        line.push(now.seconds * 1_000_000_000 + now.nanoseconds, b'\n');
+        let pipe = open(path, WRITE_ONLY);
+        if write(pipe, line.bytes.as_ptr().cast(), line.length) < 0 {
+            _exit(74);
+        }
+        if !getenv(c"BENCH_EXIT".as_ptr()).is_null() {
+            _exit(1);
+        }
+        loop {
+            pause();
+        }
+    }
+}
+
+struct Line {
+    bytes: [u8; LINE_LENGTH_MAX],
+    length: usize,
+}
+
+impl Line {
+    /// A positive number in decimal digits, and what ends it.
+    fn push(&mut self, number: i64, end: u8) {
+        let digits = number.max(1).ilog10() as usize + 1;
+        let mut rest = number;
+        for digit in self.bytes[self.length..self.length + digits].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.bytes[self.length + digits] = end;
+        self.length += digits + 1;
+    }
+}

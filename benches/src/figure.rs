@@ -1,0 +1,117 @@
+//! One measured figure: its samples, and what they mean.
+
+use std::fmt;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Time, in milliseconds.
+    Milliseconds,
+    /// Memory.
+    KiB,
+    /// How often, in a second.
+    PerSecond,
+    /// Processes.
+    Processes,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Milliseconds => "ms",
+            Self::KiB => "KiB",
+            Self::PerSecond => "/s",
+            Self::Processes => "processes",
+        })
+    }
+}
+
+/// What `bh` is held to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    /// At most so many times the limit.
+    TimesLimit(f64),
+    /// At least the limit divided by this.
+    LimitOver(f64),
+    /// At most so much.
+    AtMost(f64),
+}
+
+/// Samples of one case, taken of one subject.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// Its family.
+    pub bench: &'static str,
+    /// What was measured, such as `start 200`.
+    pub case: String,
+    /// Of whom.
+    pub subject: &'static str,
+    /// In what.
+    pub unit: Unit,
+    /// What `bh` is held to, where it is.
+    pub goal: Option<Goal>,
+    samples: Vec<f64>,
+}
+
+impl Figure {
+    /// A figure with at least one sample, in any order.
+    ///
+    /// # Panics
+    /// Without a sample.
+    pub fn new(
+        bench: &'static str,
+        case: impl Into<String>,
+        subject: &'static str,
+        unit: Unit,
+        mut samples: Vec<f64>,
+    ) -> Self {
+        assert!(!samples.is_empty(), "a figure needs a sample");
+        samples.sort_by(f64::total_cmp);
+        Self { bench, case: case.into(), subject, unit, goal: None, samples }
+    }
+
+    /// The same figure, with a goal.
+    #[must_use]
+    pub fn held_to(mut self, goal: Option<Goal>) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// The median.
+    pub fn median(&self) -> f64 {
+        let middle = self.samples.len() / 2;
+        if self.samples.len() % 2 == 1 {
+            self.samples[middle]
+        } else {
+            f64::midpoint(self.samples[middle - 1], self.samples[middle])
+        }
+    }
+
+    /// The first and the third quartile.
+    pub fn quartiles(&self) -> (f64, f64) {
+        let last = self.samples.len() - 1;
+        (self.samples[last / 4], self.samples[last - last / 4])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(samples: &[f64]) -> Figure {
+        Figure::new("bench", "case", "bh", Unit::Milliseconds, samples.to_vec())
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_two() {
+        assert_eq!(figure(&[9.0, 1.0, 3.0]).median().to_bits(), 3.0_f64.to_bits());
+        assert_eq!(figure(&[4.0, 1.0, 2.0, 9.0]).median().to_bits(), 3.0_f64.to_bits());
+    }
+
+    #[test]
+    fn quartiles_leave_out_the_same_on_both_sides() {
+        let samples: Vec<f64> = (0..9).map(f64::from).collect();
+        assert_eq!(figure(&samples).quartiles(), (2.0, 6.0));
+        assert_eq!(figure(&[5.0]).quartiles(), (5.0, 5.0));
+    }
+}

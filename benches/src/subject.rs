@@ -1,0 +1,181 @@
+//! What is measured: a supervisor with its children, from its files to the proof that it is gone.
+
+mod blackhole;
+mod limit;
+mod scan_directory;
+mod supervisord;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{clock, processes, stamps::Stamps};
+
+/// No subject takes longer for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The limit's name.
+pub const LIMIT: &str = "bare loop";
+/// Our own name.
+pub const BH: &str = "bh";
+
+/// What the children do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    Stay,
+    /// Exit with 1 at once.
+    Exit,
+}
+
+/// How a supervisor is asked to stop everything.
+pub(crate) type StopSignal = Signal;
+
+/// A supervisor, before it runs.
+pub trait Subject {
+    /// As it stands in tables.
+    fn name(&self) -> &'static str;
+    /// As it says itself.
+    fn version(&self) -> String;
+    /// Writes its files for `count` children into an empty directory; returns what starts it.
+    fn prepare(&self, directory: &Path, program: &Path, count: usize) -> anyhow::Result<Command>;
+    /// What makes it stop all children and go.
+    fn stop_signal(&self) -> Signal {
+        Signal::TERM
+    }
+    /// Whose loss is to be tried, by what it is called, of the processes that are not children; the
+    /// first is the one that was started.
+    fn vital(&self) -> Vec<&'static str> {
+        vec!["the supervisor"]
+    }
+}
+
+/// Those that are installed: the limit first, then `bh`, then peers.
+pub fn installed(programs: &Path) -> anyhow::Result<Vec<Box<dyn Subject>>> {
+    let limit = programs.join("limit-spawn");
+    let bh = programs.join("bh");
+    anyhow::ensure!(bh.exists(), "`{}` is missing: build it, or use `benches/run`", bh.display());
+    let mut subjects: Vec<Box<dyn Subject>> =
+        vec![Box::new(limit::Limit { program: limit }), Box::new(blackhole::Blackhole { bh })];
+    subjects.extend(scan_directory::installed());
+    subjects.extend(supervisord::installed());
+    Ok(subjects)
+}
+
+/// Where an installed program is.
+fn search(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|it| it.is_file())
+}
+
+/// The version of the Debian package that has a program.
+fn debian_version(package: &str) -> String {
+    let output = Command::new("dpkg-query").args(["-W", "-f=${Version}", package]).output();
+    let version = output.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+    version.unwrap_or_default()
+}
+
+/// A supervisor that runs. Dropping it ends every process of it.
+pub(crate) struct Running {
+    pub(crate) name: &'static str,
+    pub(crate) stamps: Stamps,
+    /// When it was started.
+    pub(crate) since: Duration,
+    root: Child,
+    stop_signal: StopSignal,
+    program: PathBuf,
+    mark: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Running {
+    pub(crate) fn start(
+        subject: &dyn Subject,
+        program: &Path,
+        count: usize,
+        behaviour: Behaviour,
+    ) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("bench").tempdir()?;
+        let stamps = Stamps::open(directory.path().join("stamps"))?;
+        let site = directory.path().join("site");
+        std::fs::create_dir(&site)?;
+        let mut command = subject.prepare(&site, program, count)?;
+        command
+            .env("BENCH_STAMPS", stamps.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(directory.path().join("errors"))?);
+        if behaviour == Behaviour::Exit {
+            command.env("BENCH_EXIT", "1");
+        }
+        let mark = format!("BENCH_STAMPS={}", stamps.path().display());
+        let since = clock::now();
+        let root = command.spawn().with_context(|| format!("starting {}", subject.name()))?;
+        Ok(Self {
+            name: subject.name(),
+            stamps,
+            since,
+            root,
+            stop_signal: subject.stop_signal(),
+            program: program.to_path_buf(),
+            mark,
+            _directory: directory,
+        })
+    }
+
+    /// The processes that are not children: the first is the one that was started.
+    pub(crate) fn own_processes(&self) -> Vec<i32> {
+        processes::tree(self.root.id().cast_signed(), &self.program)
+    }
+
+    /// From the request until the last child and the supervisor are gone.
+    pub(crate) fn stop(mut self) -> anyhow::Result<Duration> {
+        let asked = clock::now();
+        signal(self.root.id().cast_signed(), self.stop_signal);
+        let gone = self.stamps.all_gone(PATIENCE)?;
+        anyhow::ensure!(gone, "{} has not stopped its children within {PATIENCE:?}", self.name);
+        self.root.wait()?;
+        Ok(clock::now() - asked)
+    }
+
+    /// Kills one of its own processes; how many of all processes but the killed one live on after a
+    /// while, the supervisor's own included.
+    pub(crate) fn left_without(mut self, victim: i32, after: Duration) -> anyhow::Result<usize> {
+        let deadline = clock::now() + after;
+        signal(victim, Signal::KILL);
+        self.stamps.all_gone(after)?;
+        std::thread::sleep(deadline.saturating_sub(clock::now()));
+        let reaped = self.root.try_wait()?.is_some();
+        let left = processes::carrying(&self.mark);
+        let root = self.root.id().cast_signed();
+        Ok(left.into_iter().filter(|pid| !(reaped && *pid == root)).count())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.root.kill();
+        let _ = self.root.wait();
+        // Those that restart others are among them, so one look may not be enough.
+        let deadline = clock::now() + PATIENCE;
+        loop {
+            let left = processes::carrying(&self.mark);
+            if left.is_empty() || clock::now() > deadline {
+                return;
+            }
+            left.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Whoever is gone does not mind.
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}

@@ -1,0 +1,229 @@
+//! The family *supervision*: what it costs to start, replace, hold and stop children.
+//!
+//! | case | from | until |
+//! | --- | --- | --- |
+//! | `start N` | the supervisor is started | the last of N children runs |
+//! | `replace` | one of 200 children is sent SIGKILL | its replacement runs |
+//! | `crash loop` | the first start of a child that exits with 1 at once | restarts in a second |
+//! | `rss N`, `pss N` | a moment after the start | all processes that are not children, together |
+//! | `idle` | | processor time and wake-ups of the same processes while nothing happens |
+//! | `stop N` | the supervisor is asked to stop everything | it and the last child are gone |
+//! | `left` | a process of the supervisor is sent SIGKILL | how many processes live on 2 s later |
+
+use std::{path::Path, thread, time::Duration};
+
+use anyhow::Context;
+use rustix::process::Signal;
+
+use crate::{
+    clock,
+    figure::{Figure, Goal, Unit},
+    processes::{self, Activity},
+    subject::{Behaviour, PATIENCE, Running, Subject, signal},
+};
+
+const BENCH: &str = "supervision";
+/// Children, and how often they are started.
+const SIZES: [(usize, usize); 3] = [(10, 7), (200, 7), (1000, 3)];
+const SIZES_BRIEF: [(usize, usize); 2] = [(10, 3), (200, 3)];
+/// The size at which one child is replaced, and at which nothing happens.
+const USUAL_SIZE: usize = 200;
+const TRIALS: usize = 20;
+const CRASH_LOOPS: usize = 3;
+const CRASH_LOOP: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(20);
+/// After the start, what a supervisor still does has so long to end; also the age under which
+/// some supervisors make a replacement wait.
+const SETTLE: Duration = Duration::from_millis(1500);
+const LEFT_AFTER: Duration = Duration::from_secs(2);
+
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Enough for a result that is kept: a quarter of an hour.
+    Whole,
+    /// Enough to see whether a change helps: two minutes.
+    Brief,
+}
+
+/// Everything, of all subjects, in turns. `tell` hears what is being measured.
+pub fn measure(
+    subjects: &[Box<dyn Subject>],
+    program: &Path,
+    extent: Extent,
+    tell: impl Fn(&str),
+) -> anyhow::Result<Vec<Figure>> {
+    let bench = Bench { subjects, program };
+    let mut figures = Vec::new();
+    let sizes = match extent {
+        Extent::Whole => &SIZES[..],
+        Extent::Brief => &SIZES_BRIEF,
+    };
+    for (size, rounds) in sizes {
+        tell(&format!("starting and stopping {size} children, {rounds} times"));
+        figures.extend(bench.starts(*size, *rounds)?);
+    }
+    tell("doing nothing, then replacing one child after the other");
+    figures.extend(bench.steady()?);
+    tell("crash loops");
+    figures.extend(bench.crash_loops()?);
+    tell("losing the supervisor");
+    figures.extend(bench.losses()?);
+    Ok(figures)
+}
+
+struct Bench<'a> {
+    subjects: &'a [Box<dyn Subject>],
+    program: &'a Path,
+}
+
+/// What is learnt of one subject while others take their turns.
+#[derive(Default)]
+struct Samples {
+    start: Vec<f64>,
+    stop: Vec<f64>,
+    rss: Vec<f64>,
+    pss: Vec<f64>,
+}
+
+impl Bench<'_> {
+    fn start(&self, subject: &dyn Subject, size: usize) -> anyhow::Result<(Running, Duration)> {
+        let mut running = Running::start(subject, self.program, size, Behaviour::Stay)?;
+        let stamps = running.stamps.take(size, PATIENCE);
+        let stamps = stamps.with_context(|| format!("starting {size} with {}", running.name))?;
+        let last = stamps.iter().map(|stamp| stamp.at).max().unwrap_or_default();
+        let since = running.since;
+        Ok((running, last - since))
+    }
+
+    fn starts(&self, size: usize, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+        let mut all: Vec<Samples> = self.subjects.iter().map(|_| Samples::default()).collect();
+        for _ in 0..rounds {
+            for (subject, samples) in self.subjects.iter().zip(&mut all) {
+                let (running, duration) = self.start(subject.as_ref(), size)?;
+                samples.start.push(milliseconds(duration));
+                thread::sleep(SETTLE);
+                let memory = processes::memory(&running.own_processes());
+                samples.rss.push(memory.rss as f64);
+                samples.pss.push(memory.pss as f64);
+                samples.stop.push(milliseconds(running.stop()?));
+            }
+        }
+        let figures = self.subjects.iter().zip(all).flat_map(|(subject, samples)| {
+            let figure = |what, unit, samples| {
+                Figure::new(BENCH, format!("{what} {size}"), subject.name(), unit, samples)
+            };
+            [
+                figure("start", Unit::Milliseconds, samples.start).held_to(start_goal(size)),
+                figure("rss", Unit::KiB, samples.rss).held_to(memory_goal(size)),
+                figure("pss", Unit::KiB, samples.pss),
+                figure("stop", Unit::Milliseconds, samples.stop),
+            ]
+        });
+        Ok(figures.collect())
+    }
+
+    /// All subjects run side by side: first nothing happens, then children are killed in turns.
+    fn steady(&self) -> anyhow::Result<Vec<Figure>> {
+        let mut all = Vec::new();
+        for subject in self.subjects {
+            let mut running =
+                Running::start(subject.as_ref(), self.program, USUAL_SIZE, Behaviour::Stay)?;
+            let stamps = running.stamps.take(USUAL_SIZE, PATIENCE)?;
+            let victims: Vec<i32> = stamps.iter().map(|stamp| stamp.pid).collect();
+            all.push((running, victims));
+        }
+        thread::sleep(SETTLE);
+        let mut figures = idle(&all);
+        let mut samples = vec![Vec::new(); all.len()];
+        for trial in 0..TRIALS {
+            for ((running, victims), samples) in all.iter_mut().zip(&mut samples) {
+                let killed = clock::now();
+                signal(victims[trial], Signal::KILL);
+                let stamp = running.stamps.next(PATIENCE)?;
+                samples.push(milliseconds(stamp.at - killed));
+            }
+        }
+        figures.extend(all.iter().zip(samples).map(|((running, _), samples)| {
+            let case = format!("replace 1 of {USUAL_SIZE}");
+            Figure::new(BENCH, case, running.name, Unit::Milliseconds, samples)
+                .held_to(Some(Goal::TimesLimit(1.5)))
+        }));
+        Ok(figures)
+    }
+
+    fn crash_loops(&self) -> anyhow::Result<Vec<Figure>> {
+        let mut samples = vec![Vec::new(); self.subjects.len()];
+        for _ in 0..CRASH_LOOPS {
+            for (subject, samples) in self.subjects.iter().zip(&mut samples) {
+                let mut running =
+                    Running::start(subject.as_ref(), self.program, 1, Behaviour::Exit)?;
+                let first = running.stamps.next(PATIENCE)?;
+                let restarts = running.stamps.during(CRASH_LOOP)?;
+                let last = restarts.last().map_or(first.at + CRASH_LOOP, |stamp| stamp.at);
+                samples.push(restarts.len() as f64 / (last - first.at).as_secs_f64());
+            }
+        }
+        let figures = self.subjects.iter().zip(samples).map(|(subject, samples)| {
+            Figure::new(BENCH, "crash loop", subject.name(), Unit::PerSecond, samples)
+                .held_to(Some(Goal::LimitOver(1.5)))
+        });
+        Ok(figures.collect())
+    }
+
+    fn losses(&self) -> anyhow::Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for subject in self.subjects {
+            for (place, victim) in subject.vital().into_iter().enumerate() {
+                let (running, _) = self.start(subject.as_ref(), USUAL_SIZE)?;
+                let own = running.own_processes();
+                let pid = *own.get(place).with_context(|| format!("{victim} is not there"))?;
+                let left = running.left_without(pid, LEFT_AFTER)? as f64;
+                let case = format!("left of {USUAL_SIZE} without {victim}");
+                let unit = Unit::Processes;
+                figures.push(
+                    Figure::new(BENCH, case, subject.name(), unit, vec![left])
+                        .held_to(Some(Goal::AtMost(0.0))),
+                );
+            }
+        }
+        Ok(figures)
+    }
+}
+
+fn idle(all: &[(Running, Vec<i32>)]) -> Vec<Figure> {
+    let own: Vec<Vec<i32>> = all.iter().map(|(running, _)| running.own_processes()).collect();
+    let before: Vec<Activity> = own.iter().map(|pids| processes::activity(pids)).collect();
+    let since = clock::now();
+    thread::sleep(IDLE);
+    let seconds = (clock::now() - since).as_secs_f64();
+    let after = own.iter().map(|pids| processes::activity(pids));
+    let changes = before.into_iter().zip(after);
+    let of_each = all.iter().zip(changes).flat_map(|((running, _), (before, after))| {
+        let cpu = Duration::from_nanos(after.cpu_nanoseconds - before.cpu_nanoseconds);
+        let switches = (after.switches - before.switches) as f64 / seconds;
+        let figure =
+            |case, unit, sample| Figure::new(BENCH, case, running.name, unit, vec![sample]);
+        [
+            figure("idle, cpu in 20 s", Unit::Milliseconds, milliseconds(cpu))
+                .held_to(Some(Goal::AtMost(0.5))),
+            figure("idle, context switches", Unit::PerSecond, switches)
+                .held_to(Some(Goal::AtMost(1.0))),
+        ]
+    });
+    of_each.collect()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn start_goal(size: usize) -> Option<Goal> {
+    (size >= USUAL_SIZE).then_some(Goal::TimesLimit(1.5))
+}
+
+/// 16 MiB with 200 children, 14 KiB for each further one.
+fn memory_goal(size: usize) -> Option<Goal> {
+    let further = size.checked_sub(USUAL_SIZE)?;
+    Some(Goal::AtMost((16 * 1024 + 14 * further) as f64))
+}
