@@ -15,7 +15,10 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_secs(10);
 const EVERY_STARTING: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_secs(1);
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A command that kicks a watchdog must do so at least this often.
+const WATCHDOG_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A native child answers on its link at least this often, or it hangs.
+const LINK_SILENCE_MAX: Duration = Duration::from_secs(2);
 const FAILURES_MAX: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
 const SUCCESSES_MIN: NonZeroU32 = NonZeroU32::MIN;
 /// The socket that the node holds for an instance of a native service.
@@ -140,25 +143,25 @@ impl Reader<'_> {
     fn live(&mut self, field: &Field<RawLive>) -> Option<Live> {
         let Some(located) = field.given() else {
             return match self.speaker {
-                Speaker::Subprocess => Some(Live::Native { timeout: SILENCE_MAX }),
+                Speaker::Subprocess => Some(Live::Native { timeout: LINK_SILENCE_MAX }),
                 Speaker::Command | Speaker::Embedded => None,
             };
         };
         let raw = match &located.value {
             RawLive::Said(Said::Native) => {
                 self.refuse_link(&located.place);
-                return Some(Live::Native { timeout: SILENCE_MAX });
+                return Some(Live::Native { timeout: LINK_SILENCE_MAX });
             }
             RawLive::Said(Said::Notify | Said::Spawned) => {
-                return Some(Live::Notify { timeout: SILENCE_MAX });
+                return Some(Live::Notify { timeout: WATCHDOG_SILENCE_MAX });
             }
             RawLive::Probe(raw) => raw,
         };
         let said = self.said(raw, &located.key, Role::Live)?;
-        let silence = raw.timeout.value().copied().unwrap_or(SILENCE_MAX);
+        let silence = |default| raw.timeout.value().copied().unwrap_or(default);
         match said {
-            Meaning::Native => Some(Live::Native { timeout: silence }),
-            Meaning::Notify => Some(Live::Notify { timeout: silence }),
+            Meaning::Native => Some(Live::Native { timeout: silence(LINK_SILENCE_MAX) }),
+            Meaning::Notify => Some(Live::Notify { timeout: silence(WATCHDOG_SILENCE_MAX) }),
             Meaning::Check(check) => Some(Live::Probe(self.probe(raw, check))),
             Meaning::Log(_) | Meaning::UpFor(_) => None,
         }

@@ -45,7 +45,7 @@ use crate::{
 /// The name under which a native service finds its socket.
 const GRPC: &str = "grpc";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a native child has between the request to stop and its end, where the file says that
 /// it may take for ever.
 const GRACE_UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
