@@ -1,10 +1,27 @@
 //! OTP's supervisor as a value: events in, commands out.
 //!
-//! One machine serves two disciplines. `Strict` is Erlang/OTP's `supervisor` to the letter: one
-//! thing at a time, children in a total order, no delays, whole-second windows, one shared restart
-//! count. `Concurrent` is what OS processes need: children that do not depend on each other start
-//! and stop at the same time, restarts wait for their backoff, a failing first start is retried
-//! like any other, and each child may have a limit of its own.
+//! A [`Supervisor`] knows its children and decides; whoever owns it carries out its [`Command`]s in
+//! order, turns what then happens into [`Event`]s, and arms one timer for
+//! [`Supervisor::next_deadline`]. It neither knows nor cares whether its children are processes,
+//! actors or supervisors.
+//!
+//! One machine serves two [`Discipline`]s, which share every type here and the rules that do not
+//! depend on order: which exits are followed by a restart, how restarts are counted, how a grace
+//! ends. `Strict` is Erlang/OTP's `supervisor` to the letter: one thing at a time, children in a total
+//! order, no delays, whole-second windows, one shared restart count, a first start that succeeds
+//! whole or not at all. `Concurrent` is what OS processes need: children that do not depend on each
+//! other start and stop at the same time, restarts wait for their backoff, a failing first start is
+//! retried like any other, and each child may have a limit of its own. The state tables stand at the
+//! top of `strict.rs` and `concurrent.rs`.
+//!
+//! What holds in both:
+//!
+//! * A child has at most one live generation. One that was killed and does not go is reported, and
+//!   nothing starts in its place.
+//! * Every event about a child carries its generation; a stale one has no effect.
+//! * Every call is answered exactly once; an ending supervisor refuses.
+//! * [`Command::Exit`] comes last, when every child that was ever started has been reported down.
+//! * A stop asked for twice skips the graces.
 
 mod concurrent;
 mod decision;
