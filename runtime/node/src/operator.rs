@@ -219,7 +219,7 @@ impl Operator {
         self.registry.record_scaled(&service.name, instances);
         let add = |member: Member| match &member {
             Member::Instance(instance) => {
-                Call::AddChild(specification(&self.config, service, instance.index))
+                Call::AddChild(specification(&self.config, &self.registry, service, instance.index))
             }
             Member::Group(_) => unreachable!("only instances are added"),
         };
