@@ -59,7 +59,7 @@ impl fmt::Display for Member {
     }
 }
 
-type SupervisorRef = ActorRef<supervisor::Message<Member>>;
+pub(crate) type SupervisorRef = ActorRef<supervisor::Message<Member>>;
 
 /// The supervisors that run now, by group; the root has no name.
 #[derive(Debug, Clone, Default)]

@@ -254,3 +254,50 @@ async fn a_group_that_is_restarted_goes_on_with_its_generations_and_its_scale() 
     })
     .await;
 }
+
+#[tokio::test]
+async fn scaling_counts_from_what_is_there_and_never_leaves_a_row_behind() {
+    let file = "[groups.g]\nservices = [\"member\"]\n\
+                [services.member]\ncommand = [\"sleep\", \"1000\"]\n\
+                [services.base]\ncommand = [\"sleep\", \"1000\"]\ninstances = 2\n\
+                [services.top]\ncommand = [\"sleep\", \"1000\"]\ndepends_on = [\"base\"]\n";
+    with(file, async |registry, operator| {
+        until(registry, "top is ready", |registry| state(registry, "top") == State::Ready).await;
+        operator.scale("base", 1, Patience::Wait).await.expect("it shrinks");
+        operator.scale("top", 3, Patience::Wait).await.expect("it grows");
+        operator.scale("top", 1, Patience::Hasten).await.expect("it will shrink");
+        operator.scale("top", 3, Patience::Wait).await.expect("it grows after all");
+        until(registry, "all of it is ready", |registry| {
+            let top = registry.entries(|entry| entry.instance.service.as_str() == "top");
+            top.iter().map(|entry| entry.state).collect::<Vec<_>>() == [State::Ready; 3]
+        })
+        .await;
+        let none = operator.scale("top", 0, Patience::Wait).await.expect_err("none is too few");
+        assert!(none.to_string().contains("at least one instance"), "{none}");
+
+        let group = operator.select(&["g".into()]).expect("it is known");
+        operator.stop(&group, Patience::Wait).await.expect("it stops");
+        let down = operator.scale("member", 2, Patience::Wait).await.expect_err("nobody is there");
+        assert!(down.to_string().contains("the group `g` of `member` is not running"), "{down}");
+        assert_eq!(registry.entries(|entry| entry.group.is_some()).len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_named_twice_is_asked_once() {
+    let file = "[groups.g]\nservices = [\"slow\"]\n[services.slow]\n\
+                command = [\"sh\", \"-c\", \"trap 'sleep 0.2; exit 7' TERM; echo up; while :; do \
+                sleep 0.01; done\"]\nready = { log = \"up\" }\n";
+    with(file, async |registry, operator| {
+        until(registry, "it is ready", |registry| state(registry, "slow") == State::Ready).await;
+        for names in [["slow", "slow"], ["g", "slow"]] {
+            let twice = operator.select(&names.map(Into::into)).expect("it is known");
+            operator.stop(&twice, Patience::Wait).await.expect("it stops");
+            let last = registry.history(|_| true).pop().expect("an entry");
+            assert_eq!(last.exited.code, Some(7), "its grace was skipped");
+            operator.start(&twice, Patience::Wait).await.expect("it starts");
+        }
+    })
+    .await;
+}
