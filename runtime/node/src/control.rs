@@ -224,9 +224,9 @@ impl From<OperatorError> for Status {
         let text = error.to_string();
         match error {
             OperatorError::UnknownName { .. } => Self::not_found(text),
-            OperatorError::NoName | OperatorError::TooManyInstances { .. } => {
-                Self::invalid_argument(text)
-            }
+            OperatorError::NoName
+            | OperatorError::NoInstances { .. }
+            | OperatorError::TooManyInstances { .. } => Self::invalid_argument(text),
             OperatorError::Disabled { .. }
             | OperatorError::NotScalable { .. }
             | OperatorError::GroupDown { .. } => Self::failed_precondition(text),

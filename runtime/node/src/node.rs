@@ -185,7 +185,8 @@ impl Node {
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         serve(&config, &control_path, control)?;
-        let policy = policy(&config, None).map_err(|error| NodeError::Tree(error.to_string()))?;
+        let policy =
+            policy(&config, &registry, None).map_err(|error| NodeError::Tree(error.to_string()))?;
         let nursery = Arc::new(Crib::root(household.clone()));
         let arguments = Arguments { policy, nursery, clock };
         let (root, _) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)

@@ -59,7 +59,7 @@ impl fmt::Display for Member {
     }
 }
 
-type SupervisorRef = ActorRef<supervisor::Message<Member>>;
+pub(crate) type SupervisorRef = ActorRef<supervisor::Message<Member>>;
 
 /// The supervisors that run now, by group; the root has no name.
 #[derive(Debug, Clone, Default)]
@@ -125,10 +125,11 @@ impl Crib {
         reporter: Reporter<Member>,
     ) -> Result<Box<dyn Child>, StartFailed> {
         let household = self.household.clone();
-        let policy = policy(&household.config, Some(&name)).map_err(|error| {
-            tracing::error!(group = %name, %error, "the group's supervisor cannot be");
-            StartFailed
-        })?;
+        let policy =
+            policy(&household.config, &household.registry, Some(&name)).map_err(|error| {
+                tracing::error!(group = %name, %error, "the group's supervisor cannot be");
+                StartFailed
+            })?;
         let supervisor = reporter.supervisor();
         let nursery =
             Arc::new(Self { household: household.clone(), group: Some((name.clone(), reporter)) });
@@ -148,7 +149,7 @@ impl Crib {
         match member {
             Member::Instance(instance) => vec![instance.clone()],
             Member::Group(name) => {
-                let below = members(&self.household.config, Some(name));
+                let below = members(&self.household.config, &self.household.registry, Some(name));
                 below.iter().flat_map(|member| self.instances(member)).collect()
             }
         }
@@ -254,9 +255,11 @@ impl Child for GroupHandle {
     }
 }
 
-/// The policy of the root (`None`) or of a group.
+/// The policy of the root (`None`) or of a group. Its children are those that the registry has now,
+/// which may be more or fewer than the file says, and their generations go on from there.
 pub(crate) fn policy(
     config: &Config,
+    registry: &Registry,
     group: Option<&Name>,
 ) -> Result<supervision::Supervisor<Member>, SpecError<Member>> {
     let (strategy, counting) = match group.and_then(|name| find_group(config, name)) {
@@ -269,22 +272,31 @@ pub(crate) fn policy(
         counting,
         auto_shutdown: AutoShutdown::Never,
     };
-    let children = members(config, group)
+    let members = members(config, registry, group);
+    let generations = members.iter().filter_map(|member| match member {
+        Member::Instance(instance) => Some(registry.generation(instance)),
+        Member::Group(_) => None,
+    });
+    let generation_floor = generations.max().unwrap_or_default();
+    let children = members
         .into_iter()
         .filter_map(|member| match member {
             Member::Instance(instance) => {
                 let service = find_service(config, &instance.service)?;
-                Some(specification(config, service, instance.index))
+                Some(specification(config, registry, service, instance.index))
             }
-            Member::Group(name) => Some(group_specification(config, find_group(config, &name)?)),
+            Member::Group(name) => {
+                Some(group_specification(config, registry, find_group(config, &name)?))
+            }
         })
         .collect();
-    supervision::Supervisor::new(spec, children)
+    Ok(supervision::Supervisor::new(spec, children)?.beyond(generation_floor))
 }
 
 /// One process of a service, as its supervisor sees it.
 pub(crate) fn specification(
     config: &Config,
+    registry: &Registry,
     service: &Service,
     index: NonZeroU32,
 ) -> ChildSpec<Member> {
@@ -298,21 +310,21 @@ pub(crate) fn specification(
         },
         significant: false,
         kind: ChildKind::Worker,
-        after: expand(config, &service.after),
+        after: expand(config, registry, &service.after),
         limit: service.limit,
         on_failed: on_failed(service.on_failed),
         backoff: service.backoff,
     }
 }
 
-fn group_specification(config: &Config, group: &Group) -> ChildSpec<Member> {
+fn group_specification(config: &Config, registry: &Registry, group: &Group) -> ChildSpec<Member> {
     ChildSpec {
         id: Member::Group(group.name.clone()),
         restart: Restart::Permanent,
         shutdown: Shutdown::Infinity,
         significant: false,
         kind: ChildKind::Supervisor,
-        after: expand(config, &group.after),
+        after: expand(config, registry, &group.after),
         limit: group_limit(config),
         on_failed: on_failed(group.on_failed),
         backoff: Backoff::default(),
@@ -332,23 +344,24 @@ fn on_failed(on_failed: OnFailed) -> supervision::OnFailed {
 }
 
 /// What the root (`None`) or a group supervises, in start order; disabled services are not there.
-pub(crate) fn members(config: &Config, group: Option<&Name>) -> Vec<Member> {
+pub(crate) fn members(config: &Config, registry: &Registry, group: Option<&Name>) -> Vec<Member> {
     let names: &[Name] = match group {
         Some(name) => find_group(config, name).map_or(&[], |group| &group.members),
         None => &config.supervisor.members,
     };
-    expand(config, names)
+    expand(config, registry, names)
 }
 
 /// The siblings that names stand for.
-fn expand(config: &Config, names: &[Name]) -> Vec<Member> {
-    names.iter().flat_map(|name| stand_for(config, name)).collect()
+fn expand(config: &Config, registry: &Registry, names: &[Name]) -> Vec<Member> {
+    names.iter().flat_map(|name| stand_for(config, registry, name)).collect()
 }
 
-fn stand_for(config: &Config, name: &Name) -> Vec<Member> {
+fn stand_for(config: &Config, registry: &Registry, name: &Name) -> Vec<Member> {
     match find_service(config, name) {
-        Some(service) if service.enabled => (1..=service.instances.get())
-            .filter_map(NonZeroU32::new)
+        Some(service) if service.enabled => registry
+            .indices(name)
+            .into_iter()
             .map(|index| Member::Instance(InstanceId { service: name.clone(), index }))
             .collect(),
         Some(_) => Vec::new(),

@@ -12,7 +12,7 @@ use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    nursery::{Member, Roster, specification},
+    nursery::{Member, Roster, SupervisorRef, specification},
     registry::{Kind, Registry, State},
 };
 
@@ -46,6 +46,12 @@ pub enum OperatorError {
     TooManyInstances {
         /// As asked.
         asked: u32,
+    },
+    /// None at all.
+    #[error("a service has at least one instance\nhint: `bh stop {name}` stops all of them")]
+    NoInstances {
+        /// As asked.
+        name: Name,
     },
     /// The file says that it is off.
     #[error("`{name}` is disabled\nhint: set `enabled = true` under [services.{name}]")]
@@ -201,29 +207,30 @@ impl Operator {
         if instances > INSTANCES_MAX {
             return Err(OperatorError::TooManyInstances { asked: instances });
         }
-        let present = self.registry.indices(&service.name);
-        let member = |index: &NonZeroU32| {
-            Member::Instance(InstanceId { service: service.name.clone(), index: *index })
-        };
-        let wanted: Vec<NonZeroU32> = (1..=instances).filter_map(NonZeroU32::new).collect();
-        let new: Vec<Member> =
-            wanted.iter().filter(|index| !present.contains(index)).map(member).collect();
-        let surplus: Vec<Member> =
-            present.iter().filter(|index| index.get() > instances).map(member).collect();
-        for member in &new {
-            if let Member::Instance(instance) = member {
-                let (group, kind) = (service.group.clone(), Kind::of(service));
-                self.registry.add(instance.clone(), group, kind, State::Pending);
-            }
+        if instances == 0 {
+            return Err(OperatorError::NoInstances { name: service.name.clone() });
+        }
+        let instance = |index| InstanceId { service: service.name.clone(), index };
+        self.supervisor(&Member::Instance(instance(NonZeroU32::MIN)))?;
+        let wanted: Vec<InstanceId> =
+            (1..=instances).filter_map(NonZeroU32::new).map(instance).collect();
+        let present = self.registry.indices(&service.name).into_iter();
+        let surplus = present.filter(|index| index.get() > instances);
+        let surplus = surplus.map(|index| Member::Instance(instance(index))).collect();
+        for instance in &wanted {
+            let (group, kind) = (service.group.clone(), Kind::of(service));
+            self.registry.add(instance.clone(), group, kind, State::Pending);
         }
         self.registry.record_scaled(&service.name, instances);
         let add = |member: Member| match &member {
             Member::Instance(instance) => {
-                Call::AddChild(specification(&self.config, service, instance.index))
+                Call::AddChild(specification(&self.config, &self.registry, service, instance.index))
             }
             Member::Group(_) => unreachable!("only instances are added"),
         };
-        self.ask_all(new, add, patience).await?;
+        // Those that are there already stay as they are, unless they are on their way out.
+        let wanted = wanted.into_iter().map(Member::Instance).collect();
+        self.ask_all(wanted, add, patience).await?;
         // Their rows go when their supervisor has let them go.
         self.ask_all(surplus, Call::RemoveChild, patience).await
     }
@@ -242,7 +249,7 @@ impl Operator {
     /// is wanted. The first that does not is the error.
     async fn ask_all(
         &self,
-        members: Vec<Member>,
+        members: BTreeSet<Member>,
         call: impl Fn(Member) -> Call<Member>,
         patience: Patience,
     ) -> Result<(), OperatorError> {
@@ -267,21 +274,24 @@ impl Operator {
         member: &Member,
         call: Call<Member>,
     ) -> Result<oneshot::Receiver<Reply<Member>>, OperatorError> {
-        let owner = self.owner(member);
-        let Some(supervisor) = self.roster.supervisor(owner.as_ref()) else {
-            return Err(match owner {
-                Some(group) => OperatorError::GroupDown { name: member.name().clone(), group },
-                None => OperatorError::NodeStopping,
-            });
-        };
         let (port, answer) = oneshot::channel();
-        supervisor
+        self.supervisor(member)?
             .cast(supervisor::Message::Call(call, port.into()))
             .map_err(|_| OperatorError::NodeStopping)?;
         Ok(answer)
     }
 
-    fn members(&self, selection: &Selection) -> Vec<Member> {
+    fn supervisor(&self, member: &Member) -> Result<SupervisorRef, OperatorError> {
+        let owner = self.owner(member);
+        self.roster.supervisor(owner.as_ref()).ok_or_else(|| match owner {
+            Some(group) => OperatorError::GroupDown { name: member.name().clone(), group },
+            None => OperatorError::NodeStopping,
+        })
+    }
+
+    /// Each once, however often and by however many of its groups it was named: to ask twice would
+    /// mean something else.
+    fn members(&self, selection: &Selection) -> BTreeSet<Member> {
         let of = |chosen: &Chosen| match chosen {
             Chosen::Group(name) => vec![Member::Group(name.clone())],
             Chosen::Service(name) => self
@@ -291,7 +301,14 @@ impl Operator {
                 .map(|index| Member::Instance(InstanceId { service: name.clone(), index }))
                 .collect(),
         };
-        selection.members.iter().flat_map(of).collect()
+        let chosen: BTreeSet<Member> = selection.members.iter().flat_map(of).collect();
+        let is_covered = |member: &Member| {
+            let groups = std::iter::successors(self.owner(member), |group| {
+                self.owner(&Member::Group(group.clone()))
+            });
+            groups.map(Member::Group).any(|group| chosen.contains(&group))
+        };
+        chosen.iter().filter(|member| !is_covered(member)).cloned().collect()
     }
 
     fn owner(&self, member: &Member) -> Option<Name> {

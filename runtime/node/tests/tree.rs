@@ -13,6 +13,10 @@ use blackhole_protocol::{Name, link::Assignment};
 /// A condition that has not come true by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A node that ends kills whatever its process has started, and here that would be the children of
+/// the other tests as well: one node at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 struct NoServices;
 
 impl NativeServices for NoServices {
@@ -62,6 +66,7 @@ async fn until(registry: &Registry, what: &str, condition: impl Fn(&Registry) ->
 
 /// Runs `test` beside the node, then stops the node.
 async fn with(text: &str, test: impl AsyncFnOnce(&Registry, &blackhole_node::Operator)) -> Ending {
+    let _alone = ALONE.lock().await;
     let directory = tempfile::tempdir().expect("a directory");
     let node = begin(directory.path(), text).await;
     let (registry, operator) = (node.registry().clone(), node.operator().clone());
@@ -120,6 +125,7 @@ async fn a_crash_loop_fails_alone() {
 
 #[tokio::test]
 async fn a_failure_that_escalates_ends_the_node() {
+    let _alone = ALONE.lock().await;
     let directory = tempfile::tempdir().expect("a directory");
     let file = "[services.bad]\ncommand = [\"false\"]\nrestarts_max = 0\non_failed = \"escalate\"\n\
                 [services.good]\ncommand = [\"sleep\", \"1000\"]\n";
@@ -196,6 +202,102 @@ async fn a_transient_service_that_crashes_is_started_again_and_one_that_is_done_
         assert_eq!(state(registry, "done"), State::Completed);
         let crashes = |entry: &Entry| entry.instance.service.as_str() == "crashes";
         assert_eq!(registry.history(crashes).len(), 3);
+    })
+    .await;
+}
+
+/// How often each instance of a service was spawned, as `name-index generation`.
+fn spawns(registry: &Registry, service: &str) -> Vec<String> {
+    let (held, _) = registry.subscribe();
+    let of = |event: &std::sync::Arc<blackhole_node::registry::Event>| {
+        let instance = event.instance.as_ref().filter(|it| it.service.as_str() == service)?;
+        (event.event == "spawned").then(|| format!("{instance} {}", event.generation))
+    };
+    held.iter().filter_map(of).collect()
+}
+
+async fn kill_and_await_successor(registry: &Registry, service: &str) {
+    let look = |registry: &Registry| {
+        registry.entries(|entry| entry.instance.service.as_str() == service)[0].clone()
+    };
+    let before = look(registry);
+    let pid = rustix::process::Pid::from_raw(before.pid.expect("it lives").cast_signed());
+    rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL)
+        .expect("it is killed");
+    until(registry, "it has a successor", |registry| {
+        look(registry).state == State::Ready && look(registry).pid != before.pid
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_group_that_is_restarted_goes_on_with_its_generations_and_its_scale() {
+    let file = "[groups.g]\nservices = [\"bad\", \"wide\", \"narrow\"]\nrestarts_max = 1\n\
+                [services.bad]\ncommand = [\"sleep\", \"1000\"]\nbackoff = { initial = 0 }\n\
+                [services.wide]\ncommand = [\"sleep\", \"1000\"]\n\
+                [services.narrow]\ncommand = [\"sleep\", \"1000\"]\ninstances = 2\n";
+    with(file, async |registry, operator| {
+        let all_ready = |registry: &Registry| {
+            registry.survey(|entry| entry.state).iter().all(|state| *state == State::Ready)
+        };
+        until(registry, "all is ready", all_ready).await;
+        operator.scale("wide", 2, Patience::Wait).await.expect("it grows");
+        operator.scale("narrow", 1, Patience::Wait).await.expect("it shrinks");
+        kill_and_await_successor(registry, "bad").await;
+        // One too many: the group ends, and its parent starts it again.
+        kill_and_await_successor(registry, "bad").await;
+        until(registry, "all is ready again", all_ready).await;
+        assert_eq!(spawns(registry, "bad"), ["bad-1 1", "bad-1 2", "bad-1 3"]);
+        assert_eq!(spawns(registry, "narrow"), ["narrow-1 1", "narrow-2 1", "narrow-1 3"]);
+        assert_eq!(spawns(registry, "wide"), ["wide-1 1", "wide-2 1", "wide-1 3", "wide-2 3"]);
+        assert_eq!(registry.entries(|_| true)[0].restarts_total(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn scaling_counts_from_what_is_there_and_never_leaves_a_row_behind() {
+    let file = "[groups.g]\nservices = [\"member\"]\n\
+                [services.member]\ncommand = [\"sleep\", \"1000\"]\n\
+                [services.base]\ncommand = [\"sleep\", \"1000\"]\ninstances = 2\n\
+                [services.top]\ncommand = [\"sleep\", \"1000\"]\ndepends_on = [\"base\"]\n";
+    with(file, async |registry, operator| {
+        until(registry, "top is ready", |registry| state(registry, "top") == State::Ready).await;
+        operator.scale("base", 1, Patience::Wait).await.expect("it shrinks");
+        operator.scale("top", 3, Patience::Wait).await.expect("it grows");
+        operator.scale("top", 1, Patience::Hasten).await.expect("it will shrink");
+        operator.scale("top", 3, Patience::Wait).await.expect("it grows after all");
+        until(registry, "all of it is ready", |registry| {
+            let top = registry.entries(|entry| entry.instance.service.as_str() == "top");
+            top.iter().map(|entry| entry.state).collect::<Vec<_>>() == [State::Ready; 3]
+        })
+        .await;
+        let none = operator.scale("top", 0, Patience::Wait).await.expect_err("none is too few");
+        assert!(none.to_string().contains("at least one instance"), "{none}");
+
+        let group = operator.select(&["g".into()]).expect("it is known");
+        operator.stop(&group, Patience::Wait).await.expect("it stops");
+        let down = operator.scale("member", 2, Patience::Wait).await.expect_err("nobody is there");
+        assert!(down.to_string().contains("the group `g` of `member` is not running"), "{down}");
+        assert_eq!(registry.entries(|entry| entry.group.is_some()).len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_named_twice_is_asked_once() {
+    let file = "[groups.g]\nservices = [\"slow\"]\n[services.slow]\n\
+                command = [\"sh\", \"-c\", \"trap 'sleep 0.2; exit 7' TERM; echo up; while :; do \
+                sleep 0.01; done\"]\nready = { log = \"up\" }\n";
+    with(file, async |registry, operator| {
+        until(registry, "it is ready", |registry| state(registry, "slow") == State::Ready).await;
+        for names in [["slow", "slow"], ["g", "slow"]] {
+            let twice = operator.select(&names.map(Into::into)).expect("it is known");
+            operator.stop(&twice, Patience::Wait).await.expect("it stops");
+            let last = registry.history(|_| true).pop().expect("an entry");
+            assert_eq!(last.exited.code, Some(7), "its grace was skipped");
+            operator.start(&twice, Patience::Wait).await.expect("it starts");
+        }
     })
     .await;
 }

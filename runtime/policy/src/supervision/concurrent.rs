@@ -118,6 +118,10 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         Ok(concurrent)
     }
 
+    pub(super) fn begin_beyond(&mut self, generation: Generation) {
+        self.children.begin_beyond(generation);
+    }
+
     pub(super) const fn spec(&self) -> &SupervisorSpec {
         &self.spec
     }

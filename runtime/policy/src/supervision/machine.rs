@@ -3,8 +3,8 @@
 use std::{fmt::Debug, hash::Hash};
 
 use super::{
-    ChildSpec, ChildStatus, Command, Counts, Discipline, Event, Phase, SpecError, SupervisorSpec,
-    concurrent::Concurrent, decision::Turn, spec, strict::Strict,
+    ChildSpec, ChildStatus, Command, Counts, Discipline, Event, Generation, Phase, SpecError,
+    SupervisorSpec, concurrent::Concurrent, decision::Turn, spec, strict::Strict,
 };
 use crate::moment::Moment;
 
@@ -32,6 +32,17 @@ impl<Id: Clone + Eq + Hash + Debug> Supervisor<Id> {
             Discipline::Concurrent => Machine::Concurrent(Concurrent::new(spec, children)?),
         };
         Ok(Self { machine })
+    }
+
+    /// Lets every child's generations begin after `generation`, for a supervisor that takes the place of
+    /// another with the same children: what is said of an old incarnation is never true of a new one.
+    #[must_use]
+    pub fn beyond(mut self, generation: Generation) -> Self {
+        match &mut self.machine {
+            Machine::Strict(strict) => strict.begin_beyond(generation),
+            Machine::Concurrent(concurrent) => concurrent.begin_beyond(generation),
+        }
+        self
     }
 
     /// Takes an event in, at `now`, which never goes back; gives the commands to carry out in order.

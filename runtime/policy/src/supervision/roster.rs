@@ -41,6 +41,15 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
         }
     }
 
+    /// No child's generation is, or will be, `generation` or less.
+    pub(super) fn begin_beyond(&mut self, generation: Generation) {
+        self.generation_floor = self.generation_floor.max(generation);
+        self.generation_max = self.generation_max.max(generation);
+        for member in self.members.values_mut() {
+            member.generation = member.generation.max(generation);
+        }
+    }
+
     /// Adds a child whose id is not yet taken, as the last.
     pub(super) fn push(&mut self, spec: ChildSpec<Id>, state: State) -> Position {
         let generation = self.generation_floor;

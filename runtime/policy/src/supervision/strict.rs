@@ -124,6 +124,10 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         Ok(strict)
     }
 
+    pub(super) fn begin_beyond(&mut self, generation: Generation) {
+        self.children.begin_beyond(generation);
+    }
+
     pub(super) const fn spec(&self) -> &SupervisorSpec {
         &self.spec
     }

@@ -164,3 +164,13 @@ fn who_calls_an_ending_supervisor_learns_that() {
     assert_eq!(desk.call(2, Call::StartChild("a")), "2: not SupervisorEnding");
     assert_eq!(desk.down("a", 1), "(a stopped), exit Stopped");
 }
+
+#[test]
+fn one_that_is_being_removed_and_wanted_again_comes_back() {
+    let mut desk = one_for_one([child("a")]);
+    assert_eq!(desk.call(1, Call::RemoveChild("a")), "stop a#1");
+    assert_eq!(desk.call(2, Call::AddChild(child("a"))), "1: not Superseded");
+    assert_eq!(desk.call(3, Call::AddChild(child("a"))), "3: not AlreadyStarted(Generation(1))");
+    assert_eq!(desk.down("a", 1), "start a#2");
+    assert_eq!(desk.up("a", 2), "2: Started(Generation(2))");
+}

@@ -84,15 +84,52 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         spec: ChildSpec<Id>,
     ) -> Result<(), Refusal<Id>> {
         if let Some(position) = self.children.find(&spec.id) {
-            return Err(match self.state(position).live_generation() {
-                Some(generation) => Refusal::AlreadyStarted(generation),
-                None => Refusal::AlreadyPresent,
-            });
+            return self.start_again(turn, call, position, spec);
         }
         self.check_order(std::slice::from_ref(&spec)).map_err(Refusal::Invalid)?;
         let position = self.insert(spec, State::Pending);
         self.await_outcome(position, call);
         self.start_or_wait(turn, position);
+        Ok(())
+    }
+
+    /// A child that is on its way out for good stays after all; any other is there already.
+    fn start_again(
+        &mut self,
+        turn: &mut Turn<Id>,
+        call: CallId,
+        position: Position,
+        spec: ChildSpec<Id>,
+    ) -> Result<(), Refusal<Id>> {
+        let state = *self.state(position);
+        let stays = match state {
+            State::Leaving { generation, next: Next::Remove } => {
+                State::Leaving { generation, next: Next::Start }
+            }
+            State::Stopping { generation, grace, next: Next::Remove } => {
+                State::Stopping { generation, grace, next: Next::Start }
+            }
+            State::Leaving { .. }
+            | State::Stopping { .. }
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Pending
+            | State::BackingOff { .. }
+            | State::Completed(_)
+            | State::Stopped
+            | State::Failed => {
+                return Err(match state.live_generation() {
+                    Some(generation) => Refusal::AlreadyStarted(generation),
+                    None => Refusal::AlreadyPresent,
+                });
+            }
+        };
+        self.check_order(std::slice::from_ref(&spec)).map_err(Refusal::Invalid)?;
+        self.respecify(position, spec);
+        self.forgive(position);
+        self.redirect(turn, position, Next::Remove, Next::Start);
+        self.await_outcome(position, call);
+        self.enter(position, stays);
         Ok(())
     }
 
