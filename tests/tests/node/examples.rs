@@ -10,6 +10,9 @@ use std::{
 use blackhole_tests::{TestNode, is_installed, pid, send, until};
 use rustix::process::Signal;
 
+const SERVICES: [&str; 3] = ["identity", "storage", "clock"];
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples").join(name)
 }
@@ -38,11 +41,13 @@ fn demo_comes_up_in_order_and_survives_the_death_of_each() {
     };
     assert!(position("identity-1") < position("storage-1"), "{output}");
     assert!(position("storage-1") < position("clock-1"), "{output}");
-    for order in [["identity", "storage", "clock"], ["clock", "storage", "identity"]] {
-        for service in order {
+    for order in ORDERS {
+        for service in order.map(|position| SERVICES[position]) {
             let before = node.until_state(service, "ready");
             send(pid(&before), Signal::KILL);
             node.until_reborn(&before);
+            // Restarts of one service are rare in life: its count begins anew with an operator's.
+            assert_eq!(node.bh(&["restart", service]).code, 0);
         }
     }
     assert_eq!(node.bh(&["stop", "--all"]).code, 0);
@@ -51,11 +56,28 @@ fn demo_comes_up_in_order_and_survives_the_death_of_each() {
 }
 
 #[test]
+fn demo_leaves_nothing_whatever_is_killed_first() {
+    for order in ORDERS {
+        let mut node = run("demo.toml");
+        for service in order.map(|position| SERVICES[position]) {
+            send(pid(&node.service(service)), Signal::KILL);
+        }
+        send(node.node_pid(), Signal::KILL);
+        node.ended();
+        node.nothing_left();
+    }
+}
+
+#[test]
 fn groups_restart_by_their_strategy() {
     let node = run("groups.toml");
-    let status = node.status();
-    let services = status["services"].as_array().expect("services");
-    assert!(services.iter().any(|service| service["group"].is_string()), "{status:#}");
+    let names = ["database", "queue", "worker", "heartbeat"];
+    let before = names.map(|name| node.service(name));
+    send(pid(&before[1]), Signal::KILL);
+    node.until_reborn(&before[2]);
+    let after = names.map(|name| node.service(name));
+    let is_new = |position: usize| after[position]["pid"] != before[position]["pid"];
+    assert_eq!([0, 1, 2, 3].map(is_new), [false, true, true, false], "{after:#?}");
 }
 
 #[test]
