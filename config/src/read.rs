@@ -273,8 +273,24 @@ macro_rules! choices {
 }
 pub(crate) use choices;
 
+/// Words of other tools, and ours for the same.
+const WORDS_ELSEWHERE: [(&str, &str); 7] = [
+    ("always", "permanent"),
+    ("unless-stopped", "permanent"),
+    ("on-failure", "transient"),
+    ("on-abnormal", "transient"),
+    ("unexpected", "transient"),
+    ("never", "temporary"),
+    ("no", "temporary"),
+];
+
 pub(crate) fn not_among(text: &str, known: &[&str]) -> (String, Option<String>) {
     let listed: Vec<String> = known.iter().map(|text| format!("{text:?}")).collect();
-    let hint = crate::problem::nearest(text, known).map(|near| format!("did you mean {near:?}?"));
-    (format!("must be one of {}", listed.join(", ")), hint)
+    let near = crate::problem::nearest(text, known).map(|near| format!("did you mean {near:?}?"));
+    let elsewhere = || {
+        let word = crate::problem::nearest(text, &WORDS_ELSEWHERE.map(|(word, _)| word))?;
+        let (_, ours) = WORDS_ELSEWHERE.into_iter().find(|(known, _)| *known == word)?;
+        known.contains(&ours).then(|| format!("what other tools call {word:?} is {ours:?} here"))
+    };
+    (format!("must be one of {}", listed.join(", ")), near.or_else(elsewhere))
 }
