@@ -328,7 +328,7 @@ fn take_possession(config: &Config) -> Result<fs::File, NodeError> {
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
-    use std::io::Write;
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let path = runtime_dir.join(LOCK);
     let failed = |source| NodeError::Lock { path: path.clone(), source };
     let mut file = fs::OpenOptions::new()
@@ -336,6 +336,8 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
         .write(true)
         .create(true)
         .truncate(false)
+        // Who may open it could hold the lock.
+        .mode(0o600)
         .open(&path)
         .map_err(failed)?;
     match file.try_lock() {

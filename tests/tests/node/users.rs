@@ -63,6 +63,7 @@ fn a_service_of_another_user_says_that_it_is_ready_and_finds_its_own_home() {
     assert!(environment.split('\0').any(|entry| entry == "USER=nobody"), "{environment}");
     assert_eq!(mode(&node.path("run")), 0o711, "passable, and not to be listed");
     assert_eq!(mode(&node.path("run/control.sock")), 0o600);
+    assert_eq!(mode(&node.path("run/node.lock")), 0o600, "nobody else may hold it");
     let mine = |name: &str| fs::metadata(node.path(name)).expect("it is there").uid();
     assert_eq!((mine("run/notify/other-1.1"), mine("run/notify/own-1.1")), (NOBODY, 0));
 }
