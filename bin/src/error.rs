@@ -96,7 +96,7 @@ impl Error {
 
 fn node_exit_code(error: &NodeError) -> ExitCode {
     match error {
-        NodeError::Directory { .. }
+        NodeError::Directory(_)
         | NodeError::Lock { .. }
         | NodeError::ControlSocket(_)
         | NodeError::Logs(_) => ExitCode::CannotCreate,

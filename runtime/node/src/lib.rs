@@ -2,6 +2,7 @@
 
 mod child;
 mod control;
+mod directories;
 mod heartbeat;
 mod http;
 pub mod logs;
@@ -14,5 +15,6 @@ pub mod probe;
 pub mod registry;
 mod usage;
 
+pub use directories::DirectoryError;
 pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options};
 pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};

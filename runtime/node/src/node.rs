@@ -6,7 +6,6 @@ use std::{
     hash::{Hash, Hasher},
     io,
     num::NonZeroU32,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -30,6 +29,7 @@ use tokio::{
 use crate::{
     child::{self, Plans, Sockets},
     control::{self, Control, Identity},
+    directories::{self, DirectoryError},
     heartbeat::Heartbeat,
     http,
     logs::{LogSettings, Logs, LogsError},
@@ -73,15 +73,8 @@ pub enum Ending {
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// A directory that the node needs.
-    #[error("could not make the directory `{}`\nhint: choose another with `{option}`", path.display())]
-    Directory {
-        /// Which directory.
-        path: PathBuf,
-        /// The flag that changes it.
-        option: &'static str,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// Somebody is there already.
     #[error(
         "a node already runs in `{}` (process {holder})\n\
@@ -332,27 +325,12 @@ async fn report<E: std::fmt::Display>(
 
 /// Makes the node's directories and locks the runtime directory against a second node.
 fn take_possession(config: &Config) -> Result<fs::File, NodeError> {
-    let node = &config.node;
-    for (path, option) in [
-        (&node.runtime_dir, "--runtime-dir"),
-        (&node.data_dir, "--data-dir"),
-        (&node.log_dir, "--log-dir"),
-    ] {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|source| NodeError::Directory { path: path.clone(), option, source })?;
-    }
-    let runtime_dir = &node.runtime_dir;
-    fs::set_permissions(runtime_dir, fs::Permissions::from_mode(0o700)).map_err(|source| {
-        NodeError::Directory { path: runtime_dir.clone(), option: "--runtime-dir", source }
-    })?;
-    lock(runtime_dir)
+    directories::prepare(config)?;
+    lock(&config.node.runtime_dir)
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
-    use std::io::Write;
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let path = runtime_dir.join(LOCK);
     let failed = |source| NodeError::Lock { path: path.clone(), source };
     let mut file = fs::OpenOptions::new()
@@ -360,6 +338,8 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
         .write(true)
         .create(true)
         .truncate(false)
+        // Who may open it could hold the lock.
+        .mode(0o600)
         .open(&path)
         .map_err(failed)?;
     match file.try_lock() {

@@ -7,3 +7,4 @@ mod many;
 mod native;
 mod operation;
 mod probes;
+mod users;

@@ -16,7 +16,7 @@ use std::{
 };
 
 use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
-use blackhole_isolation::{IsolationError, Plan};
+use blackhole_isolation::{Account, IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
     supervision::Generation,
@@ -35,6 +35,7 @@ use super::{
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
+    directories::{make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
     nursery::Household,
@@ -348,18 +349,30 @@ impl<'a> Midwife<'a> {
 
     fn outfit(&self) -> Result<Outfit, BirthError> {
         let directory = self.service.working_directory.as_ref();
+        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        let account = plan.identity().and_then(|identity| identity.account.as_ref());
         Ok(Outfit {
             clear_environment: self.service.environment.clear,
-            variables: self.variables(),
+            variables: self.variables(account),
             working_directory: directory.map(|path| path.render(&self.scope())),
-            plan: self.household.resources.plans.of(self.service, self.instance)?,
+            plan,
         })
     }
 
-    /// What the child finds in its environment beside what it inherits, later ones winning.
-    fn variables(&self) -> Vec<(OsString, OsString)> {
+    /// What the child finds in its environment beside what it inherits, later ones winning. A child
+    /// that runs as another user finds that user's home, and not the node's.
+    fn variables(&self, account: Option<&Account>) -> Vec<(OsString, OsString)> {
         let scope = self.scope();
         let own = &self.service.environment;
+        let account = account.into_iter().flat_map(|account| {
+            [
+                ("HOME", account.home.clone().into_os_string()),
+                ("USER", account.name.clone().into()),
+                ("LOGNAME", account.name.clone().into()),
+                ("SHELL", account.shell.clone().into_os_string()),
+            ]
+        });
+        let account = account.map(|(name, value)| (name.into(), value));
         let from_files = own.from_files.iter().map(|(name, value)| (name.into(), value.into()));
         let inline =
             own.inline.iter().map(|(name, value)| (name.into(), value.render(&scope).into()));
@@ -371,7 +384,7 @@ impl<'a> Midwife<'a> {
             (environment::DATA_DIR, self.data_dir().into()),
         ];
         let told = told.into_iter().map(|(name, value)| (name.into(), value));
-        from_files.chain(inline).chain(told).collect()
+        account.chain(from_files).chain(inline).chain(told).collect()
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.
@@ -382,7 +395,8 @@ impl<'a> Midwife<'a> {
             return Ok(None);
         }
         let directory = self.scope().runtime_dir.join("notify");
-        make_directory(&directory)?;
+        make_passage(&directory, uid)
+            .map_err(|source| BirthError::Directory { path: directory.clone(), source })?;
         let path = directory.join(format!("{}.{}", self.instance, self.generation));
         let socket = NotifySocket::bind(path)?;
         if let Some(uid) = uid {
@@ -445,7 +459,9 @@ impl<'a> Midwife<'a> {
 
     fn assignment(&self, settings: &str) -> Result<Assignment, BirthError> {
         let data_dir = self.data_dir();
-        make_directory(&data_dir)?;
+        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        make_owned(&data_dir, plan.identity())
+            .map_err(|source| BirthError::Directory { path: data_dir.clone(), source })?;
         let first = blackhole_process::LISTEN_FDS_START;
         let grace = self.service.stop.grace.unwrap_or(GRACE_UNBOUNDED);
         Ok(Assignment {
@@ -463,13 +479,4 @@ impl<'a> Midwife<'a> {
     fn data_dir(&self) -> PathBuf {
         self.scope().data_dir.join(self.instance.service.as_str())
     }
-}
-
-fn make_directory(path: &std::path::Path) -> Result<(), BirthError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| BirthError::Directory { path: path.to_path_buf(), source })
 }
