@@ -40,6 +40,10 @@ impl Backoff {
         let Some(exponent) = restarts_before.checked_sub(1) else {
             return Duration::ZERO;
         };
+        // Growth without bound would make something of nothing: zero times infinity.
+        if self.initial.is_zero() {
+            return Duration::ZERO;
+        }
         let grown = self.initial.as_secs_f64() * self.factor.powf(f64::from(exponent));
         let jittered =
             grown.min(self.max.as_secs_f64()) * (1.0 + self.jitter * draw.clamp(-1.0, 1.0));
@@ -82,6 +86,7 @@ mod tests {
     #[test]
     fn an_initial_wait_of_zero_never_waits() {
         let backoff = Backoff { initial: Duration::ZERO, ..Backoff::default() };
-        assert!((0..100).all(|n| backoff.delay(n, 1.0).is_zero()));
+        let restarts = [0, 1, 2, 1_000, 1_025, 1_026, u32::MAX];
+        assert_eq!(restarts.map(|n| backoff.delay(n, 1.0)), [Duration::ZERO; 7]);
     }
 }

@@ -167,6 +167,9 @@ pub enum Ended {
 /// The number of SIGKILL on every platform that has it.
 const SIGKILL: i32 = 9;
 
+/// The exit code by which a shell passes on that its last command was ended by SIGKILL.
+const SIGKILL_BY_SHELL: i32 = 128 + SIGKILL;
+
 /// One incarnation. See the module for its states.
 #[derive(Debug, Clone)]
 pub struct Instance {
@@ -222,7 +225,9 @@ impl Instance {
         match (&self.state, ended) {
             (State::Condemned(reason), _) => (*reason, Exit::Abnormal),
             (State::Stopping, _) => (Reason::Stop, Exit::Shutdown),
-            (_, Ended::Signal(SIGKILL)) if oom => (Reason::Oom, Exit::Abnormal),
+            (_, Ended::Signal(SIGKILL) | Ended::Code(SIGKILL_BY_SHELL)) if oom => {
+                (Reason::Oom, Exit::Abnormal)
+            }
             (_, Ended::Signal(SIGKILL)) => (Reason::Signal, Exit::Killed),
             (_, Ended::Signal(_)) => (Reason::Signal, Exit::Abnormal),
             (State::Starting { .. }, Ended::Code(0)) if self.waits_for_readiness() => {
@@ -471,6 +476,9 @@ mod tests {
         assert_eq!(classify(Ended::Signal(11), false), (Reason::Signal, Exit::Abnormal));
         assert_eq!(classify(Ended::Signal(SIGKILL), false), (Reason::Signal, Exit::Killed));
         assert_eq!(classify(Ended::Signal(SIGKILL), true), (Reason::Oom, Exit::Abnormal));
+        assert_eq!(classify(Ended::Code(137), true), (Reason::Oom, Exit::Abnormal));
+        assert_eq!(classify(Ended::Code(137), false), (Reason::Exit, Exit::Abnormal));
+        assert_eq!(classify(Ended::Code(1), true), (Reason::Exit, Exit::Abnormal), "its own");
     }
 
     #[test]
