@@ -13,6 +13,7 @@ mod read;
 mod render;
 mod schema;
 mod source;
+mod syntax;
 mod template;
 mod tree;
 mod validate;

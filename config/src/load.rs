@@ -11,6 +11,7 @@ use crate::{
     raw::RawFile,
     read::Read as _,
     source::{HostFacts, Source, SourceText},
+    syntax,
     tree::{Node, Origin, Place},
     validate::{Context, validate},
 };
@@ -53,9 +54,7 @@ pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<L
     let config = match syntax.has_errors() {
         // What depends on several keys cannot be judged while some of them cannot be read.
         true => {
-            let mut both = problems.without_lines_of(&syntax, &source.text);
-            both.extend(syntax);
-            problems = both;
+            problems.extend(syntax);
             None
         }
         false => Some(validate(&raw, context, &mut problems)),
@@ -69,16 +68,15 @@ pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<L
     }
 }
 
-/// As much of a tree as there is, and every syntax error.
+/// As much of a tree as there is, and every mistake of the syntax.
 fn parse(text: &str) -> (Node, Problems) {
-    // A byte order mark is legal in TOML and is one character to the parser as well.
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (sound, mistakes) = syntax::repaired(text);
     let mut problems = Problems::default();
-    for error in errors {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        let place = Place { origin: Origin::File(span), path: "".into() };
-        problems.push(Draft::new(&place, error.message()));
+    for mistake in mistakes {
+        let place = Place { origin: Origin::File(mistake.span), path: "".into() };
+        problems.push(Draft::new(&place, mistake.rule).maybe_hint(mistake.hint));
     }
+    let (table, _) = DeTable::parse_recoverable(&sound);
     (Node::root(table.get_ref(), text.len()), problems)
 }
 

@@ -128,17 +128,6 @@ impl Problems {
         self.0.iter().any(|draft| draft.severity == Severity::Error)
     }
 
-    /// Leaves out what is on a line that has a problem already: after a syntax error the rest of
-    /// the line means nothing.
-    pub(crate) fn without_lines_of(self, first: &Self, text: &str) -> Self {
-        let line = |draft: &Draft| match &draft.place.origin {
-            Origin::File(span) => Some(text[..span.start.min(text.len())].matches('\n').count()),
-            Origin::Override(_) => None,
-        };
-        let taken: Vec<_> = first.0.iter().filter_map(line).collect();
-        Self(self.0.into_iter().filter(|d| line(d).is_none_or(|l| !taken.contains(&l))).collect())
-    }
-
     /// In the order of the file; flags and variables come last.
     pub(crate) fn finish(mut self, source: &SourceText) -> Vec<Problem> {
         self.0.sort_by_key(|draft| match &draft.place.origin {
@@ -204,10 +193,26 @@ pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance =
         |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase().replace('-', "_"));
     let allowed = (lower.chars().count() / 3).max(1);
+    if let Some(same) = known.iter().find(|name| same_words(&lower, name)) {
+        return Some(same);
+    }
     known
         .iter()
         .map(|name| (distance(name), *name))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// `max_restarts` for `restarts_max`, `maximum` for `max`, `timeout` for `timeouts`.
+fn same_words(wrong: &str, name: &str) -> bool {
+    const LENGTH_MIN: usize = 3;
+    fn sorted(text: &str) -> Vec<&str> {
+        let mut words: Vec<&str> = text.split('_').collect();
+        words.sort_unstable();
+        words
+    }
+    let begins = |long: &str, short: &str| short.len() >= LENGTH_MIN && long.starts_with(short);
+    sorted(wrong) == sorted(name)
+        || !wrong.contains('_') && !name.contains('_') && begins(wrong, name)
 }

@@ -6,8 +6,8 @@
 use serde_json::{Value as Json, json};
 
 use crate::{
-    problem::{Draft, Problems, suggestion},
-    tree::{Node, Place, Table, Value},
+    problem::{Draft, Problems, nearest, suggestion},
+    tree::{Node, Origin, Place, Table, Value},
 };
 
 /// A type that can be read from one value of the tree.
@@ -55,8 +55,13 @@ impl<T> Field<T> {
 }
 
 impl<T: Read> Field<T> {
-    pub(crate) fn read(table: &Table, name: &str, problems: &mut Problems) -> Self {
-        table.get(name).map_or(Self::Absent, |node| Self::of(node, problems))
+    /// What stands at `name`; `meant` are the known keys that misspelt ones stand for.
+    pub(crate) fn read(table: &Table, name: &str, meant: &[&str], problems: &mut Problems) -> Self {
+        match table.get(name) {
+            Some(node) => Self::of(node, problems),
+            None if meant.contains(&name) => Self::Invalid,
+            None => Self::Absent,
+        }
     }
 
     fn of(node: &Node, problems: &mut Problems) -> Self {
@@ -69,8 +74,14 @@ impl<T: Read> Field<T> {
     }
 }
 
-/// Reports every key that is not among the known ones.
-pub(crate) fn refuse_unknown(node: &Node, table: &Table, known: &[&str], problems: &mut Problems) {
+/// Reports every key that is not among the known ones; gives those that were probably meant.
+pub(crate) fn refuse_unknown<'k>(
+    node: &Node,
+    table: &Table,
+    known: &[&'k str],
+    problems: &mut Problems,
+) -> Vec<&'k str> {
+    let mut meant = Vec::new();
     for (name, entry) in &table.0 {
         if !known.contains(&name.as_str()) {
             let what = match &*node.place.path {
@@ -79,8 +90,10 @@ pub(crate) fn refuse_unknown(node: &Node, table: &Table, known: &[&str], problem
             };
             let hint = suggestion(name, known.iter().copied(), &what);
             problems.push(Draft::new(&entry.key, "is not a known key").maybe_hint(hint));
+            meant.extend(nearest(name, known));
         }
     }
+    meant
 }
 
 /// The table, or a problem.
@@ -96,31 +109,39 @@ pub(crate) fn table<'n>(node: &'n Node, problems: &mut Problems) -> Option<&'n T
 
 /// The text, or a problem. A number or flag that came as an override counts as the text it was.
 pub(crate) fn text(node: &Node, problems: &mut Problems) -> Option<String> {
-    use crate::tree::Origin;
     let overridden = matches!(node.place.origin, Origin::Override(_));
     let text = match &node.value {
         Value::Text(text) => text.clone(),
         Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Moment(_) if overridden => {
             node.value.to_string()
         }
-        scalar @ (Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Moment(_)) => {
-            let rule = format_args!("must be a text, not {}", node.kind());
-            let quoted = format!("{:?}", scalar.to_string());
-            problems.push(Draft::value(node, rule).hint(format_args!("write `{quoted}`")));
-            return None;
-        }
-        Value::List(_) | Value::Table(_) => {
+        _ => {
             let rule = format_args!("must be a text, not {}", node.kind());
             problems.push(Draft::value(node, rule));
             return None;
         }
     };
     if text.contains('\0') {
-        problems
-            .push(Draft::value(node, "contains a NUL character, which no program can be given"));
+        let rule = "contains a NUL character, which no program can be given";
+        problems.push(Draft::value(node, rule));
         return None;
     }
     Some(text)
+}
+
+/// A text that may be anything: where a number stands, quotes are all that is missing.
+pub(crate) fn free_text(node: &Node, problems: &mut Problems) -> Option<String> {
+    match &node.value {
+        Value::Integer(_) | Value::Float(_) | Value::Bool(_)
+            if matches!(node.place.origin, Origin::File(_)) =>
+        {
+            let rule = format_args!("must be a text, not {}", node.kind());
+            let hint = format!("write `\"{}\"`", node.value);
+            problems.push(Draft::value(node, rule).hint(hint));
+            None
+        }
+        _ => text(node, problems),
+    }
 }
 
 /// A text that `parse` understands; its error continues the sentence "`key` …".
@@ -141,7 +162,7 @@ pub(crate) fn parsed<T>(
 
 impl Read for String {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        text(node, problems)
+        free_text(node, problems)
     }
 
     fn schema() -> Json {
@@ -229,9 +250,9 @@ macro_rules! keys {
             ) -> Option<Self> {
                 let table = $crate::read::table(node, problems)?;
                 let known = [$(stringify!($key)),*];
-                $crate::read::refuse_unknown(node, table, &known, problems);
+                let meant = $crate::read::refuse_unknown(node, table, &known, problems);
                 Some(Self {
-                    $( $key: $crate::read::Field::read(table, stringify!($key), problems), )*
+                    $( $key: $crate::read::Field::read(table, stringify!($key), &meant, problems), )*
                 })
             }
 
@@ -273,24 +294,25 @@ macro_rules! choices {
 }
 pub(crate) use choices;
 
-/// Words of other tools, and ours for the same.
-const WORDS_ELSEWHERE: [(&str, &str); 7] = [
+/// How systemd, Compose, supervisord and pm2 say it.
+const OTHER_TOOLS_WORDS: [(&str, &str); 9] = [
     ("always", "permanent"),
     ("unless-stopped", "permanent"),
     ("on-failure", "transient"),
-    ("on-abnormal", "transient"),
+    ("on_failure", "transient"),
     ("unexpected", "transient"),
-    ("never", "temporary"),
     ("no", "temporary"),
+    ("never", "temporary"),
+    ("one_for_rest", "rest_for_one"),
+    ("simple_one_for_one", "one_for_one"),
 ];
 
 pub(crate) fn not_among(text: &str, known: &[&str]) -> (String, Option<String>) {
     let listed: Vec<String> = known.iter().map(|text| format!("{text:?}")).collect();
-    let near = crate::problem::nearest(text, known).map(|near| format!("did you mean {near:?}?"));
-    let elsewhere = || {
-        let word = crate::problem::nearest(text, &WORDS_ELSEWHERE.map(|(word, _)| word))?;
-        let (_, ours) = WORDS_ELSEWHERE.into_iter().find(|(known, _)| *known == word)?;
-        known.contains(&ours).then(|| format!("what other tools call {word:?} is {ours:?} here"))
-    };
-    (format!("must be one of {}", listed.join(", ")), near.or_else(elsewhere))
+    let hint = crate::problem::nearest(text, known).map(|near| format!("did you mean {near:?}?"));
+    let hint = hint.or_else(|| {
+        let (_, ours) = OTHER_TOOLS_WORDS.iter().find(|(theirs, _)| *theirs == text)?;
+        known.contains(ours).then(|| format!("what others call {text:?} is {ours:?} here"))
+    });
+    (format!("must be one of {}", listed.join(", ")), hint)
 }

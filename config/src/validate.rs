@@ -15,7 +15,7 @@ mod service;
 use std::time::Duration;
 
 use blackhole_policy::supervision::{RestartLimit, Strategy};
-use blackhole_protocol::Name;
+use blackhole_protocol::{NAME_LENGTH_MAX, Name, NameError};
 
 use crate::{
     Config, Group, Http, Logs, OnFailed, Supervisor,
@@ -82,11 +82,30 @@ fn units<'a, T>(field: &'a Field<Entries<T>>, problems: &mut Problems) -> Vec<Un
     let unit = |(written, field): &'a (Located<String>, Field<T>)| {
         let name = written.value.parse::<Name>();
         if let Err(error) = &name {
-            problems.push(Draft::new(&written.key, format_args!("has a wrong name: {error}")));
+            problems.push(misnamed(written, error));
         }
         Some(Unit { name: name.ok()?, written, raw: field.value()? })
     };
     entries.0.iter().filter_map(unit).collect()
+}
+
+fn misnamed(written: &Located<String>, error: &NameError) -> Draft {
+    match error {
+        NameError::Empty => Draft::new(&written.key, "has an empty name"),
+        NameError::Malformed(name) => {
+            let lower = name.to_lowercase().replace(['.', ' ', '/'], "-");
+            let hint = lower.parse::<Name>().ok().map(|name| format!("write `{name}`"));
+            Draft::new(&written.key, "has a wrong name: names are `[a-z][a-z0-9_-]*`")
+                .maybe_hint(hint)
+        }
+        NameError::TooLong(name) => {
+            let rule = format!(
+                "has too long a name: {} characters, at most {NAME_LENGTH_MAX}",
+                name.len()
+            );
+            Draft::new(&written.key, rule).hint("it must fit into the path of a socket")
+        }
+    }
 }
 
 fn supervisor(raw: Option<&RawSupervisor>, problems: &mut Problems) -> (Strategy, RestartLimit) {

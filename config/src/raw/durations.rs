@@ -86,6 +86,10 @@ impl Read for Duration {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
             Value::Integer(number) if number.integer() == Some(0) => Some(Self::ZERO),
+            Value::Integer(number) | Value::Float(number) if number.digits.starts_with('-') => {
+                problems.push(Draft::value(node, "must be a duration of 0 or more"));
+                None
+            }
             Value::Integer(_) | Value::Float(_) => {
                 let written = node.value.to_string();
                 let hint =

@@ -7,13 +7,16 @@ use serde_json::{Value as Json, json};
 use crate::{
     Listen, Template,
     problem::{Draft, Problems, nearest},
-    read::{Located, Read, parsed},
+    read::{Located, Read, free_text, parsed},
     tree::{Node, Value},
 };
 
 impl Read for Template {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        parsed(node, problems, template)
+        let text = free_text(node, problems)?;
+        template(&text)
+            .map_err(|(rule, hint)| problems.push(Draft::value(node, rule).maybe_hint(hint)))
+            .ok()
     }
 
     fn schema() -> Json {
@@ -135,7 +138,7 @@ fn address(text: &str) -> Result<SocketAddr, (String, Option<String>)> {
             }
             (Some(("localhost", _)), Some(port)) => format!("write \"127.0.0.1:{port}\""),
             (None, Some(port)) => format!("write \"127.0.0.1:{port}\""),
-            _ => "as in \"127.0.0.1:8000\" or \"[::1]:8000\"".to_owned(),
+            _ => "as in \"127.0.0.1:8000\"".to_owned(),
         };
         ("must be an IP address and a port".to_owned(), Some(hint))
     })
@@ -149,12 +152,15 @@ impl Read for ListenAddress {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         parsed(node, problems, |text| {
             if let Some(rest) = text.strip_prefix("tcp://") {
-                return address(rest).map(|address| Self(Listen::Tcp(address)));
+                let with_scheme = |hint: String| hint.replacen('"', "\"tcp://", 1);
+                return address(rest)
+                    .map(|address| Self(Listen::Tcp(address)))
+                    .map_err(|(rule, hint)| (rule, hint.map(with_scheme)));
             }
             let Some(path) = text.strip_prefix("unix://") else {
                 let guess = if text.starts_with(['/', '{']) { "unix" } else { "tcp" };
-                let hint = format!("write \"{guess}://{text}\"");
-                return Err(("must begin with `tcp://` or `unix://`".to_owned(), Some(hint)));
+                let hint = (!text.contains("://")).then(|| format!("write \"{guess}://{text}\""));
+                return Err(("must begin with `tcp://` or `unix://`".to_owned(), hint));
             };
             if !path.starts_with(['/', '{']) {
                 let hint = format!("write \"unix://{{runtime_dir}}/{path}\"");
@@ -210,6 +216,13 @@ fn signal(text: &str) -> Option<i32> {
 
 impl Read for Signal {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if let Value::Integer(number) = &node.value {
+            let named = SIGNALS.iter().find(|(_, n)| number.integer() == Some(i64::from(*n)));
+            let hint = named.map(|(name, _)| format!("write \"{name}\""));
+            let rule = "must be the name of a signal, not its number";
+            problems.push(Draft::value(node, rule).maybe_hint(hint));
+            return None;
+        }
         parsed(node, problems, |text| {
             signal(text).map(Self).ok_or_else(|| {
                 let known = SIGNALS.map(|(name, _)| name);

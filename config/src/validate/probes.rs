@@ -198,8 +198,8 @@ impl Reader<'_> {
             self.problems.push(Draft::new(second_key, rule));
         }
         if !allowed.contains(first) {
-            let hint = format!("known here are {}", allowed.join(", "));
-            self.problems.push(Draft::new(first_key, "is not known here").hint(hint));
+            let hint = format!("possible are {}", allowed.join(", "));
+            self.problems.push(Draft::new(first_key, "is not possible here").hint(hint));
             return None;
         }
         self.refuse_useless_keys(raw, first, role);

@@ -174,11 +174,12 @@ fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Opti
         problems.push(Draft::new(&group.key, rule));
     }
     let names = [Some(user), inline_group, group.map(|group| group.value.as_str())];
-    if names.into_iter().flatten().any(|name| !is_account_name(name)) {
+    let well_formed = names.into_iter().flatten().all(is_account_name);
+    if !well_formed {
         let rule = "must be `name` or `name:group`";
         problems.push(Draft::new(&located.place, rule).found(format!("{:?}", located.value)));
     }
-    if context.host.uid != 0 {
+    if well_formed && context.host.uid != 0 {
         let rule = "needs root: the node runs as another user and cannot change to it";
         problems.push(Draft::new(&located.place, rule).warning());
     }
