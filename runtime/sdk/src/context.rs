@@ -1,19 +1,12 @@
 //! What a service is given at its start.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{path::Path, sync::Arc};
 
 use blackhole_protocol::{InstanceId, link::Assignment};
-use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+use ractor::{Actor, ActorRef, SpawnErr};
 use tokio_util::sync::CancellationToken;
 
-/// Actor names are unique in a process, which may hold several nodes with several services each.
-static SPAWNED: AtomicU64 = AtomicU64::new(1);
+use crate::supervisor::Family;
 
 /// What a service is given at its start.
 #[derive(Debug)]
@@ -21,7 +14,7 @@ pub struct Context<Settings> {
     /// `[services.X.settings]` of the file.
     pub settings: Settings,
     pub(crate) assignment: Arc<Assignment>,
-    pub(crate) supervisor: ActorCell,
+    pub(crate) family: Family,
     pub(crate) draining: Draining,
 }
 
@@ -64,21 +57,8 @@ impl<Settings> Context<Settings> {
         actor: A,
         arguments: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, SpawnErr> {
-        spawn_child(&self.assignment.instance, name, actor, arguments, self.supervisor.clone())
-            .await
+        self.family.spawn(name, actor, arguments).await
     }
-}
-
-pub(crate) async fn spawn_child<A: Actor>(
-    instance: &InstanceId,
-    name: &str,
-    actor: A,
-    arguments: A::Arguments,
-    supervisor: ActorCell,
-) -> Result<ActorRef<A::Msg>, SpawnErr> {
-    let name = format!("{instance}/{name}#{}", SPAWNED.fetch_add(1, Ordering::Relaxed));
-    let (actor, _) = Actor::spawn_linked(Some(name), actor, arguments, supervisor).await?;
-    Ok(actor)
 }
 
 /// Tells when the service has been asked to stop.

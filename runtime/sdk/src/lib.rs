@@ -13,6 +13,7 @@ mod health;
 mod life;
 mod link;
 mod log;
+mod reflection;
 mod routes;
 mod serve;
 mod server;

@@ -15,20 +15,17 @@ use std::{sync::Arc, time::Duration};
 
 use blackhole_actors::link::{self, LinkError};
 use blackhole_protocol::link::{Assignment, ToNode};
-use ractor::{Actor, ActorRef, SpawnErr};
-use tokio::{
-    net::{UnixListener, UnixStream},
-    sync::mpsc,
-};
+use ractor::{ActorRef, SpawnErr};
+use tokio::net::{UnixListener, UnixStream};
 use tonic::service::Routes as Served;
 
 use crate::{
     Context, Draining, Routes, Service, ServiceError,
-    context::spawn_child,
     health::Health,
     link::{Link, keep},
+    reflection,
     server::{self, Drained, Server},
-    supervisor::{ActorEnded, Supervisor},
+    supervisor::{ActorEnded, Family},
 };
 
 /// The part of the grace that is kept for stopping after the drain, in per cent.
@@ -64,9 +61,6 @@ pub enum LifeError {
     /// One of the service's own actors could not start.
     #[error("could not start the service's actors")]
     Actors(#[from] SpawnErr),
-    /// Reflection could not read the definitions.
-    #[error("could not read the gRPC definitions of this program")]
-    Definitions(#[from] tonic_reflection::server::Error),
     /// An actor of the service ended.
     #[error("the service failed")]
     Failed(#[from] ActorEnded),
@@ -84,22 +78,20 @@ pub(crate) async fn live<S: Service>(
 ) -> Result<(), LifeError> {
     let (side, assignment) = link::connect(stream).await?;
     let (link, keeping) = keep(side);
-    let (failures, mut failed) = mpsc::channel(1);
-    let (supervisor, _) = Actor::spawn(None, Supervisor, failures).await?;
-    let life = Life { assignment: Arc::new(assignment), supervisor, draining: Draining::default() };
+    let (family, mut failed) = Family::begin().await?;
+    let life = Life { assignment: Arc::new(assignment), family, draining: Draining::default() };
     let outcome = tokio::select! {
         outcome = life.course::<S>(link, take_listener, asked) => outcome,
         lost = keeping => Err(lost.into()),
         Some(ended) = failed.recv() => Err(ended.into()),
     };
-    life.supervisor.stop_children_and_wait(None, None).await;
-    life.supervisor.stop(None);
+    life.family.end().await;
     outcome
 }
 
 struct Life {
     assignment: Arc<Assignment>,
-    supervisor: ActorRef<std::convert::Infallible>,
+    family: Family,
     draining: Draining,
 }
 
@@ -116,17 +108,14 @@ impl Life {
         let mut routes = Routes::default();
         service.register(&mut routes);
         let health = Health::new(routes.names()).await;
-        let arguments = server::Arguments { listener, routes: served(routes, &health)? };
-        let supervisor = self.supervisor.get_cell();
-        let server =
-            spawn_child(&self.assignment.instance, "grpc", Server, arguments, supervisor).await?;
+        let arguments = server::Arguments { listener, routes: served(routes, &health) };
+        let server = self.family.spawn("grpc", Server, arguments).await?;
         health.serving().await;
-        // A link that is gone ends the life from outside.
-        let _ = link.outgoing.send(ToNode::Ready).await;
+        link.say(ToNode::Ready).await;
         tracing::info!(generation = self.assignment.generation, "serving");
         tokio::select! {
             Ok(()) = &mut link.stop => {}
-            () = asked => drop(link.outgoing.try_send(ToNode::Stopping)),
+            () = asked => link.say(ToNode::Stopping).await,
         }
         self.drain(health, &server).await;
         service.stop().await;
@@ -140,7 +129,7 @@ impl Life {
         let context = Context {
             settings,
             assignment: self.assignment.clone(),
-            supervisor: self.supervisor.get_cell(),
+            family: self.family.clone(),
             draining: self.draining.clone(),
         };
         S::start(context).await.map_err(|source| LifeError::Start { service: service(), source })
@@ -170,19 +159,9 @@ fn listening(listener: std::os::unix::net::UnixListener) -> Result<UnixListener,
 }
 
 /// The service's own gRPC services, health, and reflection over all of them.
-fn served(routes: Routes, health: &Health) -> Result<Served, LifeError> {
-    let reflection = || {
-        let mut builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(blackhole_protocol::descriptors::ALL)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .with_service_name("grpc.health.v1.Health");
-        for name in routes.names() {
-            builder = builder.with_service_name(*name);
-        }
-        builder
-    };
-    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+fn served(routes: Routes, health: &Health) -> Served {
+    let (v1, v1alpha) = reflection::both(routes.names());
     let mut builder = routes.into_builder();
     builder.add_service(health.server()).add_service(v1).add_service(v1alpha);
-    Ok(builder.routes())
+    builder.routes()
 }

@@ -12,10 +12,23 @@ const OUTGOING_MAX: usize = 8;
 
 /// What the rest of the service sees of its link.
 pub(crate) struct Link {
-    /// Says something to the node. When the link is gone, the service ends anyway.
-    pub(crate) outgoing: mpsc::Sender<ToNode>,
+    outgoing: mpsc::Sender<Saying>,
     /// The node has asked the service to stop.
     pub(crate) stop: oneshot::Receiver<()>,
+}
+
+/// A message to the node, and who waits for it to be on its way.
+type Saying = (ToNode, oneshot::Sender<()>);
+
+impl Link {
+    /// Says something to the node, and waits until it is on its way. Returns as well when the link is
+    /// gone, which ends the service anyway.
+    pub(crate) async fn say(&self, message: ToNode) {
+        let (sent, on_its_way) = oneshot::channel();
+        if self.outgoing.send((message, sent)).await.is_ok() {
+            let _ = on_its_way.await;
+        }
+    }
 }
 
 /// Splits an open link into what the service sees of it and the work of keeping it, which ends only
@@ -34,7 +47,7 @@ pub(crate) fn keep(side: ChildSide) -> (Link, impl Future<Output = LinkError> + 
 
 async fn speak(
     side: ChildSide,
-    mut waiting: mpsc::Receiver<ToNode>,
+    mut waiting: mpsc::Receiver<Saying>,
     asked: oneshot::Sender<()>,
 ) -> Result<std::convert::Infallible, LinkError> {
     let (mut receiver, mut sender) = side.split();
@@ -46,7 +59,11 @@ async fn speak(
                 ToChild::Stop => drop(asked.take().map(|asked| asked.send(()))),
                 ToChild::Welcome { .. } => return Err(LinkError::NotAHandshake),
             },
-            Some(message) = waiting.recv() => sender.send(&message).await?,
+            Some((message, sent)) = waiting.recv() => {
+                sender.send(&message).await?;
+                // Whoever said it may have gone.
+                let _ = sent.send(());
+            }
         }
     }
 }

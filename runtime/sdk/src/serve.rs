@@ -59,9 +59,7 @@ impl ServeError {
             Self::NotBelowANode { .. } => 64,
             Self::Life(LifeError::Settings { .. }) => 78,
             Self::Life(LifeError::Start { .. }) => 1,
-            Self::Life(LifeError::Failed(_) | LifeError::Actors(_) | LifeError::Definitions(_)) => {
-                70
-            }
+            Self::Life(LifeError::Failed(_) | LifeError::Actors(_)) => 70,
             Self::Runtime(_) | Self::Life(LifeError::Socket(_)) => 71,
             Self::LinkVariable { .. } | Self::Link(_) | Self::Life(LifeError::Link(_)) => 76,
         }

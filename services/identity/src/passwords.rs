@@ -3,7 +3,10 @@
 //! One hash takes 19 MiB and some tens of milliseconds (OWASP's first choice of parameters), so the
 //! callers that may wait are bounded too: those beyond are refused at once.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, OnceLock},
+    thread,
+};
 
 use argon2::{
     Argon2, PasswordHasher,
@@ -40,18 +43,22 @@ pub(crate) enum Verdict {
 }
 
 /// Hashes and compares.
-#[derive(Debug, Clone)]
-pub(crate) struct Passwords {
-    admitted: Arc<Semaphore>,
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Passwords(Arc<OnceLock<Bounds>>);
+
+#[derive(Debug)]
+struct Bounds {
+    admitted: Semaphore,
     turns: Arc<Semaphore>,
 }
 
-impl Default for Passwords {
-    fn default() -> Self {
+impl Bounds {
+    /// Asking for the number of processors reads a dozen files, so it is done at the first password.
+    fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let parallel = processors.min(PARALLEL_MAX);
         Self {
-            admitted: Arc::new(Semaphore::new(parallel + WAITING_MAX)),
+            admitted: Semaphore::new(parallel + WAITING_MAX),
             turns: Arc::new(Semaphore::new(parallel)),
         }
     }
@@ -81,8 +88,9 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let _admitted = self.admitted.try_acquire().map_err(|_| PasswordError::Busy)?;
-        let turn = self.turns.clone().acquire_owned().await.expect("it is never closed");
+        let bounds = self.0.get_or_init(Bounds::new);
+        let _admitted = bounds.admitted.try_acquire().map_err(|_| PasswordError::Busy)?;
+        let turn = bounds.turns.clone().acquire_owned().await.expect("it is never closed");
         // The turn goes with the work: a caller that gives up does not make room for another.
         let work = move || {
             let outcome = work();

@@ -103,7 +103,7 @@ async fn the_end_of_an_actor_is_the_end_of_the_service() {
     assert!(matches!(code, Ok(_) | Err(Code::Unavailable | Code::Unknown | Code::Cancelled)));
     match node.host.ended().await {
         Ending::Failed(text) => {
-            assert!(text.contains("storage-1/fragile") && text.contains("had enough"), "{text}");
+            assert!(text.contains("actor `fragile`") && text.contains("had enough"), "{text}");
         }
         other => panic!("{other:?}"),
     }

@@ -104,3 +104,19 @@ async fn a_file_that_is_no_database_ends_the_service_and_is_left_alone() {
     }
     assert_eq!(std::fs::read(&file).expect("a file"), vec![b'x'; 4096]);
 }
+
+/// A process was killed while it made the file: nothing had been promised, so the next one begins anew.
+#[tokio::test]
+async fn a_half_made_file_is_made_again() {
+    let mut bench = Bench::new().await;
+    make(&mut bench.client().await, "one").await;
+    bench.host.take().expect("it runs").stop().await;
+    let file = bench.directory.path().join("identity.redb");
+    let unfinished = bench.directory.path().join("identity.redb.new");
+    let half = &std::fs::read(&file).expect("a file")[..5000];
+    std::fs::write(&unfinished, half).expect("written");
+    std::fs::remove_file(&file).expect("removed");
+    bench.start("{}").await;
+    make(&mut bench.client().await, "two").await;
+    assert!(file.exists() && !unfinished.exists());
+}
