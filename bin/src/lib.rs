@@ -29,6 +29,9 @@ use crate::{cli::Cli, exit_code::ExitCode};
 
 /// The whole program: the shipped binary is this call and nothing else.
 pub fn main() -> std::process::ExitCode {
+    if let Some(code) = command::run::guard() {
+        return code;
+    }
     let parsed = cli::build().try_get_matches();
     let Cli { global, command } = match parsed.and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => cli,

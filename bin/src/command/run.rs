@@ -1,6 +1,6 @@
 //! `bh run`: the node in the foreground, and its guardian.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{env, path::PathBuf, sync::Arc};
 
 use blackhole_node::{Ending, Node, Options};
 use blackhole_process::{
@@ -66,6 +66,25 @@ pub(crate) struct Run {
 enum LogFormat {
     Text,
     Json,
+}
+
+/// Becomes the guardian before anything else is done, where the first word is `run`: it lives as
+/// long as the node, and would keep in memory what reading the command line has touched. A wrong
+/// command line is the node's to complain of. `None` for every other process.
+pub(crate) fn guard() -> Option<std::process::ExitCode> {
+    let is_run = env::args_os().nth(1).is_some_and(|word| word == "run");
+    if !is_run || env::var_os(environment::GUARDIAN_FD).is_some() {
+        return None;
+    }
+    match guardian::init(environment::GUARDIAN_FD) {
+        Ok(Role::Guardian(outcome)) => Some(leave(&outcome)),
+        Ok(Role::Node(_)) => None,
+        Err(error) => {
+            let error = Error::from(error);
+            error.report();
+            Some(error.exit_code().into())
+        }
+    }
 }
 
 impl Run {

@@ -34,6 +34,7 @@ use self::{
     watch::Watches,
 };
 use crate::{
+    logs::Closed,
     nursery::{Household, Member, find_service},
     registry::{Change, Exited},
 };
@@ -242,6 +243,22 @@ impl State {
             message,
         }));
         self.report(exit);
+        self.read_to_the_end();
+    }
+
+    /// Its replacement does not wait for what it printed last, which passes through two threads.
+    fn read_to_the_end(&self) {
+        let Some(output) = self.body.output() else { return };
+        let (household, instance) = (self.household.clone(), self.instance.clone());
+        let generation = self.reporter.generation();
+        tokio::spawn(async move {
+            let (stderr, closed) = output.end().await;
+            let record = |change| household.registry.record(&instance, generation, change);
+            record(Change::Read(stderr));
+            if closed == Closed::Leaked {
+                record(Change::Leaked("another process holds its output open".into()));
+            }
+        });
     }
 
     fn report(&self, exit: Exit) {

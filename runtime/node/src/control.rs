@@ -169,7 +169,8 @@ impl ControlService for Control {
         let selection = self.select(&request.into_inner().names)?;
         let entries = self
             .registry
-            .history(|entry| selection.contains(&entry.instance.service))
+            .complete_history(|entry| selection.contains(&entry.instance.service))
+            .await
             .into_iter()
             .map(wire::history)
             .collect();

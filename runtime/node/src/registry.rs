@@ -134,6 +134,8 @@ pub enum Change {
     Stopping(String),
     /// Its process is gone, with all its descendants.
     Exited(Exited),
+    /// What the process that is gone had printed last has been read: the end of its standard error.
+    Read(String),
     /// It waits before its next start.
     BackingOff(Duration),
     /// It rests because somebody asked for that.
@@ -163,8 +165,8 @@ pub struct Exited {
     pub stage: Option<String>,
     /// How long it lived.
     pub uptime: Duration,
-    /// The last lines of its standard error.
-    pub stderr: String,
+    /// The last lines of its standard error; absent while they are still being read.
+    pub stderr: Option<String>,
     /// A sentence for people.
     pub message: String,
 }
@@ -431,6 +433,19 @@ impl Registry {
         entries
     }
 
+    /// As [`Self::history`], complete: waits for what processes that are gone printed last.
+    pub async fn complete_history(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<HistoryEntry> {
+        let unread = || {
+            let ends = self.history(&wanted).into_iter();
+            let unread = ends.filter(|end| end.exited.stderr.is_none());
+            unread.map(|end| (end.instance, end.generation)).collect::<Vec<_>>()
+        };
+        // Those that come meanwhile are not waited for: in a crash loop there is always another.
+        let awaited = unread();
+        self.wait_until(|_| unread().iter().all(|end| !awaited.contains(end))).await;
+        self.history(wanted)
+    }
+
     /// Events that are still held, and those to come.
     pub fn subscribe(&self) -> Subscription {
         let table = self.table();
@@ -522,6 +537,10 @@ struct Draft {
 }
 
 impl Draft {
+    fn silent() -> Self {
+        Self { event: None, pid: None, reason: String::new(), message: String::new() }
+    }
+
     fn of(event: &'static str, message: impl Into<String>) -> Self {
         Self { event: Some(event), pid: None, reason: String::new(), message: message.into() }
     }
@@ -565,6 +584,10 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
             Draft::of("stopping", why)
         }
         Change::Exited(exited) => note_exit(entry, generation, exited, now),
+        Change::Read(stderr) => {
+            note_stderr(entry, generation, &stderr);
+            Draft::silent()
+        }
         Change::BackingOff(delay) => {
             enter(entry, State::BackingOff);
             entry.note = format!("starts again in {delay:.1?}");
@@ -587,7 +610,7 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
         }
         Change::Noted(note) => {
             entry.note = note;
-            Draft { event: None, pid: None, reason: String::new(), message: String::new() }
+            Draft::silent()
         }
         Change::Leaked(what) => Draft::of("leaked", what),
     }
@@ -637,4 +660,12 @@ fn note_exit(entry: &mut Entry, generation: Generation, exited: Exited, now: Ins
     entry.history.push_back(record.clone());
     entry.last_exit = Some(record);
     draft
+}
+
+/// The end may be forgotten by now.
+fn note_stderr(entry: &mut Entry, generation: Generation, stderr: &str) {
+    let ends = entry.history.iter_mut().chain(&mut entry.last_exit);
+    for end in ends.filter(|end| end.generation == generation) {
+        end.exited.stderr = Some(stderr.to_owned());
+    }
 }

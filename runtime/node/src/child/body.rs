@@ -36,6 +36,9 @@ pub(super) enum Body {
     Embedded { service: Arc<dyn Embedded>, link: Link },
 }
 
+/// What a process prints. It may outlast the process's actor.
+pub(super) struct Output(Arc<Capture>);
+
 /// What is known when it is gone.
 #[derive(Debug)]
 pub(crate) struct Remains {
@@ -43,8 +46,8 @@ pub(crate) struct Remains {
     pub(super) ended: Ended,
     /// The kernel ended it, or a process it had started, for want of memory.
     pub(super) oom: bool,
-    /// The last lines of its standard error.
-    pub(super) stderr: String,
+    /// The last lines of its standard error; absent where [`Body::output`] knows them later.
+    pub(super) stderr: Option<String>,
     /// What outlived it, if anything did.
     pub(super) leak: Option<String>,
 }
@@ -80,25 +83,27 @@ impl Body {
         }
     }
 
+    /// What it prints, unless it prints into the node's own output.
+    pub(super) fn output(&self) -> Option<Output> {
+        match self {
+            Self::Process { capture, .. } => Some(Output(capture.clone())),
+            Self::Embedded { .. } => None,
+        }
+    }
+
     /// Sends [`Message::Gone`] once, when it is gone with everything that it had started.
     pub(super) fn report_end_to(&self, actor: &ActorRef<Message>) {
         let actor = actor.clone();
         match self {
-            Self::Process { process, capture, plan, ooms_before, .. } => {
+            Self::Process { process, plan, ooms_before, .. } => {
                 let (exited, swept) = (process.exited(), process.sweep());
-                let (capture, plan, ooms_before) = (capture.clone(), plan.clone(), *ooms_before);
+                let (plan, ooms_before) = (plan.clone(), *ooms_before);
                 tokio::spawn(async move {
                     let status = exited.await;
                     let oom = ooms(&plan) > ooms_before;
                     end_group(plan).await;
-                    let leftovers = swept.await;
-                    let closed = capture.closed(OUTPUT_WAIT_MAX).await;
-                    let remains = Remains {
-                        ended: ended(status),
-                        oom,
-                        stderr: capture.stderr_tail(),
-                        leak: leak(leftovers, closed),
-                    };
+                    let leak = leak(swept.await);
+                    let remains = Remains { ended: ended(status), oom, stderr: None, leak };
                     // The actor ends only after this message, or with the node.
                     let _ = actor.cast(Message::Gone(remains));
                 });
@@ -107,11 +112,21 @@ impl Body {
                 let ended = service.ended();
                 tokio::spawn(async move {
                     let (ended, stderr) = ended.await;
+                    let stderr = Some(stderr);
                     let remains = Remains { ended, oom: false, stderr, leak: None };
                     let _ = actor.cast(Message::Gone(remains));
                 });
             }
         }
+    }
+}
+
+impl Output {
+    /// Waits until the output of a process that is gone was read, and gives the end of its standard
+    /// error.
+    pub(super) async fn end(self) -> (String, Closed) {
+        let closed = self.0.closed(OUTPUT_WAIT_MAX).await;
+        (self.0.stderr_tail(), closed)
     }
 }
 
@@ -158,30 +173,22 @@ pub(super) fn signal_name(number: i32) -> String {
     }
 }
 
-fn leak(leftovers: std::io::Result<Swept>, closed: Closed) -> Option<String> {
-    let mut sentences = Vec::new();
+fn leak(leftovers: std::io::Result<Swept>) -> Option<String> {
     match leftovers {
+        Ok(swept) if swept.is_empty() => None,
         Ok(swept) if swept.surviving.is_empty() => {
-            if !swept.killed.is_empty() {
-                let names: Vec<String> = swept
-                    .killed
-                    .iter()
-                    .map(|process| format!("{} ({})", process.name, process.pid))
-                    .collect();
-                sentences.push(format!("killed what it left behind: {}", names.join(", ")));
-            }
+            let killed = swept.killed.iter();
+            let names: Vec<String> =
+                killed.map(|process| format!("{} ({})", process.name, process.pid)).collect();
+            Some(format!("killed what it left behind: {}", names.join(", ")))
         }
         Ok(swept) => {
             let pids: Vec<String> =
                 swept.surviving.iter().map(|process| process.pid.to_string()).collect();
-            sentences.push(format!("could not kill what it left behind: {}", pids.join(", ")));
+            Some(format!("could not kill what it left behind: {}", pids.join(", ")))
         }
-        Err(error) => sentences.push(format!("could not look for what it left behind: {error}")),
+        Err(error) => Some(format!("could not look for what it left behind: {error}")),
     }
-    if closed == Closed::Leaked {
-        sentences.push("another process holds its output open".into());
-    }
-    (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
 /// Turns a sign of life into the policy's word for it.

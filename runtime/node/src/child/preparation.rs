@@ -110,7 +110,7 @@ impl BirthError {
             signal: None,
             stage: Some(self.stage()),
             uptime: Duration::ZERO,
-            stderr: String::new(),
+            stderr: Some(String::new()),
             message,
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn history(entry: HistoryEntry) -> proto::HistoryEntry {
         signal: entry.exited.signal,
         stage: entry.exited.stage,
         uptime: Some(duration(entry.exited.uptime)),
-        stderr: entry.exited.stderr,
+        stderr: entry.exited.stderr.unwrap_or_default(),
         message: entry.exited.message,
     }
 }
