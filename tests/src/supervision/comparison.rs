@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use anyhow::Result;
 use blackhole_policy::{
+    moment::Moment,
     rehearsal::Role,
     supervision::{Shutdown, Strategy},
 };
@@ -12,7 +13,7 @@ use serde_json::Value;
 use super::{
     erlang::{Erlang, Pace},
     invention::{self, Dice},
-    scenario::Script,
+    scenario::{Action, Request, Script, Step},
     story,
 };
 
@@ -22,7 +23,7 @@ const PROMPT_AT_A_TIME: usize = 32;
 const TIMED_AT_A_TIME: usize = 100;
 /// A story that would be another if something took so much longer is not compared: clocks decide it.
 const TOLERANCE_MILLIS: u64 = 45;
-const PERTURBATIONS: u64 = 6;
+const PERTURBATIONS: u64 = 24;
 /// How often a difference must show.
 const LOOKS: usize = 3;
 /// How much calmer a difference is looked at a second time.
@@ -154,11 +155,16 @@ fn is_robust(script: &Script, dice: &mut Dice) -> bool {
     (0..PERTURBATIONS).all(|_| story::play(&perturbed(script, dice)) == story)
 }
 
-/// The same script, with everything a little later.
+/// The same script, with everything a little later, the stop at its end as well.
 fn perturbed(script: &Script, dice: &mut Dice) -> Script {
     let mut script = script.clone();
+    let end = script.steps.last().map_or(Moment::ORIGIN, |step| step.at);
+    script.steps.push(Step { at: end, action: Action::Stop });
     for step in &mut script.steps {
         step.at = step.at + Duration::from_millis(dice.below(TOLERANCE_MILLIS));
+        if let Action::Call(_, Request::StartChild(role)) = &mut step.action {
+            perturb(role, dice);
+        }
     }
     for role in &mut script.tree.children {
         perturb(role, dice);
@@ -181,7 +187,11 @@ fn perturb(role: &mut Role, dice: &mut Dice) {
 /// Takes steps and children away while the difference stays.
 fn shrink(erlang: &Erlang, mut difference: Difference, pace: Pace) -> Result<Difference> {
     loop {
-        let candidates = candidates(&difference.script);
+        let mut candidates = candidates(&difference.script);
+        if pace == Pace::Timed {
+            let mut dice = Dice::new(0);
+            candidates.retain(|candidate| is_robust(candidate, &mut dice));
+        }
         let differing = differences(erlang, &candidates, pace, 1)?;
         match look_again(erlang, differing, pace)? {
             Some(smaller) => difference = smaller,

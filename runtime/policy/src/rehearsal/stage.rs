@@ -179,7 +179,12 @@ impl Rehearsal {
             None => self.troupes.contains_key(&self.root).then_some(self.root),
             Some(name) => {
                 let (troupe, index) = self.find(name)?;
-                self.troupes[&troupe].actors[index].troupe
+                let actor = &self.troupes[&troupe].actors[index];
+                match actor.doing {
+                    // Its pid is not known to anybody yet.
+                    Doing::Starting { .. } => None,
+                    Doing::Running { .. } | Doing::Stopping { .. } => actor.troupe,
+                }
             }
         }
     }
