@@ -62,6 +62,15 @@ pub(crate) fn is_root() -> bool {
     root
 }
 
+/// A private /tmp hides a fixture that was built below it; such a test says so and passes.
+pub(crate) fn is_fixture_visible() -> bool {
+    let visible = !env!("CARGO_BIN_EXE_misbehave").starts_with("/tmp/");
+    if !visible {
+        say("skipped: the fixture was built below /tmp, which this test hides");
+    }
+    visible
+}
+
 #[expect(clippy::print_stderr, reason = "the reader of a test run must know what was left out")]
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");
