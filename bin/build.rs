@@ -1,5 +1,4 @@
 //! How the binary is linked.
-#![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
 
 /// A position-independent binary has 30,000 addresses to be corrected at each start. Packed, they are
 /// 20 KiB and not 730, which the guardian and the node would each read, and keep, at every start. Needs
