@@ -9,6 +9,6 @@ pub mod processes;
 pub mod supervision;
 mod wait;
 
-pub use installed::is_installed;
+pub use installed::{is_installed, skipped};
 pub use node::{Finished, TestNode, bh, fixture, json_lines, pid, send};
 pub use wait::{DEADLINE, until};

@@ -15,7 +15,7 @@ const NOBODY: u32 = 65534;
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("SKIPPED: not root");
+        blackhole_tests::skipped("only root may start services as somebody else");
     }
     root
 }
