@@ -21,8 +21,6 @@ use tokio::net::UnixListener;
 use tokio_stream::wrappers::BroadcastStream;
 use tonic::{Request, Response, Status};
 
-pub(crate) use peer::TrustedPeers;
-
 use crate::{
     logs::{Filter, Logs, Query, Selector},
     operator::{Operator, OperatorError, Patience, Selection},
@@ -62,7 +60,7 @@ pub(crate) async fn serve(
         .add_service(reflection().build_v1().expect("the committed descriptors are valid"))
         .add_service(reflection().build_v1alpha().expect("the committed descriptors are valid"))
         .add_service(ControlServiceServer::new(control))
-        .serve_with_incoming(TrustedPeers::of(listener))
+        .serve_with_incoming(peer::trusted(listener))
         .await
 }
 

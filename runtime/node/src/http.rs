@@ -7,7 +7,7 @@ mod exposition;
 mod health;
 mod metrics;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -16,12 +16,18 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
+    connections::{Connection, Doorman},
     registry::{NodeState, Registry},
     usage::Sampler,
 };
+
+/// Connections at a time: some scrapers, some people, a load balancer.
+const CONNECTIONS_MAX: usize = 64;
+/// Who reads a page has done so by then; who reads many connects again.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// What the pages are made of.
 #[derive(Debug, Clone)]
@@ -39,7 +45,36 @@ pub(crate) async fn serve(listener: std::net::TcpListener, sources: Sources) -> 
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(sources);
-    axum::serve(listener, router).await
+    let doorman = Doorman::new(CONNECTIONS_MAX, Some(CONNECTION_AGE_MAX));
+    axum::serve(Door { listener, doorman }, router).await
+}
+
+/// Where clients come in, from anywhere.
+struct Door {
+    listener: TcpListener,
+    doorman: Doorman,
+}
+
+impl axum::serve::Listener for Door {
+    type Io = Connection<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, address)) => {
+                    if let Some(connection) = self.doorman.admit(stream) {
+                        return (connection, address);
+                    }
+                }
+                Err(error) => self.doorman.pause(&error).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 }
 
 /// Binds the address now, so that a port in use is an error of the start and not of later.

@@ -1,6 +1,7 @@
 //! The node: root supervisor, child-process actors, registry, logs, probes, control API.
 
 mod child;
+mod connections;
 mod control;
 mod directories;
 mod heartbeat;

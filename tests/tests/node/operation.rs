@@ -170,3 +170,26 @@ fn a_group_is_restarted_by_its_strategy() {
     assert_ne!(node.service("b")["generation"], before[1]["generation"]);
     assert_eq!(node.history("c").pop().expect("an entry")["reason"], "stop");
 }
+
+#[test]
+fn clients_that_hold_connections_open_leave_descriptors_to_services() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let address = free.expect("a port");
+    let node = TestNode::start_all(&format!("{PAIR}[http]\nlisten = \"{address}\"\n"));
+    let listing = format!("/proc/{}/fd", node.node_pid());
+    let descriptors = || std::fs::read_dir(&listing).expect("the node lives").count();
+    let before = descriptors();
+    let pages = (0..400).map(|_| std::net::TcpStream::connect(address).expect("it listens"));
+    let pages: Vec<_> = pages.collect();
+    let path = node.path("run/control.sock");
+    let calls = (0..400).map(|_| std::os::unix::net::UnixStream::connect(&path).expect("it too"));
+    let calls: Vec<_> = calls.collect();
+    blackhole_tests::until(
+        "the node has taken some of both, and not all",
+        || descriptors() - before,
+        |more| (300..350).contains(more),
+    );
+    drop((pages, calls));
+    node.until("the node answers again", |status| status["node"]["state"] == "running");
+    blackhole_tests::until("they are given back", descriptors, |now| *now < before + 20);
+}

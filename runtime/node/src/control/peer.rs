@@ -1,53 +1,60 @@
 //! Who may speak on the control socket.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io;
 
-use futures::Stream;
+use futures::{Stream, stream};
 use tokio::net::{UnixListener, UnixStream};
+use tonic::transport::server::{Connected, UdsConnectInfo};
+
+use crate::connections::{Connection, Doorman};
+
+/// Connections at a time: many people that follow logs, and not yet too many descriptors.
+const CONNECTIONS_MAX: usize = 256;
 
 /// Connections of peers that run as this process's own user or as root; others are closed unread.
-pub(crate) struct TrustedPeers {
+pub(crate) fn trusted(
     listener: UnixListener,
-    own_uid: u32,
+) -> impl Stream<Item = io::Result<Connection<UnixStream>>> {
+    let own_uid = rustix::process::geteuid().as_raw();
+    let doorman = Doorman::new(CONNECTIONS_MAX, None);
+    stream::unfold((listener, doorman), move |(listener, doorman)| async move {
+        let connection = next(&listener, &doorman, own_uid).await;
+        Some((Ok(connection), (listener, doorman)))
+    })
 }
 
-impl TrustedPeers {
-    pub(crate) fn of(listener: UnixListener) -> Self {
-        Self { listener, own_uid: rustix::process::geteuid().as_raw() }
-    }
-
-    fn trusts(&self, stream: &UnixStream) -> bool {
-        match stream.peer_cred() {
-            Ok(peer) if peer.uid() == self.own_uid || peer.uid() == 0 => true,
-            Ok(peer) => {
-                tracing::warn!(uid = peer.uid(), pid = peer.pid(), "refused a control connection");
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%error, "could not ask who opened a control connection");
-                false
-            }
-        }
-    }
-}
-
-impl Stream for TrustedPeers {
-    type Item = io::Result<UnixStream>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match self.listener.poll_accept(context) {
-                Poll::Ready(Ok((stream, _))) if self.trusts(&stream) => {
-                    return Poll::Ready(Some(Ok(stream)));
+async fn next(listener: &UnixListener, doorman: &Doorman, own_uid: u32) -> Connection<UnixStream> {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if trusts(own_uid, &stream) => {
+                if let Some(connection) = doorman.admit(stream) {
+                    return connection;
                 }
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Poll::Pending => return Poll::Pending,
             }
+            Ok(_) => {}
+            Err(error) => doorman.pause(&error).await,
         }
+    }
+}
+
+fn trusts(own_uid: u32, stream: &UnixStream) -> bool {
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == own_uid || peer.uid() == 0 => true,
+        Ok(peer) => {
+            tracing::warn!(uid = peer.uid(), pid = peer.pid(), "refused a control connection");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not ask who opened a control connection");
+            false
+        }
+    }
+}
+
+impl Connected for Connection<UnixStream> {
+    type ConnectInfo = UdsConnectInfo;
+
+    fn connect_info(&self) -> UdsConnectInfo {
+        self.stream().connect_info()
     }
 }
