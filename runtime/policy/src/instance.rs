@@ -164,6 +164,10 @@ pub enum Ended {
     Signal(i32),
 }
 
+/// A deadline that is heard of later than this was passed while the node itself was held up
+/// (stopped, starved), and with it what the child had to say in time.
+const HELD_UP: Duration = Duration::from_millis(750);
+
 /// The number of SIGKILL on every platform that has it.
 const SIGKILL: i32 = 9;
 
@@ -272,6 +276,10 @@ impl Instance {
                 self.state = stay(deadline.max(now + by), startup, ready);
                 Vec::new()
             }
+            Event::DeadlineReached if now >= deadline + HELD_UP => {
+                self.state = stay(now + HELD_UP, startup, ready);
+                Vec::new()
+            }
             Event::DeadlineReached if now >= deadline => {
                 let seconds = self.spec.start_deadline.as_secs_f64();
                 self.condemn(Reason::Startup, format!("was not ready within {seconds} s"))
@@ -320,6 +328,10 @@ impl Instance {
             }
             Event::Kicked => {
                 self.state = State::Running { ready, watchdog: self.watchdog_from(now) };
+                Vec::new()
+            }
+            Event::DeadlineReached if watchdog.is_some_and(|it| now >= it + HELD_UP) => {
+                self.state = State::Running { ready, watchdog: Some(now + HELD_UP) };
                 Vec::new()
             }
             Event::DeadlineReached if watchdog.is_some_and(|deadline| now >= deadline) => {
@@ -465,6 +477,25 @@ mod tests {
         assert_eq!(instance.next_deadline(), Some(at(9)));
         assert_eq!(instance.on_event(at(9), Event::DeadlineReached).len(), 1);
         assert_eq!(instance.classify(Ended::Signal(SIGKILL), false).0, Reason::Probe);
+    }
+
+    #[test]
+    fn a_node_that_was_held_up_listens_before_it_judges() {
+        let watchdog = Some(Duration::from_secs(2));
+        let mut instance = running(InstanceSpec { watchdog, ..SPEC });
+        assert!(instance.on_event(at(60), Event::DeadlineReached).is_empty());
+        assert_eq!(instance.next_deadline(), Some(at(60) + HELD_UP));
+        instance.on_event(at(60), Event::Kicked);
+        assert_eq!(instance.next_deadline(), Some(at(62)));
+        assert_eq!(instance.on_event(at(62), Event::DeadlineReached).len(), 1);
+
+        let (mut starting, _) = Instance::spawned(SPEC, at(0));
+        assert!(starting.on_event(at(60), Event::DeadlineReached).is_empty());
+        assert!(starting.on_event(at(60), Event::BecameReady).contains(&Command::AnnounceStarted));
+        let (mut starting, _) = Instance::spawned(SPEC, at(0));
+        starting.on_event(at(60), Event::DeadlineReached);
+        let over = starting.next_deadline().expect("it is still awaited");
+        assert_eq!(starting.on_event(over, Event::DeadlineReached).len(), 1);
     }
 
     #[test]
