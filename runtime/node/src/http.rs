@@ -16,6 +16,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use blackhole_config::Config;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
@@ -32,6 +33,7 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30);
 /// What the pages are made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
+    pub(crate) config: Arc<Config>,
     pub(crate) registry: Registry,
     pub(crate) sampler: Arc<Sampler>,
 }
@@ -83,7 +85,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 async fn health(State(sources): State<Sources>) -> impl IntoResponse {
-    let page = health::page(&sources.registry, &sources.sampler);
+    let page = health::page(&sources.config, &sources.registry, &sources.sampler);
     (page.code(), [(header::CONTENT_TYPE, "application/json")], page.json())
 }
 

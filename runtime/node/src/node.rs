@@ -297,7 +297,7 @@ fn enter_all(registry: &Registry, config: &Config) {
 }
 
 /// Opens the control socket and the HTTP port, and serves them as long as the node lives.
-fn serve(config: &Config, control_path: &Path, control: Control) -> Result<(), NodeError> {
+fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<(), NodeError> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| NodeError::ControlSocket(error);
     let socket = sockets::listen_unix_with(control_path, 0o600).map_err(|e| refused(e.into()))?;
     let socket = std::os::unix::net::UnixListener::from(socket);
@@ -306,8 +306,11 @@ fn serve(config: &Config, control_path: &Path, control: Control) -> Result<(), N
     if let Some(settings) = config.http {
         let address = settings.listen;
         let listener = http::bind(address).map_err(|source| NodeError::Http { address, source })?;
-        let sources =
-            http::Sources { registry: control.registry.clone(), sampler: control.sampler.clone() };
+        let sources = http::Sources {
+            config: config.clone(),
+            registry: control.registry.clone(),
+            sampler: control.sampler.clone(),
+        };
         tokio::spawn(report("HTTP", http::serve(listener, sources)));
     }
     tokio::spawn(report("the control API", control::serve(listener, control)));

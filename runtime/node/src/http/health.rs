@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
+use blackhole_config::Config;
+use blackhole_protocol::Name;
 use serde::Serialize;
 
 use crate::{
+    nursery::find_service,
     registry::{Entry, NodeState, Registry, State},
     usage::{Sampler, Usage},
 };
@@ -72,13 +75,18 @@ impl Page {
 }
 
 /// The page as of now.
-pub(super) fn page(registry: &Registry, sampler: &Sampler) -> Page {
-    let mut rows: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+pub(super) fn page(config: &Config, registry: &Registry, sampler: &Sampler) -> Page {
+    let mut rows: BTreeMap<Name, Vec<Entry>> = BTreeMap::new();
     for entry in registry.entries(|_| true) {
-        rows.entry(entry.instance.service.to_string()).or_default().push(entry);
+        rows.entry(entry.instance.service.clone()).or_default().push(entry);
     }
-    let services: BTreeMap<String, Service> =
-        rows.into_iter().map(|(name, entries)| (name, service(&entries, sampler))).collect();
+    let services: BTreeMap<String, Service> = rows
+        .into_iter()
+        .map(|(name, entries)| {
+            let memory_max = find_service(config, &name).and_then(|it| it.resources.memory);
+            (name.to_string(), service(&entries, memory_max, sampler))
+        })
+        .collect();
     let own = sampler.own();
     Page {
         status: overall(registry.node_state(), services.values().map(|service| service.status)),
@@ -107,7 +115,8 @@ pub(super) fn counts_as_ready(entry: &Entry) -> bool {
     }
 }
 
-fn service(entries: &[Entry], sampler: &Sampler) -> Service {
+/// `memory_max` is what each instance may use, in bytes.
+fn service(entries: &[Entry], memory_max: Option<u64>, sampler: &Sampler) -> Service {
     let pids: Vec<u32> = entries.iter().filter_map(|entry| entry.pid).collect();
     let usage: Vec<Usage> = pids.iter().filter_map(|pid| sampler.of(*pid)).collect();
     let total = |value: fn(&Usage) -> f64| usage.iter().map(value).sum::<f64>();
@@ -118,7 +127,10 @@ fn service(entries: &[Entry], sampler: &Sampler) -> Service {
         restarts: entries.iter().map(Entry::restarts_total).sum(),
         memory: (!usage.is_empty()).then(|| {
             let bytes = usage.iter().map(|usage| usage.memory_bytes).sum();
-            format!("{}/unlimited", mebibytes(bytes))
+            let limit = memory_max.map_or("unlimited".to_owned(), |limit| {
+                mebibytes(limit.saturating_mul(usage.len() as u64))
+            });
+            format!("{}/{limit}", mebibytes(bytes))
         }),
         cpu: (!usage.is_empty()).then(|| percent(total(|usage| usage.cpu_percent))),
         last_health_check: entries
@@ -199,7 +211,12 @@ fn percent(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use blackhole_protocol::InstanceId;
+
     use super::*;
+    use crate::registry::Kind;
 
     #[test]
     fn a_service_is_degraded_when_only_some_of_it_serves() {
@@ -208,6 +225,20 @@ mod tests {
         assert_eq!(of(&[Status::Healthy, Status::Unhealthy]), Status::Degraded);
         assert_eq!(of(&[Status::Starting, Status::Unhealthy]), Status::Unhealthy);
         assert_eq!(of(&[Status::Stopped, Status::Starting]), Status::Starting);
+    }
+
+    #[test]
+    fn memory_is_what_is_used_of_what_may_be() {
+        let registry = Registry::new();
+        for index in [1, 2].into_iter().filter_map(NonZeroU32::new) {
+            let instance = InstanceId { service: "a".parse().expect("a name"), index };
+            registry.add(instance, None, Kind::Command, State::Ready);
+        }
+        let mut entries = registry.entries(|_| true);
+        entries.iter_mut().for_each(|entry| entry.pid = Some(std::process::id()));
+        let of = |limit| service(&entries, limit, &Sampler::default()).memory.expect("it lives");
+        assert!(of(None).ends_with("MiB/unlimited"), "{}", of(None));
+        assert!(of(Some(64 << 20)).ends_with("MiB/128.0MiB"), "{}", of(Some(64 << 20)));
     }
 
     #[test]
