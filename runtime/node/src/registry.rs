@@ -238,6 +238,8 @@ pub struct Entry {
     pub stop_durations: Histogram,
     history: VecDeque<HistoryEntry>,
     stopping_since: Option<Instant>,
+    /// Why it is not ready, while the note says so.
+    unready_why: Option<String>,
 }
 
 impl Entry {
@@ -259,6 +261,7 @@ impl Entry {
             stop_durations: Histogram::default(),
             history: VecDeque::new(),
             stopping_since: None,
+            unready_why: None,
         }
     }
 
@@ -571,11 +574,15 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
                 entry.start_durations.observe(now - spawned_at);
             }
             enter(entry, State::Ready);
+            if entry.unready_why.take().is_some_and(|why| why == entry.note) {
+                entry.note.clear();
+            }
             Draft::of("ready", "")
         }
         Change::Unready(why) => {
             enter(entry, State::Unready);
             entry.note.clone_from(&why);
+            entry.unready_why = Some(why.clone());
             Draft::of("unready", why)
         }
         Change::Stopping(why) => {
@@ -667,5 +674,28 @@ fn note_stderr(entry: &mut Entry, generation: Generation, stderr: &str) {
     let ends = entry.history.iter_mut().chain(&mut entry.last_exit);
     for end in ends.filter(|end| end.generation == generation) {
         end.exited.stderr = Some(stderr.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_of_itself_outlives_why_it_was_not_ready() {
+        let registry = Registry::new();
+        let service = "a".parse().expect("a name");
+        let instance = InstanceId { service, index: NonZeroU32::MIN };
+        registry.add(instance.clone(), None, Kind::Command, State::Pending);
+        let note = |change: Change| {
+            registry.record(&instance, Generation(1), change);
+            registry.entries(|_| true)[0].note.clone()
+        };
+        note(Change::Spawned { pid: 1 });
+        assert_eq!(note(Change::Unready("reloads".into())), "reloads");
+        assert_eq!(note(Change::Ready), "");
+        note(Change::Unready("reloads".into()));
+        note(Change::Noted("3 clients".into()));
+        assert_eq!(note(Change::Ready), "3 clients");
     }
 }
