@@ -171,3 +171,24 @@ fn an_environment_file_that_cannot_be_read_is_refused_before_anything_starts() {
     let output = node.output();
     assert!(output.contains("/no/such/file") && output.contains("config.toml:3:"), "{output}");
 }
+
+#[test]
+fn a_child_that_eats_more_memory_than_it_may_is_ended_for_that() {
+    let node = TestNode::start(
+        r#"
+        [services.glutton]
+        command = ["sh", "-c", 'x=xxxxxxxxxxxxxxxx; while :; do x="$x$x"; done']
+        resources = { memory = "32MiB" }
+        restarts_max = 0
+        "#,
+    );
+    if node.output().contains("a limit is not enforced") {
+        println!("SKIPPED: this host lets nobody limit memory");
+        node.bh(&["stop", "glutton"]);
+        return;
+    }
+    node.until_state("glutton", "failed");
+    let last = node.history("glutton").pop().expect("an entry");
+    assert_eq!((&last["reason"], &last["signal"]), (&"oom".into(), &"SIGKILL".into()));
+    assert_eq!(last["message"], "ran out of memory; was ended by SIGKILL");
+}
