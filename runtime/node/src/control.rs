@@ -89,12 +89,15 @@ impl Control {
         })
     }
 
-    fn rows(&self, selection: &Selection) -> Vec<proto::InstanceStatus> {
-        self.registry
-            .entries(|entry| selection.contains(&entry.instance.service))
-            .iter()
-            .map(|entry| wire::status(entry, &self.sampler))
-            .collect()
+    /// What processes use is read off the node's thread: no restart waits for it.
+    async fn rows(&self, selection: Selection) -> Result<Vec<proto::InstanceStatus>, Status> {
+        let (registry, sampler) = (self.registry.clone(), self.sampler.clone());
+        let look = move || {
+            let entries = registry.entries(|entry| selection.contains(&entry.instance.service));
+            entries.iter().map(|entry| wire::status(entry, &sampler)).collect()
+        };
+        let rows = tokio::task::spawn_blocking(look).await;
+        rows.map_err(|error| Status::internal(format!("could not look at processes: {error}")))
     }
 }
 
@@ -107,7 +110,7 @@ impl ControlService for Control {
         let selection = self.select(&request.into_inner().names)?;
         Ok(Response::new(proto::GetStatusResponse {
             node: Some(wire::node(&self.registry, &self.identity)),
-            instances: self.rows(&selection),
+            instances: self.rows(selection).await?,
         }))
     }
 
@@ -118,7 +121,7 @@ impl ControlService for Control {
         let request = request.into_inner();
         let selection = self.operator.select_some(&request.names)?;
         self.operator.start(&selection, Patience::from(request.no_wait)).await?;
-        Ok(Response::new(proto::StartResponse { instances: self.rows(&selection) }))
+        Ok(Response::new(proto::StartResponse { instances: self.rows(selection).await? }))
     }
 
     async fn stop(
@@ -128,7 +131,7 @@ impl ControlService for Control {
         let request = request.into_inner();
         let selection = self.operator.select_some(&request.names)?;
         self.operator.stop(&selection, Patience::from(request.no_wait)).await?;
-        Ok(Response::new(proto::StopResponse { instances: self.rows(&selection) }))
+        Ok(Response::new(proto::StopResponse { instances: self.rows(selection).await? }))
     }
 
     async fn restart(
@@ -138,7 +141,7 @@ impl ControlService for Control {
         let request = request.into_inner();
         let selection = self.operator.select_some(&request.names)?;
         self.operator.restart(&selection, Patience::from(request.no_wait)).await?;
-        Ok(Response::new(proto::RestartResponse { instances: self.rows(&selection) }))
+        Ok(Response::new(proto::RestartResponse { instances: self.rows(selection).await? }))
     }
 
     async fn scale(
@@ -149,7 +152,7 @@ impl ControlService for Control {
         let selection = self.operator.select_some(std::slice::from_ref(&request.service))?;
         let patience = Patience::from(request.no_wait);
         self.operator.scale(&request.service, request.instances, patience).await?;
-        Ok(Response::new(proto::ScaleResponse { instances: self.rows(&selection) }))
+        Ok(Response::new(proto::ScaleResponse { instances: self.rows(selection).await? }))
     }
 
     async fn shutdown(

@@ -13,7 +13,7 @@ use axum::{
     Router,
     extract::State,
     http::{StatusCode, header},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use blackhole_config::Config;
@@ -36,6 +36,8 @@ pub(crate) struct Sources {
     pub(crate) config: Arc<Config>,
     pub(crate) registry: Registry,
     pub(crate) sampler: Arc<Sampler>,
+    /// Held by whoever makes a page.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Serves the pages until the returned future is dropped.
@@ -84,9 +86,14 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     std::net::TcpListener::bind(address)
 }
 
-async fn health(State(sources): State<Sources>) -> impl IntoResponse {
-    let page = health::page(&sources.config, &sources.registry, &sources.sampler);
-    (page.code(), [(header::CONTENT_TYPE, "application/json")], page.json())
+async fn health(State(sources): State<Sources>) -> Response {
+    let page = sources.look(|it| health::page(&it.config, &it.registry, &it.sampler)).await;
+    match page {
+        Ok(page) => {
+            (page.code(), [(header::CONTENT_TYPE, "application/json")], page.json()).into_response()
+        }
+        Err(failed) => failed.into_response(),
+    }
 }
 
 async fn ready(State(sources): State<Sources>) -> impl IntoResponse {
@@ -105,7 +112,24 @@ async fn ready(State(sources): State<Sources>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
-    let text = metrics::page(&sources.registry, &sources.sampler);
-    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text)
+async fn metrics(State(sources): State<Sources>) -> Response {
+    match sources.look(|it| metrics::page(&it.registry, &it.sampler)).await {
+        Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
+        Err(failed) => failed.into_response(),
+    }
+}
+
+impl Sources {
+    /// Reads what processes use, which takes a while where there are many: off the node's thread, so
+    /// that no restart waits for a page, and one page at a time.
+    async fn look<T: Send + 'static>(
+        self,
+        look: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, StatusCode> {
+        let _turn = self.turn.clone().lock_owned().await;
+        tokio::task::spawn_blocking(move || look(&self)).await.map_err(|error| {
+            tracing::error!(%error, "a page could not be made: this is a bug");
+            StatusCode::INTERNAL_SERVER_ERROR
+        })
+    }
 }

@@ -310,6 +310,7 @@ fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<
             config: config.clone(),
             registry: control.registry.clone(),
             sampler: control.sampler.clone(),
+            turn: Arc::default(),
         };
         tokio::spawn(report("HTTP", http::serve(listener, sources)));
     }
