@@ -570,13 +570,8 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
             Draft::of("spawned", "")
         }
         Change::Ready => {
-            if let (State::Starting, Some(spawned_at)) = (entry.state, entry.spawned_at) {
-                entry.start_durations.observe(now - spawned_at);
-            }
+            note_ready(entry, now);
             enter(entry, State::Ready);
-            if entry.unready_why.take().is_some_and(|why| why == entry.note) {
-                entry.note.clear();
-            }
             Draft::of("ready", "")
         }
         Change::Unready(why) => {
@@ -620,6 +615,16 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
             Draft::silent()
         }
         Change::Leaked(what) => Draft::of("leaked", what),
+    }
+}
+
+/// What a service says of itself stays; why it was not ready is over.
+fn note_ready(entry: &mut Entry, now: Instant) {
+    if let (State::Starting, Some(spawned_at)) = (entry.state, entry.spawned_at) {
+        entry.start_durations.observe(now - spawned_at);
+    }
+    if entry.unready_why.take().is_some_and(|why| why == entry.note) {
+        entry.note.clear();
     }
 }
 

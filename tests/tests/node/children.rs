@@ -183,7 +183,7 @@ fn a_child_that_eats_more_memory_than_it_may_is_ended_for_that() {
         "#,
     );
     if node.output().contains("a limit is not enforced") {
-        eprintln!("SKIPPED: this host lets nobody limit memory");
+        blackhole_tests::skipped("this host lets nobody limit memory");
         node.bh(&["stop", "glutton"]);
         return;
     }
