@@ -13,10 +13,6 @@ use blackhole_protocol::{Name, link::Assignment};
 /// A condition that has not come true by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A node that ends kills whatever its process has started, and here that would be the children of
-/// the other tests as well: one node at a time.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 struct NoServices;
 
 impl NativeServices for NoServices {
@@ -66,7 +62,6 @@ async fn until(registry: &Registry, what: &str, condition: impl Fn(&Registry) ->
 
 /// Runs `test` beside the node, then stops the node.
 async fn with(text: &str, test: impl AsyncFnOnce(&Registry, &blackhole_node::Operator)) -> Ending {
-    let _alone = ALONE.lock().await;
     let directory = tempfile::tempdir().expect("a directory");
     let node = begin(directory.path(), text).await;
     let (registry, operator) = (node.registry().clone(), node.operator().clone());
@@ -125,7 +120,6 @@ async fn a_crash_loop_fails_alone() {
 
 #[tokio::test]
 async fn a_failure_that_escalates_ends_the_node() {
-    let _alone = ALONE.lock().await;
     let directory = tempfile::tempdir().expect("a directory");
     let file = "[services.bad]\ncommand = [\"false\"]\nrestarts_max = 0\non_failed = \"escalate\"\n\
                 [services.good]\ncommand = [\"sleep\", \"1000\"]\n";
