@@ -184,7 +184,7 @@ impl Nursery for Crib {
                 self.record(child, &Change::BackingOff(delay));
             }
             Transition::Failed { child, restarts } => {
-                let why = format!("{child} was restarted too often: {restarts} times");
+                let why = format!("{child} would be restarted too often: {restarts} times");
                 tracing::error!(child = %child, restarts, event = "failed", "gave up restarting");
                 self.record(child, &Change::Failed(why));
             }
