@@ -157,8 +157,10 @@ fn computed(loaded: &Loaded, path: &[&str]) -> Option<String> {
 /// What `default.toml` says at the same place of its own service or group.
 fn documented(path: &[&str]) -> Option<String> {
     let mut path = path.to_vec();
-    if let ["services" | "groups", name, ..] = path.as_mut_slice() {
-        *name = "example";
+    match path.as_mut_slice() {
+        ["services", name, ..] => *name = "example",
+        ["groups", name, ..] => *name = "examples",
+        _ => {}
     }
     let table = DeTable::parse(DEFAULT).expect("the embedded default file is TOML");
     let root = Node::root(table.get_ref(), DEFAULT.len());

@@ -39,14 +39,11 @@ pub struct Rejected {
 /// Reads and checks a file with its overrides. Opens nothing but that file and the services'
 /// `environment_files`.
 pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<Loaded, Rejected> {
-    let source = match SourceText::open(source, overrides, host) {
-        Ok(source) => source,
-        Err((source, problems)) => {
-            let problems = problems.finish(&source);
-            return Err(Rejected { problems, source: Arc::new(source) });
-        }
-    };
-    let mut problems = Problems::default();
+    let (source, mut problems) = SourceText::open(source, overrides, host);
+    if problems.has_errors() {
+        let problems = problems.finish(&source);
+        return Err(Rejected { problems, source: Arc::new(source) });
+    }
     let (mut root, syntax) = parse(&source.text);
     source.overrides.apply(&mut root, &mut problems);
     let raw = RawFile::read(&root, &mut problems).unwrap_or_default();

@@ -111,6 +111,8 @@ fn shortened(text: &str) -> String {
     }
 }
 
+const PROBLEMS_WITH_HINTS_MAX: usize = 200;
+
 /// Every problem so far.
 #[derive(Debug, Default)]
 pub(crate) struct Problems(Vec<Draft>);
@@ -122,6 +124,17 @@ impl Problems {
 
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+
+    /// As [`suggestion`], while there are few problems: whoever has hundreds reads the first ones,
+    /// and each search looks at every name of the file.
+    pub(crate) fn suggestion<'a>(
+        &self,
+        wrong: &str,
+        known: impl IntoIterator<Item = &'a str>,
+        what: &str,
+    ) -> Option<String> {
+        (self.0.len() < PROBLEMS_WITH_HINTS_MAX).then(|| suggestion(wrong, known, what)).flatten()
     }
 
     pub(crate) fn has_errors(&self) -> bool {

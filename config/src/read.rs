@@ -6,7 +6,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::{
-    problem::{Draft, Problems, nearest, suggestion},
+    problem::{Draft, Problems, nearest},
     tree::{Node, Origin, Place, Table, Value},
 };
 
@@ -88,7 +88,7 @@ pub(crate) fn refuse_unknown<'k>(
                 "" => "tables of the file are".to_owned(),
                 path => format!("keys of `{path}` are"),
             };
-            let hint = suggestion(name, known.iter().copied(), &what);
+            let hint = problems.suggestion(name, known.iter().copied(), &what);
             problems.push(Draft::new(&entry.key, "is not a known key").maybe_hint(hint));
             meant.extend(nearest(name, known));
         }

@@ -87,17 +87,18 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
     let group = level.primary_title(problem.message.as_str());
     let group = match &problem.excerpt {
         Some(Excerpt::File(span)) => {
-            let text = &source.text;
-            let start = span.start.min(text.len());
+            // Only the line is handed over: the renderer looks at all that it is given, each time.
+            let line = source.line_around(span.start);
             // A value over many lines is meant by its first one.
-            let line_end = text[start..].find('\n').map_or(text.len(), |length| start + length);
-            let end = span.end.clamp(start, line_end);
-            let annotation = AnnotationKind::Primary.span(start..end);
+            let within = |byte: usize| byte.clamp(line.start, line.end) - line.start;
+            let annotation = AnnotationKind::Primary.span(within(span.start)..within(span.end));
             let annotation = match found {
                 Some(found) => annotation.label(found),
                 None => annotation,
             };
-            let snippet = Snippet::source(text.as_str()).path(problem.file.as_str());
+            let snippet = Snippet::source(&source.text[line])
+                .path(problem.file.as_str())
+                .line_start(problem.line);
             group.element(snippet.annotation(annotation))
         }
         Some(Excerpt::Override(given)) => group

@@ -5,7 +5,9 @@
 use std::{
     fs::File,
     io::Read as _,
+    ops::Range,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use crate::{
@@ -78,42 +80,40 @@ pub(crate) struct SourceText {
     /// What relative paths in the file are relative to; absolute.
     pub(crate) folder: PathBuf,
     pub(crate) overrides: Overrides,
+    /// Found when the first place is asked for.
+    line_starts: OnceLock<Vec<usize>>,
 }
 
 impl SourceText {
-    /// Reads the file; what is wrong with it as a file is the problem.
+    /// Reads the file, as far as it can be read; what is wrong with it as a file is the problem.
     pub(crate) fn open(
         source: Source,
         overrides: &Overrides,
         host: &HostFacts,
-    ) -> Result<Self, (Self, Problems)> {
-        let overrides = overrides.clone();
-        match source {
-            Source::Text { name, text, folder } => {
-                Ok(Self { name, text, folder: host.current_dir.join(folder), overrides })
-            }
+    ) -> (Self, Problems) {
+        let (name, folder, read) = match source {
+            Source::Text { name, text, folder } => (name, folder, Ok(text)),
             Source::Path(path) => {
-                let folder = path.parent().unwrap_or(Path::new(""));
-                let mut opened = Self {
-                    name: path.display().to_string(),
-                    text: String::new(),
-                    folder: host.current_dir.join(folder),
-                    overrides,
-                };
-                match read(&host.current_dir.join(&path)) {
-                    Ok(text) => Ok(Self { text, ..opened }),
-                    Err(refused) => {
-                        opened.text = refused.text_before;
-                        let end = opened.text.len();
-                        let origin = Origin::File(end..end);
-                        let place = Place { origin, path: "".into() };
-                        let mut problems = Problems::default();
-                        problems.push(Draft::new(&place, refused.rule).maybe_hint(refused.hint));
-                        Err((opened, problems))
-                    }
-                }
+                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+                (path.display().to_string(), folder, read(&host.current_dir.join(&path)))
             }
-        }
+        };
+        let source = |text| Self {
+            name,
+            text,
+            folder: host.current_dir.join(folder),
+            overrides: overrides.clone(),
+            line_starts: OnceLock::new(),
+        };
+        let refused = match read {
+            Ok(text) => return (source(text), Problems::default()),
+            Err(refused) => refused,
+        };
+        let end = refused.text_before.len();
+        let place = Place { origin: Origin::File(end..end), path: "".into() };
+        let mut problems = Problems::default();
+        problems.push(Draft::new(&place, refused.rule).maybe_hint(refused.hint));
+        (source(refused.text_before), problems)
     }
 
     /// Turns a place into file, line and column.
@@ -133,12 +133,25 @@ impl SourceText {
 
     /// Line and column of a byte, both from 1, the column in characters.
     pub(crate) fn position(&self, byte: usize) -> (usize, usize) {
-        let before = match self.text.get(..byte.min(self.text.len())) {
-            Some(before) => before,
-            None => &self.text,
-        };
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let starts = self.line_starts();
+        let line = starts.partition_point(|start| *start <= byte).max(1);
+        let before = self.text.get(starts[line - 1]..byte.min(self.text.len())).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    /// The line that a byte is in, without its end.
+    pub(crate) fn line_around(&self, byte: usize) -> Range<usize> {
+        let starts = self.line_starts();
+        let line = starts.partition_point(|start| *start <= byte).max(1);
+        let end = starts.get(line).map_or(self.text.len(), |next| next - 1);
+        starts[line - 1]..end
+    }
+
+    fn line_starts(&self) -> &[usize] {
+        self.line_starts.get_or_init(|| {
+            let newlines = self.text.match_indices('\n');
+            [0].into_iter().chain(newlines.map(|(newline, _)| newline + 1)).collect()
+        })
     }
 
     /// The folder that a relative path is relative to: the file's for what is written in the file,

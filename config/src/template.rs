@@ -118,7 +118,11 @@ impl Template {
             Some(Piece::Placeholder(_)) | None => false,
         };
         if !absolute {
-            self.0.insert(0, Piece::Text(format!("{}/", folder.display())));
+            let folder = format!("{}/", folder.display());
+            match self.0.first_mut() {
+                Some(Piece::Text(text)) => text.insert_str(0, &folder),
+                Some(Piece::Placeholder(_)) | None => self.0.insert(0, Piece::Text(folder)),
+            }
         }
         self
     }

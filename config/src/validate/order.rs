@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Group, Service,
-    problem::{Draft, Problems, suggestion},
+    problem::{Draft, Problems},
     raw::{RawGroup, RawService},
     read::{Field, Located},
     tree::{Origin, Place},
@@ -121,8 +121,10 @@ impl Tree {
 
     fn add(&mut self, name: &Name, key: &Place, enabled: bool, problems: &mut Problems) {
         let index = self.branches.len();
-        if let Some(other) = self.by_name.insert(name.clone(), index) {
-            let rule = format!("has the name of `{}`", self.branches[other].key.path);
+        // The name stays with the first, so that nothing else is wrong because of this.
+        let owner = *self.by_name.entry(name.clone()).or_insert(index);
+        if owner != index {
+            let rule = format!("has the name of `{}`", self.branches[owner].key.path);
             let hint = "services and groups share their names: `bh status NAME` must know which";
             problems.push(Draft::new(key, rule).hint(hint));
         }
@@ -142,7 +144,7 @@ impl Tree {
         if found.is_none() {
             let known = self.branches.iter().map(|branch| branch.name.as_str());
             let rule = format!("names `{}`, which is not in the file", written.value);
-            problems.push(Draft::new(&written.place, rule).maybe_hint(suggestion(
+            problems.push(Draft::new(&written.place, rule).maybe_hint(problems.suggestion(
                 &written.value,
                 known,
                 "services and groups are",

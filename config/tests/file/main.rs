@@ -1,5 +1,11 @@
 //! Whole files: those that are accepted, and those that are not.
 
+mod arrangement;
+mod defaults;
+mod explaining;
 mod host;
 mod loading;
+mod overriding;
 mod rejecting;
+mod robustness;
+mod surprising;
