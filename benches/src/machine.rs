@@ -11,6 +11,7 @@ pub struct Machine {
     kernel: String,
     /// Of others, averaged over five minutes.
     load: String,
+    scheduling: &'static str,
     compiler: String,
     date: String,
 }
@@ -25,6 +26,7 @@ impl Machine {
             memory: line_of("/proc/meminfo", "MemTotal"),
             kernel: said_by("uname", &["-sr"]),
             load: load.split(' ').nth(1).unwrap_or_default().to_owned(),
+            scheduling: scheduling(),
             compiler: said_by("rustc", &["--version"]),
             date: said_by("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         }
@@ -38,7 +40,18 @@ impl fmt::Display for Machine {
         writeln!(formatter, "- machine: {processor}, {cores} cores, {memory}")?;
         writeln!(formatter, "- load before the run: {}", self.load)?;
         writeln!(formatter, "- kernel: {}", self.kernel)?;
+        writeln!(formatter, "- scheduling: {}", self.scheduling)?;
         write!(formatter, "- compiler: {}", self.compiler)
+    }
+}
+
+/// By the 41st field of proc(5)'s `stat`; the second is a name in parentheses.
+fn scheduling() -> &'static str {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let policy = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(41 - 2));
+    match policy {
+        Some("1") => "first in, first out, before all other processes of the machine",
+        _ => "among all other processes of the machine",
     }
 }
 

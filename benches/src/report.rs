@@ -10,6 +10,9 @@ use crate::{
     subject::{BH, LIMIT},
 };
 
+/// No program knows why something falls short.
+const SHORTFALLS: &str = include_str!("../shortfalls.md");
+
 /// Medians of one run.
 #[derive(Debug)]
 pub struct Report {
@@ -123,7 +126,8 @@ impl Report {
         for (name, version) in versions {
             let _ = writeln!(page, "- {name}: {version}");
         }
-        let _ = write!(page, "\n## Supervision\n\n{}\n## Goals\n\n{}", self.table(), self.goals());
+        let (table, goals) = (self.table(), self.goals());
+        let _ = write!(page, "\n## Supervision\n\n{table}\n## Goals\n\n{goals}\n{SHORTFALLS}");
         page
     }
 

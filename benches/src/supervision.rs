@@ -24,7 +24,7 @@ use crate::{
 
 const BENCH: &str = "supervision";
 /// Children, and how often they are started.
-const SIZES: [(usize, usize); 3] = [(10, 7), (200, 7), (1000, 3)];
+const SIZES: [(usize, usize); 3] = [(10, 7), (200, 7), (1000, 2)];
 const SIZES_BRIEF: [(usize, usize); 2] = [(10, 3), (200, 3)];
 /// The size at which one child is replaced, and at which nothing happens.
 const USUAL_SIZE: usize = 200;
