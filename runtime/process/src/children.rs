@@ -11,8 +11,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, getsid, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
 
+use crate::session::Session;
 use crate::slots::Slots;
 
 /// What spawning and reaping share. Only its holder reaps, so its holder may signal a child by its pid:
@@ -52,18 +53,18 @@ impl Children {
         if orphans.is_empty() {
             return Ok(orphans);
         }
-        let own_session = getsid(None)?;
-        orphans.retain(|pid| getsid(Some(*pid)).is_ok_and(|it| it != own_session));
+        let own_session = Session::own()?;
+        orphans.retain(|pid| Session::of(*pid).is_ok_and(|it| it != own_session));
         Ok(orphans)
     }
 
     /// Kills everything outside this process's own session, and reaps the dead that nobody else will.
     pub(crate) fn kill_all(&mut self, killed: &mut Killed) -> io::Result<Left> {
-        let own_session = getsid(None)?;
+        let own_session = Session::own()?;
         let mut left = Left::Nothing;
         killed.dying.clear();
         for child in of_every_thread()? {
-            let is_ours = getsid(Some(child)).is_ok_and(|it| it == own_session);
+            let is_ours = Session::of(child).is_ok_and(|it| it == own_session);
             if is_ours || killed.dead.contains(&child) {
                 continue;
             }
@@ -82,11 +83,12 @@ impl Children {
 
     /// Reaps the dead that nobody else will. Stops at a dead known child, whose own exit looks again.
     pub(crate) fn reap_orphans(&mut self) -> io::Result<()> {
+        let own_session = Session::own()?;
         while let Some(pid) = first_dead()? {
             if self.known.contains(&pid) {
                 return Ok(());
             }
-            if getsid(Some(pid)).is_ok_and(|it| getsid(None) == Ok(it)) {
+            if Session::of(pid).is_ok_and(|it| it == own_session) {
                 // Of other code of this program, which hides those behind it.
                 self.orphans()?.into_iter().try_for_each(|orphan| reap(orphan).map(drop))?;
                 return Ok(());

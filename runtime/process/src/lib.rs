@@ -15,6 +15,7 @@ mod launch;
 mod lifeline;
 mod lookup;
 mod process;
+mod session;
 mod signal;
 mod slots;
 pub mod sockets;

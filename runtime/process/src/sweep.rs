@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 
 use crate::children::{self, Children, Killed, Left};
 use crate::process::Shared;
+use crate::session::Session;
 
 /// How long the killed may take to die, before they are reported as surviving. A process dies late only
 /// when the kernel itself is stuck in its name.
@@ -124,7 +125,7 @@ enum Owner {
 }
 
 fn owner(orphan: Pid, process: &Shared) -> Owner {
-    if getsid(Some(orphan)).is_ok_and(|session| session == process.pid) {
+    if Session::of(orphan).is_ok_and(|session| session.is_led_by(process.pid)) {
         return Owner::This;
     }
     let Some(mark) = process.mark.as_deref() else { return Owner::Another };

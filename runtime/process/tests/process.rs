@@ -392,3 +392,22 @@ fn a_command_that_cannot_be_one_is_refused_before_it_is_started() {
     let launch = Launch::builder(["true"]).variable("A=B", "c");
     assert!(refused(launch).contains("`A=B` cannot be the name"));
 }
+
+/// In a container a session usually has its leader outside of it, and the kernel calls it 0 there.
+#[test]
+fn processes_are_told_apart_where_the_own_session_began_outside_the_pid_namespace() {
+    let inside = std::process::Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "a_daemon_that_forked_twice_and_left_the_session_is_swept"])
+        .output();
+    match inside {
+        Ok(inside) if inside.stderr.starts_with(b"unshare:") => {
+            eprintln!("SKIPPED: {}", String::from_utf8_lossy(&inside.stderr));
+        }
+        Ok(inside) => {
+            assert!(inside.status.success(), "{}", String::from_utf8_lossy(&inside.stdout))
+        }
+        Err(error) => eprintln!("SKIPPED: unshare: {error}"),
+    }
+}
