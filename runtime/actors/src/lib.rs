@@ -4,6 +4,8 @@ mod alarm;
 mod clock;
 pub mod link;
 pub mod supervisor;
+pub mod tree;
 
 pub use alarm::Alarm;
 pub use clock::Clock;
+pub use tree::{ActorSpec, Tree, TreeError, TreeSpec};

@@ -7,6 +7,7 @@ mod directories;
 mod heartbeat;
 pub mod host;
 mod http;
+pub mod incident;
 pub mod logs;
 pub mod native;
 mod node;
