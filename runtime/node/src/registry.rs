@@ -126,6 +126,8 @@ pub enum Change {
         /// The process.
         pid: u32,
     },
+    /// It runs without these, each with its key and the reason.
+    Unenforced(Vec<String>),
     /// It may be called.
     Ready,
     /// It must not be called now, and why.
@@ -180,6 +182,8 @@ pub struct HistoryEntry {
     pub instance: InstanceId,
     /// Which incarnation.
     pub generation: Generation,
+    /// What the file asked for and did not hold, each with its key and the reason.
+    pub unenforced: Vec<String>,
     /// How it ended.
     pub exited: Exited,
 }
@@ -232,6 +236,8 @@ pub struct Entry {
     pub last_exit: Option<HistoryEntry>,
     /// What it waits for or says about itself.
     pub note: String,
+    /// What the file asks for and does not hold, each with its key and the reason.
+    pub unenforced: Vec<String>,
     /// From spawn to ready.
     pub start_durations: Histogram,
     /// From asking to gone.
@@ -257,6 +263,7 @@ impl Entry {
             restarts: BTreeMap::new(),
             last_exit: None,
             note: String::new(),
+            unenforced: Vec::new(),
             start_durations: Histogram::default(),
             stop_durations: Histogram::default(),
             history: VecDeque::new(),
@@ -567,8 +574,10 @@ fn apply(entry: &mut Entry, generation: Generation, change: Change) -> Draft {
             enter(entry, State::Starting);
             (entry.pid, entry.generation, entry.spawned_at) = (Some(pid), generation, Some(now));
             entry.note.clear();
+            entry.unenforced.clear();
             Draft::of("spawned", "")
         }
+        Change::Unenforced(lacking) => note_lacking(entry, lacking),
         Change::Ready => {
             note_ready(entry, now);
             enter(entry, State::Ready);
@@ -642,6 +651,11 @@ fn count_restart(entry: &mut Entry, generation: Generation) {
     }
 }
 
+fn note_lacking(entry: &mut Entry, lacking: Vec<String>) -> Draft {
+    entry.unenforced = lacking;
+    Draft::of("unenforced", entry.unenforced.join("; "))
+}
+
 fn note_exit(entry: &mut Entry, generation: Generation, exited: Exited, now: Instant) -> Draft {
     if let Some(asked_at) = entry.stopping_since.take() {
         entry.stop_durations.observe(now - asked_at);
@@ -664,6 +678,7 @@ fn note_exit(entry: &mut Entry, generation: Generation, exited: Exited, now: Ins
         at: SystemTime::now(),
         instance: entry.instance.clone(),
         generation,
+        unenforced: std::mem::take(&mut entry.unenforced),
         exited,
     };
     if entry.history.len() == HISTORY_ENTRIES_MAX {
