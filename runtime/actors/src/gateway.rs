@@ -27,6 +27,7 @@ pub(crate) use session::Ticket;
 use self::{
     hosted::{Hosted, Inside},
     names::{Entry, Names},
+    session::Sessions,
 };
 
 /// What becomes of a process in which a hosted actor failed.
@@ -129,6 +130,7 @@ struct Shared {
     instance: InstanceId,
     generation: u64,
     names: Names,
+    sessions: Sessions,
 }
 
 impl Gateway {
@@ -141,7 +143,12 @@ impl Gateway {
         generation: u64,
         supervisor: Option<ActorCell>,
     ) -> Result<Self, SpawnErr> {
-        let shared = Arc::new(Shared { instance, generation, names: Names::default() });
+        let shared = Arc::new(Shared {
+            instance,
+            generation,
+            names: Names::default(),
+            sessions: Sessions::default(),
+        });
         let (actor, _) = match supervisor {
             Some(supervisor) => {
                 Actor::spawn_linked(None, Warden, shared.clone(), supervisor).await?
@@ -186,12 +193,19 @@ impl Gateway {
         session::accept(listener, self.shared.clone())
     }
 
-    /// Takes leave of all peers and ends the actors. What they had not done is lost, and those who
-    /// wait for answers are told so.
+    /// Ends the actors, and takes leave of all peers. What the actors had not done is lost, and those
+    /// who wait for answers are told so.
     pub async fn end(&self, reason: &str) {
-        self.shared.names.end(reason);
+        self.shared.sessions.close();
         self.actor.stop_children_and_wait(Some(reason.to_owned()), None).await;
+        self.shared.names.end(reason);
+        self.shared.sessions.ended().await;
         self.actor.stop(Some(reason.to_owned()));
+    }
+
+    /// The supervisor of those that are hosted.
+    pub fn actor(&self) -> ActorCell {
+        self.actor.get_cell()
     }
 
     /// The names of those that are hosted.

@@ -142,7 +142,7 @@ impl Place<'_> {
     pub(super) fn fill(mut self, entry: Entry) {
         let Some(name) = self.name.take() else { return };
         let mut table = self.names.table();
-        table.by_id.insert(entry.id.clone(), name.clone());
+        table.by_id.insert(entry.id, name.clone());
         table.entries.insert(name, Some(entry));
     }
 }

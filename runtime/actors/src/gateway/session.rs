@@ -17,7 +17,7 @@ use blackhole_protocol::link::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::Instant,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Peers at a time; further ones wait in the backlog.
-const SESSIONS_MAX: usize = 1024;
+const SESSIONS_MAX: u32 = 1024;
 /// Actors that one peer may have bound at a time.
 const TARGETS_MAX: u32 = 1 << 16;
 /// How long a peer may take for its first frame.
@@ -45,10 +45,15 @@ const PORTIONS: u32 = 4;
 
 /// Accepts until the listener is of no use.
 pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
-    let places = Arc::new(Semaphore::new(SESSIONS_MAX));
+    let Sessions { places, closing } = &shared.sessions;
+    let mut closed = closing.subscribe();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closed.wait_for(|closing| *closing) => return,
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let session = session(stream, shared.clone());
                 tokio::spawn(async move {
@@ -63,6 +68,34 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Those that speak to the gateway.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    places: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(SESSIONS_MAX as usize));
+        Self { places, closing: watch::Sender::new(false) }
+    }
+}
+
+impl Sessions {
+    /// No further ones are accepted.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Waits until all of those that were told goodbye have heard it, or do not listen.
+    pub(super) async fn ended(&self) {
+        let all = self.places.acquire_many(SESSIONS_MAX);
+        // What does not listen is closed with the process.
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, all).await;
     }
 }
 
