@@ -17,6 +17,7 @@ mod syntax;
 mod template;
 mod tree;
 mod validate;
+mod written;
 
 pub use explain::{Explained, UnknownKey, ValueOrigin, explain};
 pub use load::{Loaded, Rejected, load};
@@ -27,6 +28,7 @@ pub use render::Color;
 pub use schema::schema;
 pub use source::{FILE_SIZE_MAX, HostFacts, Source};
 pub use template::{Misspelt, Scope, Template};
+pub use written::{Table, Value};
 
 /// Every key with its default: the reference text.
 pub const DEFAULT: &str = include_str!("../default.toml");

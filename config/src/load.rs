@@ -45,6 +45,7 @@ pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<L
         return Err(Rejected { problems, source: Arc::new(source) });
     }
     let (mut root, syntax) = parse(&source.text);
+    source.code.iter().for_each(|table| table.lay_over(&mut root, &mut problems));
     source.overrides.apply(&mut root, &mut problems);
     let raw = RawFile::read(&root, &mut problems).unwrap_or_default();
     let context = Context { source: &source, host };

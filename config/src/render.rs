@@ -101,6 +101,11 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
                 .line_start(problem.line);
             group.element(snippet.annotation(annotation))
         }
+        Some(Excerpt::Code) => {
+            let origin = Origin::path(problem.file.as_str());
+            let origin = origin.line(problem.line).char_column(problem.column);
+            group.element(origin).elements(found.map(|found| Level::NOTE.message(found)))
+        }
         Some(Excerpt::Override(given)) => group
             .element(Origin::path(given.as_str()))
             .elements(found.map(|f| Level::NOTE.message(f))),

@@ -27,5 +27,5 @@ pub use embedded::{Embedded, Ending, embed};
 pub use life::LifeError;
 pub use log::LOG_FILTER;
 pub use routes::Routes;
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, run, serve};
 pub use service::{Service, ServiceError};

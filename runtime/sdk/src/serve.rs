@@ -71,14 +71,19 @@ impl ServeError {
 /// Log records, the final error among them, go to stderr as JSON lines; only a service that was started
 /// by hand explains itself in plain text.
 pub fn serve<S: Service>() -> ExitCode {
-    let Err(error) = try_serve::<S>() else { return ExitCode::SUCCESS };
+    run::<S>().into()
+}
+
+/// As [`serve`], for whoever wants the exit code as a number.
+pub fn run<S: Service>() -> u8 {
+    let Err(error) = try_serve::<S>() else { return 0 };
     if matches!(error, ServeError::NotBelowANode { .. }) {
         // Nobody is left to tell that stderr is closed.
         let _ = writeln!(io::stderr(), "error: {error}");
     } else {
         tracing::error!(error = &error as &dyn Error, "the service ended");
     }
-    ExitCode::from(error.exit_code())
+    error.exit_code()
 }
 
 fn try_serve<S: Service>() -> Result<(), ServeError> {
