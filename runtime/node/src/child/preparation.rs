@@ -16,7 +16,7 @@ use std::{
 };
 
 use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
-use blackhole_isolation::{Account, IsolationError, Plan};
+use blackhole_isolation::{Account, Identity, IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
     supervision::Generation,
@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 use super::{
     body::{self, Body},
     link::Link,
+    request,
     resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
 };
@@ -358,7 +359,7 @@ impl<'a> Midwife<'a> {
 
     fn outfit(&self) -> Result<Outfit, BirthError> {
         let directory = self.service.working_directory.as_ref();
-        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        let plan = self.plan()?;
         let account = plan.identity().and_then(|identity| identity.account.as_ref());
         Ok(Outfit {
             clear_environment: self.service.environment.clear,
@@ -366,6 +367,20 @@ impl<'a> Midwife<'a> {
             working_directory: directory.map(|path| path.render(&self.scope())),
             plan,
         })
+    }
+
+    /// What it may use. A directory that it must be able to write to is made first.
+    fn plan(&self) -> Result<Arc<Plan>, BirthError> {
+        let scope = self.scope();
+        let own = request::writes_its_own(self.service).then(|| self.data_dir());
+        let make = |path: &PathBuf, owner: Option<&Identity>| {
+            let failed = |source| BirthError::Directory { path: path.clone(), source };
+            make_owned(path, owner).map_err(failed)
+        };
+        own.as_ref().map_or(Ok(()), |path| make(path, None))?;
+        let plan = self.household.resources.plans.of(self.service, &scope, self.instance)?;
+        own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
+        Ok(plan)
     }
 
     /// What the child finds in its environment beside what it inherits, later ones winning. A child
@@ -468,7 +483,7 @@ impl<'a> Midwife<'a> {
 
     fn assignment(&self, settings: &str) -> Result<Assignment, BirthError> {
         let data_dir = self.data_dir();
-        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        let plan = self.plan()?;
         make_owned(&data_dir, plan.identity())
             .map_err(|source| BirthError::Directory { path: data_dir.clone(), source })?;
         let first = blackhole_process::LISTEN_FDS_START;
@@ -486,6 +501,6 @@ impl<'a> Midwife<'a> {
     }
 
     fn data_dir(&self) -> PathBuf {
-        self.scope().data_dir.join(self.instance.service.as_str())
+        request::own_directory(&self.scope())
     }
 }
