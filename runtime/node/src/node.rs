@@ -164,6 +164,8 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
+        let plans = Plans::open(&config, &group_name(&config), &own_processes);
+        entrust(options.lifeline.as_ref(), &plans);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -174,7 +176,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans: Plans::open(&config, &group_name(&config), &own_processes),
+                plans,
             },
             recorder: Recorder::default(),
             token: token(),
@@ -412,6 +414,15 @@ fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// A node that is killed cannot remove its groups itself.
+fn entrust(lifeline: Option<&Lifeline>, plans: &Plans) {
+    for root in plans.roots() {
+        if let Some(Err(error)) = lifeline.map(|lifeline| lifeline.entrust_cgroup(root)) {
+            tracing::warn!(%error, "a crash would leave the node's control groups behind");
+        }
+    }
 }
 
 /// Different for each node that ever ran on this machine.

@@ -28,7 +28,7 @@ impl NativeServices for NoServices {
     fn embed(
         &self,
         service: &Name,
-        _: std::os::unix::net::UnixListener,
+        _: blackhole_process::sockets::NativeListeners,
         _: std::os::unix::net::UnixStream,
         _: &Assignment,
     ) -> std::io::Result<Arc<dyn Embedded>> {
@@ -165,7 +165,7 @@ async fn an_incident_of_a_real_node_is_decided_again() {
     let ReplayError::Different { line, .. } = &different else { panic!("{different}") };
     assert_eq!(*line, index + 1);
     // So is an event that is missing.
-    let event = lines.iter().rposition(|line| line.contains("\"exited\"")).expect("one ended");
+    let event = lines.iter().position(|line| line.contains("\"exited\"")).expect("one ended");
     falsified = lines;
     falsified.remove(event);
     replay(falsified.iter().map(String::as_str)).expect_err("it is not the same");
