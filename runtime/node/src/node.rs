@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use blackhole_actors::{
@@ -47,6 +47,9 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 const LOCK: &str = "node.lock";
 /// After everything has stopped, what is still being told to clients may take so long.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// A signal so soon after another is the same one, by another way: whoever signals a whole control group,
+/// as systemd does, reaches the node directly and through its guardian.
+const ECHO_MAX: Duration = Duration::from_millis(250);
 /// What services printed last may take so long to reach the disk.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -293,25 +296,39 @@ impl Node {
 }
 
 /// The signals that ask a node to end.
-struct Asked(Option<[Signal; 3]>);
+struct Asked {
+    signals: Option<[Signal; 3]>,
+    last_at: Option<Instant>,
+}
 
 impl Asked {
     fn by(signals: Signals) -> Result<Self, NodeError> {
         let listen =
             |kind| signal(kind).map_err(|error| NodeError::Part("signal handling", error.into()));
-        Ok(Self(match signals {
+        let signals = match signals {
             Signals::Left => None,
             Signals::Heeded => Some([
                 listen(SignalKind::terminate())?,
                 listen(SignalKind::interrupt())?,
                 listen(SignalKind::hangup())?,
             ]),
-        }))
+        };
+        Ok(Self { signals, last_at: None })
     }
 
-    /// The name of the next one.
+    /// The name of the next one that is not the echo of another.
     async fn next(&mut self) -> &'static str {
-        let Some([terminate, interrupt, hangup]) = &mut self.0 else {
+        loop {
+            let name = self.any().await;
+            if self.last_at.is_none_or(|last_at| last_at.elapsed() > ECHO_MAX) {
+                self.last_at = Some(Instant::now());
+                return name;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> &'static str {
+        let Some([terminate, interrupt, hangup]) = &mut self.signals else {
             return std::future::pending().await;
         };
         tokio::select! {
