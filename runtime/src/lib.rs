@@ -2,9 +2,12 @@
 #![warn(missing_docs)]
 
 mod builder;
+mod directory;
 mod events;
+mod hosted;
 pub mod native;
 mod node;
+mod pool;
 mod probes;
 mod program;
 mod spec;
@@ -17,10 +20,22 @@ pub use blackhole_policy::{
 };
 pub use builder::{NodeBuilder, StartError};
 pub use events::{Events, Happening};
+pub use hosted::HostedActor;
 pub use node::{Node, NodeHandle, NodeHandleError, Status};
+pub use pool::{Pool, PoolError, Work};
 pub use probes::{Live, Probe, Ready};
 pub use program::{Program, ProgramBuilder, program};
+pub use ractor::{Actor, ActorProcessingErr, ActorRef};
 pub use spec::{GroupSpec, ServiceSpec};
+
+/// Trees of plain actors, under OTP's rules.
+pub mod supervision {
+    pub use blackhole_actors::{ActorSpec, Tree, TreeError, TreeSpec};
+    pub use blackhole_policy::supervision::{
+        AutoShutdown, ChildStatus, Counts, Phase, Refusal, Restart, Shutdown, Strategy,
+        SupervisorExit,
+    };
+}
 
 /// What is known of services and their processes.
 pub mod registry {

@@ -159,7 +159,8 @@ pub(super) fn give_birth(
         }
         Kind::Native { mode, settings } => {
             let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-            let sockets = household.resources.sockets.native(instance, &midwife.scope())?;
+            let sockets =
+                household.resources.sockets.native(instance, midwife.scope().runtime_dir)?;
             let assignment = midwife.assignment(settings)?;
             match mode {
                 Mode::Subprocess => {
