@@ -43,6 +43,11 @@ pub fn fixture() -> PathBuf {
     binary("fixture-service")
 }
 
+/// The path of the child that does what it may not; see its source for the words.
+pub fn misbehaving() -> PathBuf {
+    binary("misbehaving-service")
+}
+
 /// A binary of this package: cargo builds them with the tests, one folder above.
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
@@ -265,6 +270,7 @@ fn own_directory() -> tempfile::TempDir {
 fn write_file(directory: &Path, text: &str) -> PathBuf {
     let text = text
         .replace("{fixture}", &fixture().display().to_string())
+        .replace("{misbehaving}", &misbehaving().display().to_string())
         .replace("{directory}", &directory.display().to_string());
     let file = directory.join("config.toml");
     fs::write(&file, text).expect("the file is written");

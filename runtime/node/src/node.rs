@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use blackhole_actors::{
@@ -22,7 +22,7 @@ use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorRef};
 use tokio::{
     net::UnixListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -46,6 +46,9 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 const LOCK: &str = "node.lock";
 /// After everything has stopped, what is still being told to clients may take so long.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// A signal so soon after another is the same one, by another way: whoever signals a whole control group,
+/// as systemd does, reaches the node directly and through its guardian.
+const ECHO_MAX: Duration = Duration::from_millis(250);
 /// What services printed last may take so long to reach the disk.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -55,6 +58,17 @@ pub struct Options {
     pub native: Arc<dyn NativeServices>,
     /// The guardian's end, where there is one.
     pub lifeline: Option<Lifeline>,
+    /// What SIGTERM, SIGINT and SIGHUP mean.
+    pub signals: Signals,
+}
+
+/// Whether a node ends by the signals that ask its process to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signals {
+    /// It does, and the process goes on.
+    Heeded,
+    /// They are the rest of the program's to handle.
+    Left,
 }
 
 /// How a node ended.
@@ -125,6 +139,7 @@ pub struct Node {
     root: ActorRef<Message<Member>>,
     outcome: watch::Receiver<Option<SupervisorExit<Member>>>,
     lifeline: Option<Lifeline>,
+    signals: Signals,
     _lock: fs::File,
     control_path: PathBuf,
     household: Arc<Household>,
@@ -151,6 +166,8 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
+        let plans = Plans::open(&config, &group_name(&config), &own_processes);
+        entrust(options.lifeline.as_ref(), &plans);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -161,7 +178,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans: Plans::open(&config, &group_name(&config), &own_processes),
+                plans,
             },
             token: token(),
             outcome: outcome_sender,
@@ -193,6 +210,7 @@ impl Node {
             root,
             outcome,
             lifeline: options.lifeline,
+            signals: options.signals,
             _lock: lock,
             control_path,
             household,
@@ -217,10 +235,7 @@ impl Node {
     /// Goes on until everything has stopped: by a signal, a request, the loss of the guardian, or
     /// because the root supervisor gave up. A second signal or request skips the graces.
     pub async fn run(mut self) -> Result<Ending, NodeError> {
-        let part = |name| move |error: io::Error| NodeError::Part(name, error.into());
-        let mut terminate = signal(SignalKind::terminate()).map_err(part("signal handling"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(part("signal handling"))?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(part("signal handling"))?;
+        let mut asked = Asked::by(self.signals)?;
         let mut requests = self.operator.shutdown_requests();
         let owns_process = self.lifeline.is_some();
         let guardian_lost = guardian_lost(self.lifeline.take());
@@ -234,9 +249,7 @@ impl Node {
                     let exit = exit.ok().and_then(|exit| exit.clone());
                     break exit.unwrap_or(SupervisorExit::Stopped);
                 }
-                _ = terminate.recv() => self.stop("SIGTERM"),
-                _ = interrupt.recv() => self.stop("SIGINT"),
-                _ = hangup.recv() => self.stop("SIGHUP"),
+                name = asked.next() => self.stop(name),
                 _ = requests.changed() => self.stop("a request"),
                 () = &mut guardian_lost, if !orphaned => {
                     orphaned = true;
@@ -270,6 +283,50 @@ impl Node {
         self.registry.record_node(NodeState::Stopping, format!("{why}: {how}"));
         // A root that is gone has told its outcome.
         let _ = self.root.cast(Message::Event(Event::StopRequested));
+    }
+}
+
+/// The signals that ask a node to end.
+struct Asked {
+    signals: Option<[Signal; 3]>,
+    last_at: Option<Instant>,
+}
+
+impl Asked {
+    fn by(signals: Signals) -> Result<Self, NodeError> {
+        let listen =
+            |kind| signal(kind).map_err(|error| NodeError::Part("signal handling", error.into()));
+        let signals = match signals {
+            Signals::Left => None,
+            Signals::Heeded => Some([
+                listen(SignalKind::terminate())?,
+                listen(SignalKind::interrupt())?,
+                listen(SignalKind::hangup())?,
+            ]),
+        };
+        Ok(Self { signals, last_at: None })
+    }
+
+    /// The name of the next one that is not the echo of another.
+    async fn next(&mut self) -> &'static str {
+        loop {
+            let name = self.any().await;
+            if self.last_at.is_none_or(|last_at| last_at.elapsed() > ECHO_MAX) {
+                self.last_at = Some(Instant::now());
+                return name;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> &'static str {
+        let Some([terminate, interrupt, hangup]) = &mut self.signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv() => "SIGHUP",
+        }
     }
 }
 
@@ -365,6 +422,15 @@ fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// A node that is killed cannot remove its groups itself.
+fn entrust(lifeline: Option<&Lifeline>, plans: &Plans) {
+    for root in plans.roots() {
+        if let Some(Err(error)) = lifeline.map(|lifeline| lifeline.entrust_cgroup(root)) {
+            tracing::warn!(%error, "a crash would leave the node's control groups behind");
+        }
+    }
 }
 
 /// Different for each node that ever ran on this machine.

@@ -3,8 +3,10 @@
 mod children;
 mod deaths;
 mod examples;
+mod limits;
 mod many;
 mod native;
 mod operation;
 mod probes;
+mod sandboxes;
 mod users;
