@@ -32,6 +32,7 @@ use crate::{
     directories::{self, DirectoryError},
     heartbeat::Heartbeat,
     http,
+    incident::Recorder,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
@@ -180,6 +181,7 @@ impl Node {
                 sockets: Sockets::default(),
                 plans,
             },
+            recorder: Recorder::default(),
             token: token(),
             outcome: outcome_sender,
         });
@@ -192,6 +194,7 @@ impl Node {
             operator: operator.clone(),
             logs: logs.clone(),
             sampler: Arc::new(Sampler::default()),
+            recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         serve(&config, &control_path, control)?;
@@ -227,6 +230,11 @@ impl Node {
         &self.logs
     }
 
+    /// For whoever wants to record what supervisors decide.
+    pub fn recorder(&self) -> &Recorder {
+        &self.household.recorder
+    }
+
     /// For wishes from inside the program.
     pub fn operator(&self) -> &Operator {
         &self.operator
@@ -258,6 +266,7 @@ impl Node {
             }
         };
         reaper.abort();
+        self.household.recorder.end();
         // Without a guardian the process may have other children than this node's.
         if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
