@@ -8,6 +8,7 @@ mod heartbeat;
 pub mod holding;
 pub mod host;
 mod http;
+pub mod incident;
 pub mod logs;
 pub mod native;
 mod node;

@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use blackhole_actors::{
@@ -32,6 +32,7 @@ use crate::{
     directories::{self, DirectoryError},
     heartbeat::Heartbeat,
     http,
+    incident::Recorder,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
@@ -47,6 +48,9 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 const LOCK: &str = "node.lock";
 /// After everything has stopped, what is still being told to clients may take so long.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// A signal so soon after another is the same one, by another way: whoever signals a whole control group,
+/// as systemd does, reaches the node directly and through its guardian.
+const ECHO_MAX: Duration = Duration::from_millis(250);
 /// What services printed last may take so long to reach the disk.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -180,6 +184,7 @@ impl Node {
                 plans,
                 secrets,
             },
+            recorder: Recorder::default(),
             token: token(),
             outcome: outcome_sender,
         });
@@ -192,6 +197,7 @@ impl Node {
             operator: operator.clone(),
             logs: logs.clone(),
             sampler: Arc::new(Sampler::default()),
+            recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         serve(&config, &control_path, control)?;
@@ -227,6 +233,11 @@ impl Node {
         &self.logs
     }
 
+    /// For whoever wants to record what supervisors decide.
+    pub fn recorder(&self) -> &Recorder {
+        &self.household.recorder
+    }
+
     /// For wishes from inside the program.
     pub fn operator(&self) -> &Operator {
         &self.operator
@@ -258,6 +269,7 @@ impl Node {
             }
         };
         reaper.abort();
+        self.household.recorder.end();
         // Without a guardian the process may have other children than this node's.
         if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
@@ -287,25 +299,39 @@ impl Node {
 }
 
 /// The signals that ask a node to end.
-struct Asked(Option<[Signal; 3]>);
+struct Asked {
+    signals: Option<[Signal; 3]>,
+    last_at: Option<Instant>,
+}
 
 impl Asked {
     fn by(signals: Signals) -> Result<Self, NodeError> {
         let listen =
             |kind| signal(kind).map_err(|error| NodeError::Part("signal handling", error.into()));
-        Ok(Self(match signals {
+        let signals = match signals {
             Signals::Left => None,
             Signals::Heeded => Some([
                 listen(SignalKind::terminate())?,
                 listen(SignalKind::interrupt())?,
                 listen(SignalKind::hangup())?,
             ]),
-        }))
+        };
+        Ok(Self { signals, last_at: None })
     }
 
-    /// The name of the next one.
+    /// The name of the next one that is not the echo of another.
     async fn next(&mut self) -> &'static str {
-        let Some([terminate, interrupt, hangup]) = &mut self.0 else {
+        loop {
+            let name = self.any().await;
+            if self.last_at.is_none_or(|last_at| last_at.elapsed() > ECHO_MAX) {
+                self.last_at = Some(Instant::now());
+                return name;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> &'static str {
+        let Some([terminate, interrupt, hangup]) = &mut self.signals else {
             return std::future::pending().await;
         };
         tokio::select! {

@@ -147,7 +147,8 @@ fn split_hint(message: &str) -> (&str, &str) {
     }
 }
 
-/// Starts one incarnation of an instance.
+/// Starts one incarnation of an instance. A control group that somebody else has removed meanwhile is
+/// made again.
 pub(super) fn give_birth(
     household: &Household,
     service: &Service,
@@ -155,26 +156,13 @@ pub(super) fn give_birth(
     generation: Generation,
 ) -> Result<Birth, BirthError> {
     let midwife = Midwife { household, service, instance, generation };
-    match &service.kind {
-        Kind::Command(command) => {
-            let scope = midwife.scope();
-            let words = command.iter().map(|word| word.render(&scope).into()).collect();
-            midwife.spawn(words, None)
+    match midwife.deliver() {
+        Err(BirthError::Spawn(error)) if error.is_group_gone() => {
+            tracing::warn!(%instance, "its control group was removed by somebody else");
+            household.resources.plans.forget(instance);
+            midwife.deliver()
         }
-        Kind::Native { mode, settings } => {
-            let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-            let sockets = household.resources.sockets.native(instance, &midwife.scope())?;
-            let assignment = midwife.assignment(settings)?;
-            match mode {
-                Mode::Subprocess => {
-                    let command = household.resources.native.command(&service.name);
-                    let (link, unopened) = Link::new(node_end, assignment);
-                    let linked = midwife.linked(link, unopened);
-                    midwife.spawn(command, Some(NativeParts { sockets, child_end, linked }))
-                }
-                Mode::Embedded => midwife.embed(&sockets, node_end, child_end, assignment),
-            }
-        }
+        birth => birth,
     }
 }
 
@@ -273,6 +261,31 @@ struct Midwife<'a> {
 }
 
 impl<'a> Midwife<'a> {
+    fn deliver(&self) -> Result<Birth, BirthError> {
+        let resources = &self.household.resources;
+        match &self.service.kind {
+            Kind::Command(command) => {
+                let scope = self.scope();
+                let words = command.iter().map(|word| word.render(&scope).into()).collect();
+                self.spawn(words, None)
+            }
+            Kind::Native { mode, settings } => {
+                let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
+                let sockets = resources.sockets.native(self.instance, &self.scope())?;
+                let assignment = self.assignment(settings)?;
+                match mode {
+                    Mode::Subprocess => {
+                        let command = resources.native.command(&self.service.name);
+                        let (link, unopened) = Link::new(node_end, assignment);
+                        let linked = self.linked(link, unopened);
+                        self.spawn(command, Some(NativeParts { sockets, child_end, linked }))
+                    }
+                    Mode::Embedded => self.embed(&sockets, node_end, child_end, assignment),
+                }
+            }
+        }
+    }
+
     fn config(&self) -> &'a Config {
         &self.household.config
     }
