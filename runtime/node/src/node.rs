@@ -38,6 +38,7 @@ use crate::{
     nursery::{Crib, Household, Member, Roster, policy},
     operator::Operator,
     registry::{self, Kind, NodeState, Registry, State},
+    secrets::Secrets,
     usage::Sampler,
 };
 
@@ -168,7 +169,8 @@ impl Node {
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let plans = Plans::open(&config, &group_name(&config), &own_processes);
-        entrust(options.lifeline.as_ref(), &plans);
+        let secrets = Arc::new(Secrets::of(&config));
+        entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -180,6 +182,7 @@ impl Node {
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
                 plans,
+                secrets,
             },
             recorder: Recorder::default(),
             token: token(),
@@ -448,12 +451,13 @@ fn group_name(config: &Config) -> String {
     format!("blackhole-{:016x}", hasher.finish())
 }
 
-/// A node that is killed cannot remove its groups itself.
-fn entrust(lifeline: Option<&Lifeline>, plans: &Plans) {
-    for root in plans.roots() {
-        if let Some(Err(error)) = lifeline.map(|lifeline| lifeline.entrust_cgroup(root)) {
-            tracing::warn!(%error, "a crash would leave the node's control groups behind");
-        }
+/// A node that is killed cannot remove its groups and its services' secrets itself.
+fn entrust(lifeline: Option<&Lifeline>, plans: &Plans, secrets: &Secrets) {
+    let Some(lifeline) = lifeline else { return };
+    let groups = plans.roots().map(|root| lifeline.entrust_cgroup(root));
+    let secrets = secrets.entrusted().map(|root| lifeline.entrust_directory(root));
+    for error in groups.chain(secrets).filter_map(Result::err) {
+        tracing::warn!(%error, "a crash would leave control groups or secrets behind");
     }
 }
 

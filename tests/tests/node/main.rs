@@ -9,4 +9,5 @@ mod native;
 mod operation;
 mod probes;
 mod sandboxes;
+mod secrets;
 mod users;
