@@ -149,6 +149,7 @@ impl Node {
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
         let own_processes = [std::process::id(), guardian_pid];
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+        let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let household = Arc::new(Household {
@@ -161,7 +162,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans: Plans::open(&config, &group_name(&config), &own_processes),
+                plans: plans.clone(),
             },
             token: token(),
             outcome: outcome_sender,
@@ -174,7 +175,7 @@ impl Node {
             registry: registry.clone(),
             operator: operator.clone(),
             logs: logs.clone(),
-            sampler: Arc::new(Sampler::default()),
+            sampler: Arc::new(Sampler::new(&plans)),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         serve(&config, &control_path, control)?;

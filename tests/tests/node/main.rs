@@ -7,4 +7,5 @@ mod many;
 mod native;
 mod operation;
 mod probes;
+mod top;
 mod users;
