@@ -1,6 +1,10 @@
 //! `bh top` on a real terminal: the screen that people see, its keys, and the terminal it leaves.
 
-use std::process::{Command, Output};
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use blackhole_tests::{TestNode, bh, is_installed, until};
 
@@ -14,13 +18,16 @@ resources = { nice = 10 }
 
 /// A terminal multiplexer of the test's own, which ends with it.
 struct Terminal {
-    socket: String,
+    socket: PathBuf,
 }
 
 impl Terminal {
     /// Runs a line of shell on a screen of this size.
     fn start(node: &TestNode, line: &str, (columns, rows): (u16, u16)) -> Self {
-        let terminal = Self { socket: format!("bh-test-{}", node.guardian_pid()) };
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        // A server that has been told to end may still hold its socket.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let terminal = Self { socket: node.path(&format!("tmux-{number}")) };
         let size = ["-x", &columns.to_string(), "-y", &rows.to_string()];
         let words = ["-f", "/dev/null", "new-session", "-d", size[0], size[1], size[2], size[3]];
         let started = terminal.tmux(&[&words[..], &[line]].concat());
@@ -30,7 +37,7 @@ impl Terminal {
 
     fn tmux(&self, words: &[&str]) -> Output {
         let mut command = Command::new("tmux");
-        command.args(["-L", &self.socket]).args(words).env("TERM", "xterm-256color");
+        command.arg("-S").arg(&self.socket).args(words).env("TERM", "xterm-256color");
         command.output().expect("tmux runs")
     }
 
