@@ -5,6 +5,8 @@ mod connections;
 mod control;
 mod directories;
 mod heartbeat;
+pub mod holding;
+pub mod host;
 mod http;
 pub mod logs;
 pub mod native;
@@ -17,5 +19,5 @@ pub mod registry;
 mod usage;
 
 pub use directories::DirectoryError;
-pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options};
+pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options, Signals};
 pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};

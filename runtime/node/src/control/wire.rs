@@ -44,6 +44,7 @@ pub(super) fn status(entry: &Entry, look: &mut Look<'_>) -> proto::InstanceStatu
         cpu_percent: used.map(|used| used.cpu_percent),
         last_exit: entry.last_exit.as_ref().map(last_exit),
         note: entry.note.clone(),
+        unenforced: entry.unenforced.clone(),
         usage: used.as_ref().map(usage),
     }
 }
@@ -94,6 +95,7 @@ pub(super) fn history(entry: HistoryEntry) -> proto::HistoryEntry {
         uptime: Some(duration(entry.exited.uptime)),
         stderr: entry.exited.stderr.unwrap_or_default(),
         message: entry.exited.message,
+        unenforced: entry.unenforced,
     }
 }
 
