@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf
 
 use blackhole_policy::{
     backoff::Backoff,
+    budget::{Amount, Resource, Tier},
+    scaling::ScalingSpec,
     supervision::{Restart, RestartLimit, Strategy},
 };
 use blackhole_protocol::Name;
@@ -25,6 +27,8 @@ pub struct Config {
     pub http: Option<Http>,
     /// `[logs]`.
     pub logs: Logs,
+    /// `[resources]`, when present.
+    pub budget: Option<Budget>,
 }
 
 /// Who the node is and where it keeps things. All paths are absolute.
@@ -122,6 +126,12 @@ pub struct Service {
     pub environment: Environment,
     /// What each of its processes may use.
     pub resources: Resources,
+    /// Who is squeezed first when the budget is short.
+    pub tier: Tier,
+    /// What is kept in the budget for each of its processes.
+    pub guarantee: Amount,
+    /// How the number of its processes follows what they use.
+    pub scale: Option<ScalingSpec>,
 }
 
 /// What a service is made of.
@@ -316,6 +326,31 @@ pub struct Resources {
     pub umask: Option<u32>,
     /// -1000 to 1000: how gladly the kernel kills it when memory is short.
     pub oom_score_adj: Option<i32>,
+}
+
+/// `[resources]`: what all services may have together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Thousandths of a CPU's time; `None`: what there is, less the reserve.
+    pub cpu_millis: Option<u64>,
+    /// Bytes; `None`: what there is, less the reserve.
+    pub memory_bytes: Option<u64>,
+    /// The share that a default leaves to the host and the node; less than 1.
+    pub reserve: f64,
+    /// How often use is looked at.
+    pub every: Duration,
+    /// How far back rolling use remembers.
+    pub window: Duration,
+}
+
+impl Budget {
+    /// What the file says that there is of a resource.
+    pub fn stated(&self, resource: Resource) -> Option<u64> {
+        match resource {
+            Resource::Cpu => self.cpu_millis,
+            Resource::Memory => self.memory_bytes,
+        }
+    }
 }
 
 /// `[http]`.

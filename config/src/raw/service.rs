@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use blackhole_policy::supervision::Restart;
+use blackhole_policy::{budget::Tier, supervision::Restart};
 use serde_json::{Value as Json, json};
 
 use super::{
-    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawLive, RawProbe,
-    RawReady, Share, Signal, Size, Umask, Weight,
+    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawGuarantee, RawLive,
+    RawProbe, RawReady, RawScale, Share, Signal, Size, Umask, Weight,
 };
 use crate::{
     Mode, OnFailed, Template,
@@ -67,6 +67,12 @@ keys! {
         clear_environment: bool,
         /// What it may use.
         resources: RawResources,
+        /// Who is squeezed first when the node's budget is short: standard, then core, then critical. Default: standard.
+        tier: Tier,
+        /// What is kept in the node's budget for each process.
+        guarantee: RawGuarantee,
+        /// Changes the number of instances by what they use. Default: never.
+        scale: RawScale,
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) async fn start(
     };
     let service = find_service(&household.config, &instance.service)
         .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
+    let adapting = &household.adapting;
+    adapting.admit(service, &instance).map_err(|short| refused(BirthError::Refused(short)))?;
     let birth =
         preparation::give_birth(household, service, &instance, generation).map_err(refused)?;
     household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });

@@ -1,5 +1,6 @@
 //! The node: root supervisor, child-process actors, registry, logs, probes, control API.
 
+mod adapting;
 mod child;
 mod connections;
 mod control;
@@ -16,6 +17,7 @@ pub mod probe;
 pub mod registry;
 mod usage;
 
+pub use adapting::InsufficientResources;
 pub use directories::DirectoryError;
 pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options};
 pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};

@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use crate::{
+    adapting::Adapting,
     child::{self, Plans, Sockets},
     control::{self, Control, Identity},
     directories::{self, DirectoryError},
@@ -151,6 +152,7 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
+        let adapting = Adapting::new(&config, &registry, clock);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -163,12 +165,15 @@ impl Node {
                 sockets: Sockets::default(),
                 plans: Plans::open(&config, &group_name(&config), &own_processes),
             },
+            adapting: adapting.clone(),
             token: token(),
             outcome: outcome_sender,
         });
         enter_all(&registry, &config);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
-        let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
+        let operator =
+            Operator::new(config.clone(), registry.clone(), roster.clone(), adapting.clone());
+        adapting.begin(&household, operator.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
         let control = Control {
             registry: registry.clone(),

@@ -27,6 +27,7 @@ use ractor::{Actor, ActorId, ActorRef};
 use tokio::sync::watch;
 
 use crate::{
+    adapting::Adapting,
     child,
     registry::{Change, NodeState, Registry},
 };
@@ -90,6 +91,7 @@ pub(crate) struct Household {
     pub(crate) registry: Registry,
     pub(crate) roster: Roster,
     pub(crate) resources: child::Resources,
+    pub(crate) adapting: Adapting,
     /// Part of every child's token, so that those of an earlier node cannot be taken for ours.
     pub(crate) token: String,
     /// Set when the root supervisor has ended.
@@ -100,6 +102,7 @@ impl Household {
     /// An instance is no longer wanted: its row and its socket go.
     fn forget(&self, instance: &InstanceId) {
         self.registry.remove(instance);
+        self.adapting.leave(instance.clone());
         let socket = self.config.node.runtime_dir.join(instance.socket_file_name());
         self.resources.sockets.close_grpc(socket);
         self.resources.plans.forget(instance);
@@ -155,6 +158,13 @@ impl Crib {
         }
     }
 
+    /// They keep nothing of the budget any more.
+    fn leave(&self, member: &Member) {
+        for instance in self.instances(member) {
+            self.household.adapting.leave(instance);
+        }
+    }
+
     fn record(&self, member: &Member, change: &Change) {
         for instance in self.instances(member) {
             let generation = self.household.registry.generation(&instance);
@@ -187,9 +197,16 @@ impl Nursery for Crib {
                 let why = format!("{child} would be restarted too often: {restarts} times");
                 tracing::error!(child = %child, restarts, event = "failed", "gave up restarting");
                 self.record(child, &Change::Failed(why));
+                self.leave(child);
             }
-            Transition::Completed { child, .. } => self.record(child, &Change::Completed),
-            Transition::Stopped { child } => self.record(child, &Change::Stopped),
+            Transition::Completed { child, .. } => {
+                self.record(child, &Change::Completed);
+                self.leave(child);
+            }
+            Transition::Stopped { child } => {
+                self.record(child, &Change::Stopped);
+                self.leave(child);
+            }
             Transition::Removed { child } => {
                 for instance in self.instances(child) {
                     self.household.forget(&instance);
@@ -218,6 +235,7 @@ impl Nursery for Crib {
         match &self.group {
             Some((name, reporter)) => {
                 household.roster.leave(Some(name));
+                self.leave(&Member::Group(name.clone()));
                 tracing::info!(group = %name, ?exit, event = "exited", "the group ended");
                 reporter.exited(exit.exit());
             }

@@ -16,8 +16,10 @@ use blackhole_policy::{instance::Reason, supervision::Generation};
 use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::{broadcast, watch};
 
+mod adjustments;
 mod histogram;
 
+pub(crate) use adjustments::ADMISSION;
 pub use histogram::Histogram;
 
 /// Past events that a new subscriber still gets.
@@ -380,22 +382,6 @@ impl Registry {
         });
         drop(table);
         self.wake();
-    }
-
-    /// Takes note that a service has another number of processes now.
-    pub fn record_scaled(&self, service: &Name, instances: u32) {
-        let instance = InstanceId { service: service.clone(), index: NonZeroU32::MIN };
-        let mut table = self.table();
-        self.publish(&mut table, |sequence, at| Event {
-            sequence,
-            at,
-            instance: Some(instance),
-            generation: Generation(0),
-            event: "scaled",
-            pid: None,
-            reason: String::new(),
-            message: format!("has {instances} instances now"),
-        });
     }
 
     /// The latest incarnation of an instance; 0 before the first.

@@ -17,6 +17,8 @@ use blackhole_isolation::{
 };
 use blackhole_protocol::InstanceId;
 
+use crate::adapting;
+
 /// What is left in a group has so long to end when the group is removed.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -24,6 +26,7 @@ const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Plans {
     host: Host,
+    has_budget: bool,
     known: Mutex<HashMap<InstanceId, Arc<Plan>>>,
 }
 
@@ -33,10 +36,10 @@ impl Plans {
     /// have to move out of the way. What a predecessor has left in them is ended.
     pub(crate) fn open(config: &Config, name: &str, own_processes: &[u32]) -> Self {
         let host = Host::detect();
-        let needed = config
-            .services
-            .iter()
-            .any(|service| service.enabled && limits(&service.resources) != Limits::default());
+        let needed = config.services.iter().filter(|service| service.enabled).any(|service| {
+            limits(&service.resources) != Limits::default()
+                || adapting::is_governed(service, config.budget.is_some())
+        });
         let host = match needed.then(|| open_groups(name, own_processes)) {
             Some(Ok(groups)) => host.with_groups(groups),
             Some(Err(error)) => {
@@ -45,7 +48,7 @@ impl Plans {
             }
             None => host,
         };
-        Self { host, known: Mutex::default() }
+        Self { host, has_budget: config.budget.is_some(), known: Mutex::default() }
     }
 
     /// The plan of an instance. The first time, this may make its group.
@@ -54,7 +57,7 @@ impl Plans {
         service: &Service,
         instance: &InstanceId,
     ) -> Result<Arc<Plan>, IsolationError> {
-        let request = request(service, instance);
+        let request = self.request(service, instance);
         if request == Request::default() {
             return Ok(Arc::default());
         }
@@ -69,6 +72,25 @@ impl Plans {
         }
         known.insert(instance.clone(), plan.clone());
         Ok(plan)
+    }
+
+    /// The plan of an instance that has been started before.
+    pub(crate) fn existing(&self, instance: &InstanceId) -> Option<Arc<Plan>> {
+        self.known().get(instance).cloned()
+    }
+
+    /// What the file says, and what is needed to adapt it while it runs.
+    fn request(&self, service: &Service, instance: &InstanceId) -> Request {
+        let request = request(service, instance);
+        if !adapting::is_governed(service, self.has_budget) {
+            return request;
+        }
+        let limits = adapting::ready_to_pull(request.limits.clone(), self.host.groups());
+        if limits == request.limits {
+            return request;
+        }
+        let (instance, enforcement) = (instance.to_string(), Enforcement::BestEffort);
+        Request { instance, enforcement, limits, ..request }
     }
 
     /// The instance is no longer wanted: its group goes.
