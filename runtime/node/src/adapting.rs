@@ -19,7 +19,7 @@ use blackhole_actors::Clock;
 use blackhole_config::{Config, Service};
 use blackhole_policy::{
     budget::{self, Amount, Claim, Resource, Shortfall},
-    scaling::{self, Change},
+    scaling::{self, Change, Scaling},
 };
 use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::Notify;
@@ -209,10 +209,10 @@ impl Task {
     /// Looks at those whose machines want it, and tells the machines.
     async fn look(&mut self, household: &Household) {
         let due = self.shared.machines().due(self.shared.clock.now());
-        let (targets, ready) = self.targets(household, &due);
         if !due.budget && due.services.is_empty() {
             return;
         }
+        let (targets, ready) = self.targets(household, &due);
         let mut looks = std::mem::take(&mut self.looks);
         let look = move || {
             let uses = looks.look(&targets);
@@ -312,6 +312,10 @@ impl Task {
     }
 
     async fn scale(&self, service: &Name, change: Change) {
+        // An operator may have been quicker.
+        if self.shared.machines().scaling.get(service).is_none_or(Scaling::is_paused) {
+            return;
+        }
         let (why, text) = (change.why.as_str(), change.to_string());
         let Err(error) = self.operator.scale_by_rule(service, change.to, (why, text)).await else {
             return;

@@ -298,14 +298,17 @@ impl Operator {
 
     /// Refuses what the budget has no room for, before anything is changed.
     fn admit_all(&self, selection: &Selection) -> Result<(), OperatorError> {
-        for service in selection.services() {
-            let indices = self.registry.indices(service).into_iter();
-            let instances = indices.map(|index| InstanceId { service: service.clone(), index });
-            let instances: Vec<InstanceId> = instances.collect();
-            let Some(first) = instances.first().cloned() else { continue };
-            self.admit(&first, service.as_str(), instances)?;
-        }
-        Ok(())
+        let enabled = |name: &&Name| self.service(name.as_str()).is_some_and(|it| it.enabled);
+        let names: Vec<&Name> = selection.services().filter(enabled).collect();
+        let of = |name: &&Name| {
+            let service = (*name).clone();
+            let indices = self.registry.indices(&service).into_iter();
+            indices.map(move |index| InstanceId { service: service.clone(), index })
+        };
+        let instances: Vec<InstanceId> = names.iter().flat_map(of).collect();
+        let Some(first) = instances.first().cloned() else { return Ok(()) };
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        self.admit(&first, &names.join("`, `"), instances)
     }
 
     /// A refusal is told where people will look for it: with the service's first instance.

@@ -21,7 +21,8 @@ impl Registry {
         self.tell(&instance, "scaled", why, message);
     }
 
-    /// Takes note that an instance may use more or less than before, or is guaranteed more or less.
+    /// Takes note that an instance may use more or less than before, or is guaranteed more or less;
+    /// of one that is no longer wanted there is nothing to tell.
     pub fn record_adjusted(
         &self,
         instance: &InstanceId,
@@ -29,7 +30,9 @@ impl Registry {
         why: &str,
         message: String,
     ) {
-        self.tell(instance, event, why, message);
+        if self.table().entries.contains_key(instance) {
+            self.tell(instance, event, why, message);
+        }
     }
 
     /// Takes note that something was not started for want of resources; in its history as well,

@@ -108,6 +108,7 @@ impl fmt::Display for Written {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.amount as f64;
         match self.resource {
+            Resource::Cpu if self.amount == 1000 => formatter.write_str("1 cpu"),
             Resource::Cpu => write!(formatter, "{} cpus", decimal(number / 1000.0)),
             Resource::Memory => match UNITS.iter().find(|(_, size)| self.amount >= *size) {
                 Some((unit, size)) => {
@@ -135,7 +136,9 @@ mod tests {
         for (bytes, text) in memory {
             assert_eq!(Resource::Memory.written(bytes).to_string(), text);
         }
-        for (millis, text) in [(0, "0 cpus"), (1500, "1.5 cpus"), (10, "0.01 cpus")] {
+        for (millis, text) in
+            [(0, "0 cpus"), (1000, "1 cpu"), (1500, "1.5 cpus"), (10, "0.01 cpus")]
+        {
             assert_eq!(Resource::Cpu.written(millis).to_string(), text);
         }
     }
