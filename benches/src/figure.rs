@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Our own name among subjects.
+pub const BH: &str = "bh";
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -15,6 +18,17 @@ pub enum Unit {
     Processes,
 }
 
+impl Unit {
+    /// Whether it tells more as a ratio to the limit. The limit holds next to no memory, so that
+    /// ratios of that tell nothing.
+    pub fn has_ratios(self) -> bool {
+        match self {
+            Self::Milliseconds | Self::PerSecond => true,
+            Self::KiB | Self::Processes => false,
+        }
+    }
+}
+
 impl fmt::Display for Unit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
@@ -24,6 +38,17 @@ impl fmt::Display for Unit {
             Self::Processes => "processes",
         })
     }
+}
+
+/// What a subject is to a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Nobody can do better: others are told as ratios to it.
+    Limit,
+    /// `bh`, which is held to goals.
+    Ours,
+    /// What a user would pick instead.
+    Peer,
 }
 
 /// What `bh` is held to.
@@ -46,6 +71,8 @@ pub struct Figure {
     pub case: String,
     /// Of whom.
     pub subject: &'static str,
+    /// What the subject is to its case.
+    pub role: Role,
     /// In what.
     pub unit: Unit,
     /// What `bh` is held to, where it is.
@@ -67,7 +94,15 @@ impl Figure {
     ) -> Self {
         assert!(!samples.is_empty(), "a figure needs a sample");
         samples.sort_by(f64::total_cmp);
-        Self { bench, case: case.into(), subject, unit, goal: None, samples }
+        let role = if subject == BH { Role::Ours } else { Role::Peer };
+        Self { bench, case: case.into(), subject, role, unit, goal: None, samples }
+    }
+
+    /// The same figure, as what nobody can do better.
+    #[must_use]
+    pub fn as_limit(mut self) -> Self {
+        self.role = Role::Limit;
+        self
     }
 
     /// The same figure, with a goal.

@@ -1,16 +1,17 @@
 //! Measurements against a physical limit and against peers, in one run.
 //!
-//! A *family* (`supervision`) measures the same things of several *subjects*: the limit, `bh`, and
+//! A *family* (such as `supervision`, see [`family`]) measures the same things of several *subjects*: the limit, `bh`, and
 //! what a user would pick instead. Subjects take turns, so that a noisy machine disturbs all alike,
 //! and what counts is the ratio to the limit in the same run.
 
 mod clock;
+pub mod family;
 mod figure;
 pub mod machine;
 mod processes;
 pub mod report;
 mod stamps;
-pub mod subject;
-pub mod supervision;
+mod subject;
+mod supervision;
 
-pub use figure::{Figure, Goal, Unit};
+pub use figure::{BH, Figure, Goal, Role, Unit};

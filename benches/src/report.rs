@@ -5,18 +5,20 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::{
-    figure::{Figure, Goal, Unit},
+    family::{Family, Findings},
+    figure::{Figure, Goal, Role, Unit},
     machine::Machine,
-    subject::{BH, LIMIT},
 };
 
 /// No program knows why something falls short.
 const SHORTFALLS: &str = include_str!("../shortfalls.md");
 
-/// Medians of one run.
+/// Medians of one run of one family.
 #[derive(Debug)]
 pub struct Report {
-    figures: Vec<Figure>,
+    name: &'static str,
+    about: &'static str,
+    findings: Findings,
 }
 
 /// One figure, for programs.
@@ -33,9 +35,9 @@ struct Line<'a> {
 }
 
 impl Report {
-    /// Of figures in the order of measuring.
-    pub fn new(figures: Vec<Figure>) -> Self {
-        Self { figures }
+    /// Of what came out of a family.
+    pub fn new(family: &Family, findings: Findings) -> Self {
+        Self { name: family.name, about: family.about, findings }
     }
 
     /// One line of JSON for each figure.
@@ -44,7 +46,7 @@ impl Report {
     /// Never in practice: when a figure is no number.
     pub fn json_lines(&self) -> serde_json::Result<String> {
         let mut lines = String::new();
-        for figure in &self.figures {
+        for figure in &self.findings.figures {
             let line = Line {
                 bench: figure.bench,
                 case: &figure.case,
@@ -60,11 +62,16 @@ impl Report {
         Ok(lines)
     }
 
+    /// The family's name.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
     /// A Markdown table: a row for each case, a column for each subject.
     pub fn table(&self) -> String {
         let mut subjects: Vec<&str> = Vec::new();
         let mut cases: Vec<&str> = Vec::new();
-        for figure in &self.figures {
+        for figure in &self.findings.figures {
             if !subjects.contains(&figure.subject) {
                 subjects.push(figure.subject);
             }
@@ -91,7 +98,7 @@ impl Report {
 
     /// Each goal, and whether it is met.
     pub fn goals(&self) -> String {
-        let held = self.figures.iter().filter(|it| it.subject == BH);
+        let held = self.findings.figures.iter().filter(|it| it.role == Role::Ours);
         let mut rows = vec![["goal", "of", "measured", ""].map(str::to_owned).to_vec()];
         for figure in held {
             let Some(goal) = figure.goal else { continue };
@@ -115,20 +122,24 @@ impl Report {
             let verdict = if is_met { "met" } else { "**not met**" };
             rows.push(vec![wanted, figure.case.clone(), measured, verdict.to_owned()]);
         }
-        aligned(&rows)
+        if rows.len() > 1 { aligned(&rows) } else { String::new() }
     }
 
-    /// The page that is kept.
-    pub fn page(&self, machine: &Machine, versions: &[(&str, String)]) -> String {
-        let mut page = String::from("# Results\n\nWritten by `benches/run`. ");
-        page.push_str("Medians of one run (quartiles), and the ratio to the bare loop.\n\n");
-        let _ = writeln!(page, "{machine}");
-        for (name, version) in versions {
-            let _ = writeln!(page, "- {name}: {version}");
+    /// The family's section of the page: what it is about, remarks, figures and goals.
+    pub fn section(&self) -> String {
+        let mut section = format!("## {}\n\n{}\n\n", capitalised(self.name), self.about);
+        for remark in &self.findings.remarks {
+            let _ = writeln!(section, "- {remark}");
         }
-        let (table, goals) = (self.table(), self.goals());
-        let _ = write!(page, "\n## Supervision\n\n{table}\n## Goals\n\n{goals}\n{SHORTFALLS}");
-        page
+        if !self.findings.remarks.is_empty() {
+            section.push('\n');
+        }
+        section.push_str(&self.table());
+        let goals = self.goals();
+        if !goals.is_empty() {
+            let _ = write!(section, "\n{goals}");
+        }
+        section
     }
 
     fn cell(&self, figure: &Figure) -> String {
@@ -138,15 +149,16 @@ impl Report {
         if low.to_bits() != high.to_bits() {
             let _ = write!(cell, " ({}–{})", number(low, unit), number(high, unit));
         }
-        if let Some(ratio) = self.ratio(figure).filter(|_| figure.subject != LIMIT) {
+        if let Some(ratio) = self.ratio(figure).filter(|_| figure.role != Role::Limit) {
             let _ = write!(cell, " {ratio:.2}×");
         }
         cell
     }
 
+    /// What the limit measured, where a ratio to it means something.
     fn limit(&self, figure: &Figure) -> Option<f64> {
-        let is_time = matches!(figure.unit, Unit::Milliseconds | Unit::PerSecond);
-        let limit = self.find(&figure.case, LIMIT).filter(|_| is_time)?;
+        let mut others = self.findings.figures.iter().filter(|it| it.case == figure.case);
+        let limit = others.find(|it| it.role == Role::Limit).filter(|it| it.unit.has_ratios())?;
         Some(limit.median())
     }
 
@@ -157,8 +169,36 @@ impl Report {
     }
 
     fn find(&self, case: &str, subject: &str) -> Option<&Figure> {
-        self.figures.iter().find(|figure| figure.case == case && figure.subject == subject)
+        self.findings.figures.iter().find(|figure| figure.case == case && figure.subject == subject)
     }
+}
+
+/// The page that is kept: where it was measured, each family, and why some figures fall short.
+pub fn page(machine: &Machine, reports: &[Report]) -> String {
+    let mut page = String::from(
+        "# Results\n\nWritten by `benches/run`. Medians of one run (quartiles), and the ratio to the \
+         limit, which stands first.\n\n",
+    );
+    let _ = writeln!(page, "{machine}");
+    let mut versions: Vec<&(&str, String)> = Vec::new();
+    for version in reports.iter().flat_map(|report| &report.findings.versions) {
+        if !versions.contains(&version) {
+            versions.push(version);
+        }
+    }
+    for (name, version) in versions {
+        let _ = writeln!(page, "- {name}: {version}");
+    }
+    for report in reports {
+        let _ = write!(page, "\n{}", report.section());
+    }
+    let _ = write!(page, "\n{SHORTFALLS}");
+    page
+}
+
+fn capitalised(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |it| it.to_uppercase().chain(letters).collect())
 }
 
 /// Three digits that count.
@@ -190,13 +230,15 @@ fn aligned(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{BH, family};
 
     fn report() -> Report {
         let figure = |subject, sample| {
             Figure::new("supervision", "start 200", subject, Unit::Milliseconds, vec![sample])
                 .held_to(Some(Goal::TimesLimit(1.5)))
         };
-        Report::new(vec![figure(LIMIT, 100.0), figure(BH, 160.0)])
+        let figures = vec![figure("bare loop", 100.0).as_limit(), figure(BH, 160.0)];
+        Report::new(&family::ALL[0], Findings { figures, ..Findings::default() })
     }
 
     #[test]

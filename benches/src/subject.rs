@@ -14,15 +14,13 @@ use std::{
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{clock, processes, stamps::Stamps};
+use crate::{clock, family::Setting, processes, stamps::Stamps};
 
 /// No subject takes longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The limit's name.
-pub const LIMIT: &str = "bare loop";
-/// Our own name.
-pub const BH: &str = "bh";
+pub(crate) const LIMIT: &str = "bare loop";
 
 /// What the children do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +34,7 @@ pub(crate) enum Behaviour {
 pub(crate) type StopSignal = Signal;
 
 /// A supervisor, before it runs.
-pub trait Subject {
+pub(crate) trait Subject {
     /// As it stands in tables.
     fn name(&self) -> &'static str;
     /// As it says itself.
@@ -54,15 +52,15 @@ pub trait Subject {
     }
 }
 
-/// Those that are installed: the limit first, then `bh`, then peers.
-pub fn installed(programs: &Path) -> anyhow::Result<Vec<Box<dyn Subject>>> {
-    let limit = programs.join("limit-spawn");
-    let bh = programs.join("bh");
-    anyhow::ensure!(bh.exists(), "`{}` is missing: build it, or use `benches/run`", bh.display());
-    let mut subjects: Vec<Box<dyn Subject>> =
-        vec![Box::new(limit::Limit { program: limit }), Box::new(blackhole::Blackhole { bh })];
+/// Those that are installed and wanted: the limit first, then `bh`, then peers.
+pub(crate) fn installed(setting: &Setting<'_>) -> anyhow::Result<Vec<Box<dyn Subject>>> {
+    let mut subjects: Vec<Box<dyn Subject>> = vec![
+        Box::new(limit::Limit { program: setting.program("limit-spawn")? }),
+        Box::new(blackhole::Blackhole { bh: setting.program("bh")? }),
+    ];
     subjects.extend(scan_directory::installed());
     subjects.extend(supervisord::installed());
+    subjects.retain(|subject| subject.name() == LIMIT || setting.wants(subject.name()));
     Ok(subjects)
 }
 

@@ -17,9 +17,10 @@ use rustix::process::Signal;
 
 use crate::{
     clock,
+    family::{Extent, Findings, Setting},
     figure::{Figure, Goal, Unit},
     processes::{self, Activity},
-    subject::{Behaviour, PATIENCE, Running, Subject, signal},
+    subject::{self, Behaviour, LIMIT, PATIENCE, Running, Subject, signal},
 };
 
 const BENCH: &str = "supervision";
@@ -37,39 +38,27 @@ const IDLE: Duration = Duration::from_secs(20);
 const SETTLE: Duration = Duration::from_millis(1500);
 const LEFT_AFTER: Duration = Duration::from_secs(2);
 
-/// How much of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// Enough for a result that is kept: a quarter of an hour.
-    Whole,
-    /// Enough to see whether a change helps: two minutes.
-    Brief,
-}
-
-/// Everything, of all subjects, in turns. `tell` hears what is being measured.
-pub fn measure(
-    subjects: &[Box<dyn Subject>],
-    program: &Path,
-    extent: Extent,
-    tell: impl Fn(&str),
-) -> anyhow::Result<Vec<Figure>> {
-    let bench = Bench { subjects, program };
+/// Everything, of all subjects, in turns: a quarter of an hour.
+pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
+    let subjects = subject::installed(setting)?;
+    let bench = Bench { subjects: &subjects, program: &setting.program("stamp-static")? };
     let mut figures = Vec::new();
-    let sizes = match extent {
+    let sizes = match setting.extent {
         Extent::Whole => &SIZES[..],
         Extent::Brief => &SIZES_BRIEF,
     };
     for (size, rounds) in sizes {
-        tell(&format!("starting and stopping {size} children, {rounds} times"));
+        (setting.tell)(&format!("starting and stopping {size} children, {rounds} times"));
         figures.extend(bench.starts(*size, *rounds)?);
     }
-    tell("doing nothing, then replacing one child after the other");
+    (setting.tell)("doing nothing, then replacing one child after the other");
     figures.extend(bench.steady()?);
-    tell("crash loops");
+    (setting.tell)("crash loops");
     figures.extend(bench.crash_loops()?);
-    tell("losing the supervisor");
+    (setting.tell)("losing the supervisor");
     figures.extend(bench.losses()?);
-    Ok(figures)
+    let versions = subjects.iter().map(|it| (it.name(), it.version())).collect();
+    Ok(Findings { figures, versions, remarks: Vec::new() })
 }
 
 struct Bench<'a> {
@@ -110,14 +99,14 @@ impl Bench<'_> {
             }
         }
         let figures = self.subjects.iter().zip(all).flat_map(|(subject, samples)| {
-            let figure = |what, unit, samples| {
-                Figure::new(BENCH, format!("{what} {size}"), subject.name(), unit, samples)
+            let of = |what, unit, samples| {
+                figure(format!("{what} {size}"), subject.name(), unit, samples)
             };
             [
-                figure("start", Unit::Milliseconds, samples.start).held_to(start_goal(size)),
-                figure("rss", Unit::KiB, samples.rss).held_to(memory_goal(size)),
-                figure("pss", Unit::KiB, samples.pss),
-                figure("stop", Unit::Milliseconds, samples.stop),
+                of("start", Unit::Milliseconds, samples.start).held_to(start_goal(size)),
+                of("rss", Unit::KiB, samples.rss).held_to(memory_goal(size)),
+                of("pss", Unit::KiB, samples.pss),
+                of("stop", Unit::Milliseconds, samples.stop),
             ]
         });
         Ok(figures.collect())
@@ -146,7 +135,7 @@ impl Bench<'_> {
         }
         figures.extend(all.iter().zip(samples).map(|((running, _), samples)| {
             let case = format!("replace 1 of {USUAL_SIZE}");
-            Figure::new(BENCH, case, running.name, Unit::Milliseconds, samples)
+            figure(case, running.name, Unit::Milliseconds, samples)
                 .held_to(Some(Goal::TimesLimit(1.5)))
         }));
         Ok(figures)
@@ -165,7 +154,7 @@ impl Bench<'_> {
             }
         }
         let figures = self.subjects.iter().zip(samples).map(|(subject, samples)| {
-            Figure::new(BENCH, "crash loop", subject.name(), Unit::PerSecond, samples)
+            figure("crash loop", subject.name(), Unit::PerSecond, samples)
                 .held_to(Some(Goal::LimitOver(1.5)))
         });
         Ok(figures.collect())
@@ -182,8 +171,7 @@ impl Bench<'_> {
                 let case = format!("left of {USUAL_SIZE} without {victim}");
                 let unit = Unit::Processes;
                 figures.push(
-                    Figure::new(BENCH, case, subject.name(), unit, vec![left])
-                        .held_to(Some(Goal::AtMost(0.0))),
+                    figure(case, subject.name(), unit, vec![left]).held_to(Some(Goal::AtMost(0.0))),
                 );
             }
         }
@@ -202,16 +190,20 @@ fn idle(all: &[(Running, Vec<i32>)]) -> Vec<Figure> {
     let of_each = all.iter().zip(changes).flat_map(|((running, _), (before, after))| {
         let cpu = Duration::from_nanos(after.cpu_nanoseconds - before.cpu_nanoseconds);
         let switches = (after.switches - before.switches) as f64 / seconds;
-        let figure =
-            |case, unit, sample| Figure::new(BENCH, case, running.name, unit, vec![sample]);
+        let of = |case, unit, sample| figure(case, running.name, unit, vec![sample]);
         [
-            figure("idle, cpu in 20 s", Unit::Milliseconds, milliseconds(cpu))
+            of("idle, cpu in 20 s", Unit::Milliseconds, milliseconds(cpu))
                 .held_to(Some(Goal::AtMost(0.5))),
-            figure("idle, context switches", Unit::PerSecond, switches)
+            of("idle, context switches", Unit::PerSecond, switches)
                 .held_to(Some(Goal::AtMost(1.0))),
         ]
     });
     of_each.collect()
+}
+
+fn figure(case: impl Into<String>, subject: &'static str, unit: Unit, samples: Vec<f64>) -> Figure {
+    let figure = Figure::new(BENCH, case, subject, unit, samples);
+    if subject == LIMIT { figure.as_limit() } else { figure }
 }
 
 fn milliseconds(duration: Duration) -> f64 {

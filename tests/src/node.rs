@@ -24,6 +24,11 @@ pub fn fixture() -> PathBuf {
     binary("fixture-service")
 }
 
+/// The path of the child that does what it may not; see its source for the words.
+pub fn misbehaving() -> PathBuf {
+    binary("misbehaving-service")
+}
+
 /// A binary of this package: cargo builds them with the tests, one folder above.
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
@@ -86,6 +91,7 @@ impl TestNode {
         let directory = tempfile::Builder::new().prefix("bh").tempdir().expect("a directory");
         let text = text
             .replace("{fixture}", &fixture().display().to_string())
+            .replace("{misbehaving}", &misbehaving().display().to_string())
             .replace("{directory}", &directory.path().display().to_string());
         let file = directory.path().join("config.toml");
         fs::write(&file, text).expect("the file is written");

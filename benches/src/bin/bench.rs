@@ -8,20 +8,17 @@ use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, bail};
 use blackhole_benches::{
+    family::{self, Extent, Family, Setting},
     machine::Machine,
-    report::Report,
-    subject::{self, Subject},
-    supervision::{self, Extent},
+    report::{self, Report},
 };
 
-const FAMILIES: [&str; 1] = ["supervision"];
-
 struct Asked {
-    families: Vec<String>,
+    families: Vec<&'static Family>,
     form: Form,
     page: Option<PathBuf>,
     /// Only these subjects, and the limit.
-    only: Option<String>,
+    only: Option<Vec<String>>,
     extent: Extent,
 }
 
@@ -36,33 +33,22 @@ fn main() -> anyhow::Result<()> {
     let machine = Machine::here();
     let own = env::current_exe()?;
     let programs = own.parent().context("this program has no directory")?;
-    let child = programs.join("stamp-static").canonicalize();
-    let child = child.context("the child is not built; use `benches/run`")?;
-    let mut subjects = subject::installed(programs)?;
-    if let Some(only) = &asked.only {
-        let is_wanted = |it: &dyn Subject| {
-            it.name() == subject::LIMIT || only.split(',').any(|name| name == it.name())
-        };
-        subjects.retain(|subject| is_wanted(subject.as_ref()));
-    }
-    let mut figures = Vec::new();
+    let mut reports = Vec::new();
     for family in &asked.families {
-        match family.as_str() {
-            "supervision" => figures.extend({
-                let tell = |what: &str| eprintln!("supervision: {what}");
-                supervision::measure(&subjects, &child, asked.extent, tell)?
-            }),
-            unknown => bail!("there is no `{unknown}`\nhint: known: {}", FAMILIES.join(", ")),
+        let tell = |what: &str| eprintln!("{}: {what}", family.name);
+        let only = asked.only.clone();
+        let setting = Setting { programs, extent: asked.extent, only, tell: &tell };
+        let findings =
+            (family.measure)(&setting).with_context(|| format!("measuring `{}`", family.name))?;
+        let report = Report::new(family, findings);
+        match asked.form {
+            Form::Table => println!("{}", report.section()),
+            Form::Json => print!("{}", report.json_lines()?),
         }
-    }
-    let report = Report::new(figures);
-    match asked.form {
-        Form::Table => println!("{}\n{}", report.table(), report.goals()),
-        Form::Json => print!("{}", report.json_lines()?),
+        reports.push(report);
     }
     if let Some(path) = asked.page {
-        let versions: Vec<_> = subjects.iter().map(|it| (it.name(), it.version())).collect();
-        fs::write(&path, report.page(&machine, &versions))
+        fs::write(&path, report::page(&machine, &reports))
             .with_context(|| format!("writing `{}`", path.display()))?;
     }
     Ok(())
@@ -82,13 +68,23 @@ fn asked(mut words: impl Iterator<Item = String>) -> anyhow::Result<Asked> {
             "--json" => asked.form = Form::Json,
             "--brief" => asked.extent = Extent::Brief,
             "--write" => asked.page = Some(value()?.into()),
-            "--only" => asked.only = Some(value()?),
+            "--only" => {
+                asked.only = Some(value()?.split(',').map(str::to_owned).collect());
+            }
             flag if flag.starts_with('-') => bail!("there is no flag `{flag}`"),
-            family => asked.families.push(family.to_owned()),
+            name => asked.families.push(find(name)?),
         }
     }
     if asked.families.is_empty() {
-        asked.families = FAMILIES.map(str::to_owned).to_vec();
+        asked.families = family::ALL.iter().collect();
     }
     Ok(asked)
+}
+
+fn find(name: &str) -> anyhow::Result<&'static Family> {
+    let Some(family) = family::ALL.iter().find(|family| family.name == name) else {
+        let known: Vec<&str> = family::ALL.iter().map(|family| family.name).collect();
+        bail!("there is no family `{name}`\nhint: known: {}", known.join(", "))
+    };
+    Ok(family)
 }

@@ -7,7 +7,8 @@ use std::{
     process::Command,
 };
 
-use super::{BH, Subject};
+use super::Subject;
+use crate::BH;
 
 pub(super) struct Blackhole {
     pub(super) bh: PathBuf,

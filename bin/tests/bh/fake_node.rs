@@ -101,6 +101,12 @@ fn at(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds: AT + seconds, nanos: 7_000_000 })
 }
 
+/// Two hours before the table is printed: its width must not depend on the day.
+fn two_hours_ago() -> Option<Timestamp> {
+    let ago = std::time::Duration::from_secs(2 * 3600 + 30);
+    Some((std::time::SystemTime::now() - ago).into())
+}
+
 fn instance(service: &str, instance: u32, state: InstanceState) -> InstanceStatus {
     InstanceStatus {
         service: service.into(),
@@ -132,7 +138,7 @@ pub(crate) fn instances() -> Vec<InstanceStatus> {
         memory_bytes: Some(1_288_490_188),
         cpu_percent: Some(99.96),
         last_exit: Some(LastExit {
-            at: at(0),
+            at: two_hours_ago(),
             reason: "oom".into(),
             code: None,
             signal: Some("SIGKILL".into()),
@@ -143,7 +149,12 @@ pub(crate) fn instances() -> Vec<InstanceStatus> {
         group: "web".into(),
         generation: 6,
         restarts: 5,
-        last_exit: Some(LastExit { at: at(1), reason: "exit".into(), code: Some(1), signal: None }),
+        last_exit: Some(LastExit {
+            at: two_hours_ago(),
+            reason: "exit".into(),
+            code: Some(1),
+            signal: None,
+        }),
         note: "restarts in 4 s\u{1b}[31m".into(),
         ..instance("api", 2, InstanceState::BackingOff)
     };

@@ -9,12 +9,12 @@ fn node() -> (tempfile::TempDir, FakeNode) {
     (home, node)
 }
 
-/// The guardian is a real process of the test, and exits have been ever longer ago.
+/// The guardian is a real process of the test, and exits are of a moment ago.
 fn redacted() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"guardian \d+", "guardian [PID]");
     settings.add_filter(r#""guardian_pid":\d+"#, r#""guardian_pid":"[PID]""#);
-    settings.add_filter(r"(\d+[dhms] ?)+ago", "[TIME] ago");
+    settings.add_filter(r#""at":"[^"]+""#, r#""at":"[TIME]""#);
     settings.bind_to_scope()
 }
 

@@ -2,6 +2,7 @@
 
 mod adapting;
 mod arrangement;
+mod coding;
 mod defaults;
 mod explaining;
 mod host;

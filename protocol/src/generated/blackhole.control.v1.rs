@@ -63,6 +63,9 @@ pub struct InstanceStatus {
     /// What it waits for or says about itself (`STATUS=` of sd_notify), for people.
     #[prost(string, tag = "14")]
     pub note: ::prost::alloc::string::String,
+    /// What the file asks for and this host does not enforce, as `memory: why`.
+    #[prost(string, repeated, tag = "40")]
+    pub unenforced: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LastExit {
@@ -181,6 +184,9 @@ pub struct HistoryEntry {
     /// A sentence for people: what failed and how.
     #[prost(string, tag = "12")]
     pub message: ::prost::alloc::string::String,
+    /// What the file asked for and this host did not enforce, as `memory: why`.
+    #[prost(string, repeated, tag = "40")]
+    pub unenforced: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamEventsRequest {
@@ -195,7 +201,7 @@ pub struct StreamEventsRequest {
 pub struct Event {
     #[prost(message, optional, tag = "1")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Past participles: pending spawned ready unready stopping exited backing_off stopped completed
+    /// Past participles: pending spawned unenforced ready unready stopping exited backing_off stopped completed
     /// failed scaled leaked; of the node: node_started node_running node_stopping.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,

@@ -15,6 +15,7 @@ mod limits;
 mod mounts;
 mod process_list;
 mod settings;
+mod survey;
 mod usage;
 
 pub use consumption::Consumption;

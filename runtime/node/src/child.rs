@@ -9,6 +9,7 @@ mod body;
 mod limits;
 mod link;
 mod preparation;
+mod request;
 mod resources;
 mod watch;
 
@@ -26,6 +27,7 @@ use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 pub(crate) use limits::Plans;
+pub(crate) use request::{of as request_of, own_directory, writes_its_own};
 pub(crate) use resources::{Resources, Sockets};
 
 use self::{
@@ -68,6 +70,10 @@ pub(crate) async fn start(
     let birth =
         preparation::give_birth(household, service, &instance, generation).map_err(refused)?;
     household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });
+    let lacking = birth.body.unenforced();
+    if !lacking.is_empty() {
+        household.registry.record(&instance, generation, Change::Unenforced(lacking));
+    }
     let supervisor = reporter.supervisor();
     let arguments = Arguments { household: household.clone(), instance, reporter, birth };
     match Actor::spawn_linked(None, ChildProcess, arguments, supervisor).await {

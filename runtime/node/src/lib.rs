@@ -6,6 +6,8 @@ mod connections;
 mod control;
 mod directories;
 mod heartbeat;
+pub mod holding;
+pub mod host;
 mod http;
 pub mod logs;
 pub mod native;
@@ -19,5 +21,5 @@ mod usage;
 
 pub use adapting::InsufficientResources;
 pub use directories::DirectoryError;
-pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options};
+pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options, Signals};
 pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};

@@ -22,7 +22,7 @@ use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorRef};
 use tokio::{
     net::UnixListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -56,6 +56,17 @@ pub struct Options {
     pub native: Arc<dyn NativeServices>,
     /// The guardian's end, where there is one.
     pub lifeline: Option<Lifeline>,
+    /// What SIGTERM, SIGINT and SIGHUP mean.
+    pub signals: Signals,
+}
+
+/// Whether a node ends by the signals that ask its process to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signals {
+    /// It does, and the process goes on.
+    Heeded,
+    /// They are the rest of the program's to handle.
+    Left,
 }
 
 /// How a node ended.
@@ -126,6 +137,7 @@ pub struct Node {
     root: ActorRef<Message<Member>>,
     outcome: watch::Receiver<Option<SupervisorExit<Member>>>,
     lifeline: Option<Lifeline>,
+    signals: Signals,
     _lock: fs::File,
     control_path: PathBuf,
     household: Arc<Household>,
@@ -153,6 +165,8 @@ impl Node {
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let adapting = Adapting::new(&config, &registry, clock);
+        let plans = Plans::open(&config, &group_name(&config), &own_processes);
+        entrust(options.lifeline.as_ref(), &plans);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -163,7 +177,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans: Plans::open(&config, &group_name(&config), &own_processes),
+                plans,
             },
             adapting: adapting.clone(),
             token: token(),
@@ -198,6 +212,7 @@ impl Node {
             root,
             outcome,
             lifeline: options.lifeline,
+            signals: options.signals,
             _lock: lock,
             control_path,
             household,
@@ -222,10 +237,7 @@ impl Node {
     /// Goes on until everything has stopped: by a signal, a request, the loss of the guardian, or
     /// because the root supervisor gave up. A second signal or request skips the graces.
     pub async fn run(mut self) -> Result<Ending, NodeError> {
-        let part = |name| move |error: io::Error| NodeError::Part(name, error.into());
-        let mut terminate = signal(SignalKind::terminate()).map_err(part("signal handling"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(part("signal handling"))?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(part("signal handling"))?;
+        let mut asked = Asked::by(self.signals)?;
         let mut requests = self.operator.shutdown_requests();
         let owns_process = self.lifeline.is_some();
         let guardian_lost = guardian_lost(self.lifeline.take());
@@ -239,9 +251,7 @@ impl Node {
                     let exit = exit.ok().and_then(|exit| exit.clone());
                     break exit.unwrap_or(SupervisorExit::Stopped);
                 }
-                _ = terminate.recv() => self.stop("SIGTERM"),
-                _ = interrupt.recv() => self.stop("SIGINT"),
-                _ = hangup.recv() => self.stop("SIGHUP"),
+                name = asked.next() => self.stop(name),
                 _ = requests.changed() => self.stop("a request"),
                 () = &mut guardian_lost, if !orphaned => {
                     orphaned = true;
@@ -275,6 +285,36 @@ impl Node {
         self.registry.record_node(NodeState::Stopping, format!("{why}: {how}"));
         // A root that is gone has told its outcome.
         let _ = self.root.cast(Message::Event(Event::StopRequested));
+    }
+}
+
+/// The signals that ask a node to end.
+struct Asked(Option<[Signal; 3]>);
+
+impl Asked {
+    fn by(signals: Signals) -> Result<Self, NodeError> {
+        let listen =
+            |kind| signal(kind).map_err(|error| NodeError::Part("signal handling", error.into()));
+        Ok(Self(match signals {
+            Signals::Left => None,
+            Signals::Heeded => Some([
+                listen(SignalKind::terminate())?,
+                listen(SignalKind::interrupt())?,
+                listen(SignalKind::hangup())?,
+            ]),
+        }))
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        let Some([terminate, interrupt, hangup]) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv() => "SIGHUP",
+        }
     }
 }
 
@@ -370,6 +410,15 @@ fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// A node that is killed cannot remove its groups itself.
+fn entrust(lifeline: Option<&Lifeline>, plans: &Plans) {
+    for root in plans.roots() {
+        if let Some(Err(error)) = lifeline.map(|lifeline| lifeline.entrust_cgroup(root)) {
+            tracing::warn!(%error, "a crash would leave the node's control groups behind");
+        }
+    }
 }
 
 /// Different for each node that ever ran on this machine.

@@ -99,12 +99,11 @@ pub(crate) struct Household {
 }
 
 impl Household {
-    /// An instance is no longer wanted: its row and its socket go.
+    /// An instance is no longer wanted: its row and its sockets go.
     fn forget(&self, instance: &InstanceId) {
         self.registry.remove(instance);
         self.adapting.leave(instance.clone());
-        let socket = self.config.node.runtime_dir.join(instance.socket_file_name());
-        self.resources.sockets.close_grpc(socket);
+        self.resources.sockets.close_native(instance, &self.config.node.runtime_dir);
         self.resources.plans.forget(instance);
     }
 }

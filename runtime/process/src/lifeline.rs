@@ -6,7 +6,7 @@
 )]
 
 use std::ffi::{CString, OsStr};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -111,19 +111,35 @@ impl Lifeline {
         }
     }
 
-    /// Has the guardian kill this cgroup (v2) at once when the node has ended, before it kills what falls to it.
+    /// Has the guardian kill this control group, where it can be killed as one, at once when the node has
+    /// ended, before it kills what falls to it; and remove it, with those below it, when nothing is left.
     pub fn entrust_cgroup(&self, directory: &Path) -> io::Result<()> {
         send(&self.socket, directory.as_os_str().as_bytes(), SendFlags::DONTWAIT)?;
         Ok(())
     }
 }
 
-/// The guardian's end, after the node has ended: kills the cgroups it was told of. A cgroup that is gone
-/// or cannot be killed does not matter: its processes fall to the guardian.
-pub(crate) fn kill_entrusted(socket: &OwnedFd) {
+/// The guardian's end, after the node has ended: kills the cgroups it was told of, and says which. A cgroup
+/// that is gone or cannot be killed does not matter: its processes fall to the guardian.
+pub(crate) fn kill_entrusted(socket: &OwnedFd) -> Vec<PathBuf> {
+    let mut entrusted = Vec::new();
     let mut buffer = [0; PATH_LENGTH_MAX];
     while let Ok((_, length @ 1..)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
         let directory = Path::new(OsStr::from_bytes(&buffer[..length.min(PATH_LENGTH_MAX)]));
-        let _gone = std::fs::write(directory.join("cgroup.kill"), "1");
+        // Never made: v1 has no such file, and a directory that is no group must not get one.
+        let switch = std::fs::OpenOptions::new().write(true).open(directory.join("cgroup.kill"));
+        let _gone = switch.and_then(|mut switch| switch.write_all(b"1"));
+        entrusted.push(directory.to_owned());
     }
+    entrusted
+}
+
+/// A control group and those below it, which have no processes any more. The kernel removes no other.
+pub(crate) fn remove_group(directory: &Path) {
+    let below = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_group(&entry.path());
+    }
+    // What the node has removed itself is gone; what it had not is the next start's.
+    let _gone = std::fs::remove_dir(directory);
 }

@@ -16,14 +16,14 @@ use std::{
 };
 
 use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
-use blackhole_isolation::{Account, IsolationError, Plan};
+use blackhole_isolation::{Account, Identity, IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
     supervision::Generation,
 };
 use blackhole_process::{
     Generation as LaunchGeneration, Launch, LaunchBuilder, LaunchError, Signal, SpawnError,
-    sockets::SocketError,
+    sockets::{NativeListeners, SocketError},
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
@@ -31,7 +31,8 @@ use tokio::sync::oneshot;
 use super::{
     body::{self, Body},
     link::Link,
-    resources::NamedSocket,
+    request,
+    resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
@@ -46,6 +47,8 @@ use crate::{
 
 /// The name under which a native service finds its socket.
 const GRPC: &str = "grpc";
+/// The name under which it finds the socket on which its actors are reached.
+const GATEWAY: &str = "gateway";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a native child has between the request to stop and its end, where the file says that
@@ -177,16 +180,16 @@ pub(super) fn give_birth(
         }
         Kind::Native { mode, settings } => {
             let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-            let grpc = household.resources.sockets.grpc(instance, &midwife.scope())?;
+            let sockets = household.resources.sockets.native(instance, &midwife.scope())?;
             let assignment = midwife.assignment(settings)?;
             match mode {
                 Mode::Subprocess => {
                     let command = household.resources.native.command(&service.name);
                     let (link, unopened) = Link::new(node_end, assignment);
                     let linked = midwife.linked(link, unopened);
-                    midwife.spawn(command, Some(NativeParts { grpc, child_end, linked }))
+                    midwife.spawn(command, Some(NativeParts { sockets, child_end, linked }))
                 }
-                Mode::Embedded => midwife.embed(&grpc, node_end, child_end, assignment),
+                Mode::Embedded => midwife.embed(&sockets, node_end, child_end, assignment),
             }
         }
     }
@@ -194,7 +197,7 @@ pub(super) fn give_birth(
 
 /// What makes a native child's process differ from a command's.
 struct NativeParts {
-    grpc: Arc<OwnedFd>,
+    sockets: NativeSockets,
     child_end: UnixStream,
     linked: Linked,
 }
@@ -256,7 +259,8 @@ impl<'a> Midwife<'a> {
         let token = self.token();
         let mut sockets = resources.sockets.listed(self.service, &self.scope())?;
         if let Some(native) = &native {
-            sockets.insert(0, (GRPC.to_owned(), native.grpc.clone()));
+            let NativeSockets { grpc, gateway } = native.sockets.clone();
+            sockets.splice(0..0, [(GRPC.to_owned(), grpc), (GATEWAY.to_owned(), gateway)]);
         }
         let outfit = Arc::new(self.outfit()?);
         let plan = outfit.plan.clone();
@@ -303,15 +307,21 @@ impl<'a> Midwife<'a> {
 
     fn embed(
         &self,
-        grpc: &OwnedFd,
+        sockets: &NativeSockets,
         node_end: UnixStream,
         child_end: UnixStream,
         assignment: Assignment,
     ) -> Result<Birth, BirthError> {
-        let listener = grpc.try_clone().map(UnixListener::from).map_err(BirthError::Embed)?;
+        let listener = |socket: &OwnedFd| {
+            socket.try_clone().map(UnixListener::from).map_err(BirthError::Embed)
+        };
+        let listeners = NativeListeners {
+            grpc: listener(&sockets.grpc)?,
+            gateway: listener(&sockets.gateway)?,
+        };
         let native = &self.household.resources.native;
         let service = native
-            .embed(&self.service.name, listener, child_end, &assignment)
+            .embed(&self.service.name, listeners, child_end, &assignment)
             .map_err(BirthError::Embed)?;
         let (link, unopened) = Link::new(node_end, assignment);
         let context = ExecContext::default();
@@ -370,7 +380,7 @@ impl<'a> Midwife<'a> {
 
     fn outfit(&self) -> Result<Outfit, BirthError> {
         let directory = self.service.working_directory.as_ref();
-        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        let plan = self.plan()?;
         let account = plan.identity().and_then(|identity| identity.account.as_ref());
         Ok(Outfit {
             clear_environment: self.service.environment.clear,
@@ -378,6 +388,20 @@ impl<'a> Midwife<'a> {
             working_directory: directory.map(|path| path.render(&self.scope())),
             plan,
         })
+    }
+
+    /// What it may use. A directory that it must be able to write to is made first.
+    fn plan(&self) -> Result<Arc<Plan>, BirthError> {
+        let scope = self.scope();
+        let own = request::writes_its_own(self.service).then(|| self.data_dir());
+        let make = |path: &PathBuf, owner: Option<&Identity>| {
+            let failed = |source| BirthError::Directory { path: path.clone(), source };
+            make_owned(path, owner).map_err(failed)
+        };
+        own.as_ref().map_or(Ok(()), |path| make(path, None))?;
+        let plan = self.household.resources.plans.of(self.service, &scope, self.instance)?;
+        own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
+        Ok(plan)
     }
 
     /// What the child finds in its environment beside what it inherits, later ones winning. A child
@@ -480,7 +504,7 @@ impl<'a> Midwife<'a> {
 
     fn assignment(&self, settings: &str) -> Result<Assignment, BirthError> {
         let data_dir = self.data_dir();
-        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        let plan = self.plan()?;
         make_owned(&data_dir, plan.identity())
             .map_err(|source| BirthError::Directory { path: data_dir.clone(), source })?;
         let first = blackhole_process::LISTEN_FDS_START;
@@ -491,13 +515,13 @@ impl<'a> Midwife<'a> {
             generation: self.generation.0,
             data_dir,
             runtime_dir: self.scope().runtime_dir.to_path_buf(),
-            sockets: [(GRPC.to_owned(), first)].into(),
+            sockets: [(GRPC.to_owned(), first), (GATEWAY.to_owned(), first + 1)].into(),
             settings: settings.to_owned(),
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         })
     }
 
     fn data_dir(&self) -> PathBuf {
-        self.scope().data_dir.join(self.instance.service.as_str())
+        request::own_directory(&self.scope())
     }
 }

@@ -1,15 +1,11 @@
 //! Events about instances that are not about their processes: what they were given or refused.
 
-use std::{
-    collections::VecDeque,
-    num::NonZeroU32,
-    time::{Duration, SystemTime},
-};
+use std::{num::NonZeroU32, time::Duration};
 
 use blackhole_policy::{instance::Reason, supervision::Generation};
 use blackhole_protocol::{InstanceId, Name};
 
-use super::{Event, Exited, HISTORY_ENTRIES_MAX, HistoryEntry, Registry};
+use super::{Event, Exited, Registry};
 
 /// What was being done when a guarantee was refused, in the words of history.
 pub(crate) const ADMISSION: &str = "asking for its guarantee";
@@ -41,12 +37,7 @@ impl Registry {
         let reason = Reason::Limit;
         let mut table = self.table();
         if let Some(entry) = table.entries.get_mut(instance) {
-            let exited = refused_start(reason, message.clone());
-            let (instance, generation) = (instance.clone(), entry.generation);
-            keep(
-                &mut entry.history,
-                HistoryEntry { at: SystemTime::now(), instance, generation, exited },
-            );
+            entry.keep(entry.generation, Vec::new(), refused_start(reason, message.clone()));
         }
         drop(table);
         self.tell(instance, "refused", reason.as_str(), message);
@@ -82,11 +73,4 @@ fn refused_start(reason: Reason, message: String) -> Exited {
         stderr: Some(String::new()),
         message,
     }
-}
-
-fn keep(history: &mut VecDeque<HistoryEntry>, entry: HistoryEntry) {
-    if history.len() == HISTORY_ENTRIES_MAX {
-        history.pop_front();
-    }
-    history.push_back(entry);
 }

@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
 };
 
-use super::{ChildSpec, Generation};
+use super::{Answer, ChildSpec, Generation, Refusal, Reply};
 
 /// A place in the order. Never given to another child, except by [`Roster::rebuild`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,19 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
 
     pub(super) fn find(&self, id: &Id) -> Option<Position> {
         self.positions.get(id).copied()
+    }
+
+    /// The same, for a call that names it.
+    pub(super) fn named(&self, id: &Id) -> Result<Position, Refusal<Id>> {
+        self.find(id).ok_or(Refusal::NotFound)
+    }
+
+    /// What a child is to be like, or instances, whose template has an id of its own.
+    pub(super) fn describe(&self, id: &Id, template: Option<&ChildSpec<Id>>) -> Reply<Id> {
+        let named = self.find(id).map(|position| &self.at(position).spec);
+        let template = template.filter(|template| template.id == *id);
+        let spec = named.or(template).ok_or(Refusal::NotFound)?;
+        Ok(Answer::Child(Box::new(spec.clone())))
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Member<Id, State>> {
