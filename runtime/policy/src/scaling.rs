@@ -115,13 +115,24 @@ pub enum Why {
     },
     /// All averages were below their thresholds for the whole window.
     Idle {
-        /// The averages at the end of the window.
-        average: Amount,
+        /// Where CPU time has thresholds.
+        cpu: Option<Idleness>,
+        /// Where memory has.
+        memory: Option<Idleness>,
         /// How long it was so.
         window: Duration,
     },
     /// There are fewer than the least or more than the most.
     OutOfBounds,
+}
+
+/// An average that is below its threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idleness {
+    /// At the end of the window.
+    pub average: u64,
+    /// The threshold.
+    pub below: u64,
 }
 
 impl Why {
@@ -145,12 +156,17 @@ impl fmt::Display for Change {
                 resource.written(average),
                 resource.written(above)
             )?,
-            Why::Idle { average, window } => write!(
-                formatter,
-                "{} and {} on average for {window:.1?}, idle; ",
-                Resource::Cpu.written(average.cpu_millis),
-                Resource::Memory.written(average.memory_bytes)
-            )?,
+            Why::Idle { cpu, memory, window } => {
+                let both = [(Resource::Cpu, cpu), (Resource::Memory, memory)];
+                for (resource, idleness) in both {
+                    let Some(Idleness { average, below }) = idleness else { continue };
+                    let (average, below) = (resource.written(average), resource.written(below));
+                    write!(
+                        formatter,
+                        "{resource} {average} on average for {window:.1?}, less than {below}; "
+                    )?;
+                }
+            }
             Why::OutOfBounds => formatter.write_str("the bounds of the rule; ")?,
         }
         write!(formatter, "instances: {to} instead of {from}")
@@ -282,7 +298,14 @@ impl Scaling {
         let may = is_time
             && self.instances > self.spec.instances_min
             && self.busy(self.average_without_one(average)).is_none();
-        let why = Why::Idle { average, window: now.since(since) };
+        let idleness = |resource, thresholds: Option<Thresholds>| {
+            thresholds.map(|it| Idleness { average: average.of(resource), below: it.below })
+        };
+        let why = Why::Idle {
+            cpu: idleness(Resource::Cpu, self.spec.cpu),
+            memory: idleness(Resource::Memory, self.spec.memory),
+            window: now.since(since),
+        };
         may.then(|| self.change(now, self.instances - 1, why))
     }
 
@@ -352,8 +375,8 @@ mod tests {
         insta::assert_snapshot!(story(averages), @"
         3.000 cpu 0.95 cpus on average for 2.0s, more than 0.8 cpus; instances: 2 instead of 1
         7.000 cpu 0.95 cpus on average for 3.0s, more than 0.8 cpus; instances: 3 instead of 2
-        15.000 0.01 cpus and 0 B on average for 2.0s, idle; instances: 2 instead of 3
-        21.000 0.01 cpus and 0 B on average for 5.0s, idle; instances: 1 instead of 2
+        15.000 cpu 0.01 cpus on average for 2.0s, less than 0.4 cpus; instances: 2 instead of 3
+        21.000 cpu 0.01 cpus on average for 5.0s, less than 0.4 cpus; instances: 1 instead of 2
         ");
     }
 

@@ -1,4 +1,5 @@
-//! The little that a rule needs to know of a group, again and again: four small reads.
+//! The little that a rule needs to know of a group, again and again: four small reads; and what its
+//! lever is good for.
 
 use std::time::Duration;
 
@@ -21,6 +22,12 @@ impl Group {
     /// When a file that is there cannot be read.
     pub fn consumption(&self) -> Result<Consumption, GroupError> {
         Ok(Consumption { memory_bytes: self.memory_in_use()?, cpu: self.cpu_time()? })
+    }
+
+    /// Whether who is above `memory_high` is slowed down at once. v1 only takes memory back from it
+    /// first when the whole host is short.
+    pub fn heeds_memory_high(&self) -> bool {
+        !self.legacy.contains_key(&Controller::Memory)
     }
 
     fn memory_in_use(&self) -> Result<Option<u64>, GroupError> {

@@ -20,15 +20,17 @@ pub(crate) fn is_governed(service: &Service, has_budget: bool) -> bool {
     !is_embedded && (has_budget || service.scale.is_some())
 }
 
-/// The limits with both levers in their neutral position, as far as this host has them, so that
-/// there is a control group: to pull them, and to count by.
+/// The limits with something that limits nothing, as far as this host has it, so that there is a
+/// control group: to pull the levers, and to count by.
 pub(crate) fn ready_to_pull(limits: Limits, groups: &Groups) -> Limits {
     let offers = |controller| groups.offers(controller).is_ok();
     let cpu_weight = offers(Controller::Cpu).then(|| weight(WEIGHT));
-    let memory_high = offers(Controller::Memory).then_some(MEMORY_UNBOUNDED);
+    // Swap without memory is the file's mistake, and is told as such.
+    let may_have_memory = limits.swap_max.is_none() && offers(Controller::Memory);
+    let memory_max = may_have_memory.then_some(MEMORY_UNBOUNDED);
     Limits {
         cpu_weight: limits.cpu_weight.or(cpu_weight),
-        memory_high: limits.memory_high.or(memory_high),
+        memory_max: limits.memory_max.or(memory_max),
         ..limits
     }
 }
@@ -38,6 +40,12 @@ pub(crate) fn ready_to_pull(limits: Limits, groups: &Groups) -> Limits {
 pub(super) struct Setting {
     limits: Limits,
     text: String,
+}
+
+impl Setting {
+    fn is_memory_bounded(&self) -> bool {
+        self.limits.memory_high.is_some_and(|bytes| bytes != MEMORY_UNBOUNDED)
+    }
 }
 
 /// Less memory before the kernel slows it down, or a smaller share of a busy CPU.
@@ -95,6 +103,9 @@ pub(super) fn pull(plan: Option<Arc<Plan>>, setting: Setting) -> String {
     match group.limit(&setting.limits, Enforcement::BestEffort, &mut downgraded) {
         Ok(()) => match downgraded.first() {
             Some(lack) => format!("nothing enforces it: {}", lack.reason),
+            None if setting.is_memory_bounded() && !group.heeds_memory_high() => {
+                format!("{}, heeded when the host is short", setting.text)
+            }
             None => setting.text,
         },
         Err(error) => format!("nothing enforces it: {error}"),
