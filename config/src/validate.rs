@@ -13,6 +13,7 @@ mod probes;
 mod programs;
 mod resources;
 mod sandbox;
+mod secrets;
 mod service;
 
 pub(crate) use adapting::{default_of_budget, default_of_scale};

@@ -11,7 +11,7 @@ use blackhole_policy::{
 use super::{
     Context, Unit, adapting, environment, limit,
     probes::{self, Speaker},
-    resources, sandbox,
+    resources, sandbox, secrets,
 };
 use crate::{
     Config, Kind, Listen, Mode, OnFailed, Service, Stop, User,
@@ -75,6 +75,7 @@ pub(super) fn validate(
         environment: environment::validate(raw, context, problems),
         enforcement: raw.enforce.value().copied().unwrap_or(default.enforcement),
         sandbox: sandbox::validate(raw, context, problems),
+        secrets: secrets::validate(raw, context, problems),
         tier: raw.tier.value().copied().unwrap_or_default(),
         guarantee: adapting::guarantee(raw, &resources, problems),
         scale: scale.filter(|_| speaker != Speaker::Embedded),
@@ -130,6 +131,7 @@ fn warn_embedded(raw: &RawService, speaker: Speaker, problems: &mut Problems) {
         key(&raw.resources),
         key(&raw.enforce),
         key(&raw.sandbox),
+        key(&raw.secrets),
         key(&raw.supplementary_groups),
         key(&raw.tier),
         key(&raw.scale),

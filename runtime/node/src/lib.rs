@@ -9,6 +9,7 @@ mod heartbeat;
 pub mod holding;
 pub mod host;
 mod http;
+pub mod incident;
 pub mod logs;
 pub mod native;
 mod node;
@@ -17,6 +18,7 @@ mod nursery;
 mod operator;
 pub mod probe;
 pub mod registry;
+mod secrets;
 mod usage;
 
 pub use adapting::InsufficientResources;

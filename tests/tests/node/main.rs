@@ -10,4 +10,5 @@ mod native;
 mod operation;
 mod probes;
 mod sandboxes;
+mod secrets;
 mod users;
