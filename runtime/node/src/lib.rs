@@ -1,5 +1,6 @@
 //! The node: root supervisor, child-process actors, registry, logs, probes, control API.
 
+mod adapting;
 mod child;
 mod connections;
 mod control;
@@ -20,6 +21,7 @@ pub mod registry;
 mod secrets;
 mod usage;
 
+pub use adapting::InsufficientResources;
 pub use directories::DirectoryError;
 pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options, Signals};
 pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};

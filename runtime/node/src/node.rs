@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use crate::{
+    adapting::Adapting,
     child::{self, Plans, Sockets},
     control::{self, Control, Identity},
     directories::{self, DirectoryError},
@@ -168,6 +169,7 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
+        let adapting = Adapting::new(&config, &registry, clock);
         let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
@@ -184,6 +186,7 @@ impl Node {
                 plans: plans.clone(),
                 secrets,
             },
+            adapting: adapting.clone(),
             recorder: Recorder::default(),
             token: token(),
             outcome: outcome_sender,
@@ -191,7 +194,9 @@ impl Node {
         enter_all(&registry, &config);
         open_native_sockets(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
-        let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
+        let operator =
+            Operator::new(config.clone(), registry.clone(), roster.clone(), adapting.clone());
+        adapting.begin(&household, operator.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
         let control = Control {
             registry: registry.clone(),

@@ -15,12 +15,14 @@ use blackhole_policy::supervision::Generation;
 use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::{broadcast, watch};
 
+mod adjustments;
 mod change;
 mod entry;
 mod event;
 mod histogram;
 mod state;
 
+pub(crate) use adjustments::ADMISSION;
 pub use change::{Change, Exited};
 pub use entry::{Entry, HistoryEntry};
 pub use event::{EVENT_LOG_TARGET, Event};
@@ -130,22 +132,6 @@ impl Registry {
         });
         drop(table);
         self.wake();
-    }
-
-    /// Takes note that a service has another number of processes now.
-    pub fn record_scaled(&self, service: &Name, instances: u32) {
-        let instance = InstanceId { service: service.clone(), index: NonZeroU32::MIN };
-        let mut table = self.table();
-        self.publish(&mut table, |sequence, at| Event {
-            sequence,
-            at,
-            instance: Some(instance),
-            generation: Generation(0),
-            event: "scaled",
-            pid: None,
-            reason: String::new(),
-            message: format!("has {instances} instances now"),
-        });
     }
 
     /// The latest incarnation of an instance; 0 before the first.

@@ -37,12 +37,13 @@ use super::{
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
+    adapting::InsufficientResources,
     directories::{make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
     nursery::{Household, find_service},
     probe::{ExecContext, ResolveError, ResolvedProbe},
-    registry::Exited,
+    registry::{ADMISSION, Exited},
     secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
 };
 
@@ -68,6 +69,8 @@ pub(super) struct Birth {
 pub(super) enum BirthError {
     #[error("there is no service `{0}`")]
     Unknown(InstanceId),
+    #[error(transparent)]
+    Refused(#[from] InsufficientResources),
     #[error("could not open a listening socket")]
     Socket(#[from] SocketError),
     #[error("could not open the socket for its notifications")]
@@ -102,7 +105,7 @@ impl BirthError {
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(&self);
         // A transparent error and its source say the same.
-        if matches!(self, Self::Spawn(_) | Self::Output(_)) {
+        if matches!(self, Self::Spawn(_) | Self::Output(_) | Self::Refused(_)) {
             cause = cause.filter(|cause| !message.contains(&cause.to_string()));
         }
         while let Some(error) = cause {
@@ -112,7 +115,7 @@ impl BirthError {
         }
         Exited {
             pid: None,
-            reason: Reason::Spawn,
+            reason: self.reason(),
             code: None,
             signal: None,
             stage: Some(self.stage()),
@@ -122,8 +125,27 @@ impl BirthError {
         }
     }
 
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(_) => Reason::Limit,
+            Self::Unknown(_)
+            | Self::Socket(_)
+            | Self::Notify(_)
+            | Self::Probe(_)
+            | Self::Directory { .. }
+            | Self::Link(_)
+            | Self::Isolation(_)
+            | Self::Secrets(_)
+            | Self::Launch(_)
+            | Self::Spawn(_)
+            | Self::Output(_)
+            | Self::Embed(_) => Reason::Spawn,
+        }
+    }
+
     fn stage(&self) -> String {
         match self {
+            Self::Refused(_) => ADMISSION.into(),
             Self::Unknown(_) => "looking up the service".into(),
             Self::Socket(_) => "opening a listening socket".into(),
             Self::Notify(_) => "opening the notification socket".into(),

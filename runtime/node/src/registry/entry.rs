@@ -233,19 +233,25 @@ impl Entry {
             reason: exited.reason.to_string(),
             message: exited.message.clone(),
         };
-        let record = HistoryEntry {
-            at: SystemTime::now(),
-            instance: self.instance.clone(),
-            generation,
-            unenforced: std::mem::take(&mut self.unenforced),
-            exited,
-        };
+        let unenforced = std::mem::take(&mut self.unenforced);
+        self.last_exit = Some(self.keep(generation, unenforced, exited));
+        draft
+    }
+
+    /// Remembers an end in the history, where it is the latest now.
+    pub(super) fn keep(
+        &mut self,
+        generation: Generation,
+        unenforced: Vec<String>,
+        exited: Exited,
+    ) -> HistoryEntry {
+        let (at, instance) = (SystemTime::now(), self.instance.clone());
+        let record = HistoryEntry { at, instance, generation, unenforced, exited };
         if self.history.len() == HISTORY_ENTRIES_MAX {
             self.history.pop_front();
         }
         self.history.push_back(record.clone());
-        self.last_exit = Some(record);
-        draft
+        record
     }
 
     /// The end may be forgotten by now.
