@@ -28,6 +28,20 @@ pub mod registry {
     pub use blackhole_policy::instance::Reason;
 }
 
+/// Actors of other processes: messages, references, and what hosts them.
+///
+/// [`Message`] is derived on an actor's message type; `Context::host` in a service makes an actor
+/// reachable, and a [`Remote`] reaches it.
+pub mod actors {
+    pub use blackhole_sdk::{
+        Answer, CallError, CastError, Down, ExitReason, Failure, Gateway, HostError, Lost, Message,
+        Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Unreachable,
+    };
+}
+pub use actors::{Message, Remote, Reply};
+/// What `#[derive(Message)]` implements.
+pub use blackhole_sdk::message;
+
 /// What a native service is written with.
 pub mod service {
     pub use blackhole_sdk::{

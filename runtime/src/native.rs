@@ -3,15 +3,11 @@
 //! Most programs never name these types: [`program`](crate::program) and
 //! [`ServiceSpec`](crate::ServiceSpec) do.
 
-use std::{
-    ffi::OsString,
-    fmt, io,
-    os::unix::net::{UnixListener, UnixStream},
-    sync::Arc,
-};
+use std::{ffi::OsString, fmt, io, os::unix::net::UnixStream, sync::Arc};
 
 use blackhole_node::native::{Boxed, Embedded, NativeServices};
 use blackhole_policy::instance::Ended;
+use blackhole_process::sockets::NativeListeners;
 use blackhole_protocol::{InstanceId, Name, link::Assignment};
 use blackhole_sdk::{Ending, Service};
 
@@ -20,7 +16,7 @@ use blackhole_sdk::{Ending, Service};
 pub struct Contained {
     name: &'static str,
     serve: fn() -> u8,
-    embed: fn(&InstanceId, UnixListener, UnixStream) -> io::Result<blackhole_sdk::Embedded>,
+    embed: fn(&InstanceId, NativeListeners, UnixStream) -> io::Result<blackhole_sdk::Embedded>,
 }
 
 impl Contained {
@@ -90,12 +86,12 @@ impl NativeServices for ContainedServices {
     fn embed(
         &self,
         service: &Name,
-        grpc: UnixListener,
+        listeners: NativeListeners,
         link: UnixStream,
         assignment: &Assignment,
     ) -> io::Result<Arc<dyn Embedded>> {
         let service = self.find(service.as_str()).ok_or(io::ErrorKind::NotFound)?;
-        let embedded = (service.embed)(&assignment.instance, grpc, link)?;
+        let embedded = (service.embed)(&assignment.instance, listeners, link)?;
         Ok(Arc::new(OnThread(embedded)))
     }
 }

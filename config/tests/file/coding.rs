@@ -97,7 +97,8 @@ fn every_mistake_of_a_file_is_one_in_code() {
             problems.retain(|(key, _)| !dates.contains(key));
         }
         // Their order is that of the calls.
-        (file.sort(), code.sort());
+        file.sort();
+        code.sort();
         assert_eq!(file, code, "{}", path.display());
     }
     assert!(compared >= 20, "only {compared} files");

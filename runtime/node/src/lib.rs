@@ -5,8 +5,10 @@ mod connections;
 mod control;
 mod directories;
 mod heartbeat;
+pub mod holding;
 pub mod host;
 mod http;
+pub mod incident;
 pub mod logs;
 pub mod native;
 mod node;
@@ -15,6 +17,7 @@ mod nursery;
 mod operator;
 pub mod probe;
 pub mod registry;
+mod secrets;
 mod usage;
 
 pub use directories::DirectoryError;

@@ -23,7 +23,7 @@ impl NativeServices for NoServices {
     fn embed(
         &self,
         service: &Name,
-        _: std::os::unix::net::UnixListener,
+        _: blackhole_process::sockets::NativeListeners,
         _: std::os::unix::net::UnixStream,
         _: &Assignment,
     ) -> std::io::Result<Arc<dyn Embedded>> {

@@ -1,11 +1,13 @@
 //! The environment of a child, put together once and reused for every generation.
 
+use std::ffi::OsString;
 use std::ffi::{CStr, CString, c_char};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::OnceLock;
 
 /// What speaks of the process that holds it; a child must not take it for its own.
-const NEVER_INHERITED: [&str; 6] = [
+const NEVER_INHERITED: [&str; 7] = [
+    "CREDENTIALS_DIRECTORY",
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -45,10 +47,11 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn new(inherit: Inherit, own: Vec<CString>) -> Self {
+    pub(crate) fn new(inherit: Inherit, withheld: &[OsString], own: Vec<CString>) -> Self {
         let wanted = |entry: &&'static CStr| {
             let name = name_of(entry.to_bytes());
             inherit == Inherit::Everything
+                && !withheld.iter().any(|never| never.as_bytes() == name)
                 && !own.iter().any(|mine| has_name(mine.to_bytes(), name))
         };
         let inherited = of_this_process().iter().map(CString::as_c_str).filter(wanted).collect();

@@ -98,8 +98,9 @@ fn guard(variable: &str) -> Result<Role, GuardianError> {
     drop(node_end);
     let_go_of_the_beginning();
     let exit_code = watch(node, &signals).map_err(failed("watching the node"))?;
-    lifeline::kill_entrusted(&own_end);
+    let entrusted = lifeline::kill_entrusted(&own_end);
     let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
+    entrusted.iter().for_each(lifeline::Entrusted::remove);
     Ok(Role::Guardian(Outcome { exit_code, surviving }))
 }
 

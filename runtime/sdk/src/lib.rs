@@ -22,6 +22,10 @@ mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use blackhole_actors::{
+    Answer, CallError, CastError, Down, ExitReason, Failure, Gateway, HostError, Lost, Message,
+    Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Unreachable, message,
+};
 pub use context::{Context, Draining};
 pub use embedded::{Embedded, Ending, embed};
 pub use life::LifeError;
