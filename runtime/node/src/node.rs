@@ -181,8 +181,8 @@ impl Node {
         let roster = Roster::default();
         let guardian_pid =
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
-        let own_processes = [std::process::id(), guardian_pid];
-        let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+        let own_processes: Vec<u32> =
+            [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let plans = Plans::open(&config, &group_name(&config), &own_processes);
