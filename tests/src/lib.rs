@@ -3,6 +3,7 @@
 //! Nothing here sleeps for a fixed time: a test waits for a condition until a deadline, and a
 //! condition that never came true is reported with what was seen last.
 
+pub mod chaos;
 mod installed;
 mod node;
 pub mod processes;
