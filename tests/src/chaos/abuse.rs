@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 
-use super::{
-    action::Action, calls::Control, journal::Journal, records::Records, subject::Place,
-};
+use super::{action::Action, calls::Control, journal::Journal, records::Records, subject::Place};
 
 /// Whom it abuses now.
 #[derive(Debug, Clone, Copy)]

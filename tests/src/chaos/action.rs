@@ -168,8 +168,7 @@ impl Action {
 }
 
 impl Socket {
-    const ALL: [Self; 5] =
-        [Self::Control, Self::Http, Self::Identity, Self::Storage, Self::Notify];
+    const ALL: [Self; 5] = [Self::Control, Self::Http, Self::Identity, Self::Storage, Self::Notify];
     const ACCEPTING: [Self; 4] = [Self::Control, Self::Http, Self::Identity, Self::Storage];
 }
 

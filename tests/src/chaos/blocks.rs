@@ -200,10 +200,7 @@ enum Excuses {
     None,
 }
 
-async fn upload(
-    mut client: StorageServiceClient<Channel>,
-    bytes: &[u8],
-) -> Result<String, Status> {
+async fn upload(mut client: StorageServiceClient<Channel>, bytes: &[u8]) -> Result<String, Status> {
     let header = upload_request::Message::Header(UploadHeader::default());
     let data = bytes.chunks(CHUNK).map(|chunk| upload_request::Message::Data(chunk.to_vec()));
     let messages: Vec<UploadRequest> = std::iter::once(header)
@@ -213,10 +210,7 @@ async fn upload(
     Ok(within(client.upload(tokio_stream::iter(messages))).await?.cid)
 }
 
-async fn download(
-    mut client: StorageServiceClient<Channel>,
-    cid: &str,
-) -> Result<Vec<u8>, Status> {
+async fn download(mut client: StorageServiceClient<Channel>, cid: &str) -> Result<Vec<u8>, Status> {
     let request = DownloadRequest { cid: cid.to_owned(), ..DownloadRequest::default() };
     let reading = async {
         let mut stream = client.download(request).await?.into_inner();

@@ -159,7 +159,12 @@ impl Identities {
     }
 
     /// Looks for what is known. Nothing is excused, because nothing is abused.
-    pub(super) async fn verify(&self, socket: &Path, how: Thoroughness, random: &mut Random) -> usize {
+    pub(super) async fn verify(
+        &self,
+        socket: &Path,
+        how: Thoroughness,
+        random: &mut Random,
+    ) -> usize {
         let client = IdentityServiceClient::new(connect(socket));
         let dids = chosen(&self.dids(), how, random);
         for known in &dids {
@@ -185,10 +190,8 @@ impl Identities {
     }
 
     fn compare(&self, known: &Did, document: &DidDocument) {
-        let found = Facts {
-            properties: document.properties.clone(),
-            deactivated: document.deactivated,
-        };
+        let found =
+            Facts { properties: document.properties.clone(), deactivated: document.deactivated };
         if !known.possible.contains(&found) {
             let Did { did, possible } = known;
             let text = format!("the identifier {did} is {found:?}, may be {possible:?}");

@@ -104,9 +104,11 @@ fn check_killed(killed: &Killed, history: &[HistoryEntry]) -> Option<String> {
     let ends: Vec<_> = history.iter().filter(of_instance).collect();
     let Some(end) = ends.iter().find(|end| end.generation == *generation) else {
         // So many others have ended since that this one is forgotten.
-        let forgotten = ends.iter().map(|end| end.generation).min().is_some_and(|oldest| {
-            ends.len() == HISTORY_ENTRIES_MAX && oldest > *generation
-        });
+        let forgotten = ends
+            .iter()
+            .map(|end| end.generation)
+            .min()
+            .is_some_and(|oldest| ends.len() == HISTORY_ENTRIES_MAX && oldest > *generation);
         let problem = format!("{service}-{instance}.{generation} was killed; history is silent");
         return (!forgotten).then_some(problem);
     };

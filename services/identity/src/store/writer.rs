@@ -113,9 +113,10 @@ async fn write_all(store: &Store, mut waiting: Waiting) -> Result<(), StoreError
         let written = tokio::task::spawn_blocking(move || write(&opened.database, batch)).await;
         match written.map_err(|_| StoreError::Stopping)? {
             Ok(()) => store.written(),
-            // There may be room for the next change, and nobody needs room to read.
-            Err(StoreError::Full) => {
-                tracing::error!("the disk is full: changes were refused");
+            // There may be room for the next change, and nobody needs room to read. If the disk refused
+            // for another reason, the next opening will find out.
+            Err(error @ (StoreError::Full | StoreError::Reopening)) => {
+                tracing::error!(%error, "changes were refused; the state is opened again");
                 store.close().await?;
             }
             Err(error) => return Err(error),
