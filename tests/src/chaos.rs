@@ -22,7 +22,6 @@ mod journal;
 mod leaks;
 mod memory;
 mod processes;
-mod random;
 mod records;
 mod run;
 mod script;

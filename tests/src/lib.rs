@@ -4,9 +4,11 @@
 //! condition that never came true is reported with what was seen last.
 
 pub mod chaos;
+pub mod fuzz;
 mod installed;
 mod node;
 pub mod processes;
+mod random;
 pub mod supervision;
 mod wait;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// The services of the subject that may be killed, frozen, restarted.
 pub(super) const SERVICES: [&str; 7] =

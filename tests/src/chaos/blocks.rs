@@ -14,8 +14,8 @@ use tonic::{Code, Status, transport::Channel};
 use super::{
     calls::{CALL_TIMEOUT, connect, is_excused, within},
     journal::Journal,
-    random::Random,
 };
+use crate::random::Random;
 
 /// Beyond these the oldest blocks are deleted.
 const BLOCKS_MAX: usize = 250;

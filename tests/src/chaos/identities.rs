@@ -17,8 +17,8 @@ use super::{
     blocks::shown,
     calls::{connect, is_excused, within},
     journal::Journal,
-    random::Random,
 };
+use crate::random::Random;
 
 /// No further ones are made.
 const DIDS_MAX: usize = 3_000;

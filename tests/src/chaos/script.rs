@@ -4,7 +4,8 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{action::Action, random::Random};
+use super::action::Action;
+use crate::random::Random;
 
 /// Actions of one round.
 const ROUND_LENGTH: std::ops::Range<u64> = 5..15;

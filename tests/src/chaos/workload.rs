@@ -8,9 +8,9 @@ use super::{
     blocks::Blocks,
     identities::{Identities, Thoroughness},
     journal::Journal,
-    random::Random,
     subject::Place,
 };
+use crate::random::Random;
 
 /// The workers; they end when this is dropped.
 pub(super) struct Workload {

@@ -14,9 +14,11 @@ use tokio::{
 };
 
 use super::Scene;
-use crate::chaos::{
-    action::{Breakage, Socket},
-    calls::{connect, within},
+use crate::{
+    chaos::{
+        action::{Breakage, Socket},
+        calls::{connect, within},
+    },
     random::Random,
 };
 

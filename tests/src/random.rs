@@ -2,14 +2,14 @@
 
 /// A row of numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +18,7 @@ impl Random {
     }
 
     /// From `low` up to and without `high`.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low)
     }
 
@@ -26,13 +26,13 @@ impl Random {
     ///
     /// # Panics
     /// When there are none.
-    pub(super) fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+    pub(crate) fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         let index = self.next() % choices.len() as u64;
         &choices[usize::try_from(index).expect("below a length")]
     }
 
     /// So many bytes.
-    pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         let words = length.div_ceil(8);
         let mut bytes: Vec<u8> = (0..words).flat_map(|_| self.next().to_le_bytes()).collect();
         bytes.truncate(length);
