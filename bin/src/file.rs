@@ -5,6 +5,7 @@
 use std::{env, fs::File, io::Write, path::Path, path::PathBuf};
 
 use blackhole_config::{Color, HostFacts, Loaded, Overrides, Source, load, misspelt_variable};
+use blackhole_node::host;
 use blackhole_sdk::LOG_FILTER;
 use clap::Args;
 
@@ -62,14 +63,7 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 fn host_facts() -> Result<HostFacts, Error> {
-    let facts = HostFacts {
-        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        uid: rustix::process::geteuid().as_raw(),
-        current_dir: env::current_dir().map_err(Error::WorkingDirectory)?,
-        native_services: native_services::names(),
-        ..HostFacts::default()
-    };
-    Ok(facts.with_environment(|name| env::var(name).ok()))
+    host::facts(native_services::contained().names()).map_err(Error::WorkingDirectory)
 }
 
 /// What may surprise: warnings about the file, and variables that are almost one of ours.

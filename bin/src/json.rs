@@ -39,6 +39,7 @@ struct Instance {
     memory_bytes: Option<u64>,
     cpu_percent: Option<f64>,
     last_exit: Option<LastExit>,
+    unenforced: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +65,7 @@ pub(crate) struct HistoryEntry {
     uptime_seconds: Option<f64>,
     stderr: String,
     message: String,
+    unenforced: Vec<String>,
 }
 
 /// One line of `bh events --json`.
@@ -122,6 +124,7 @@ impl From<proto::InstanceStatus> for Instance {
             memory_bytes: status.memory_bytes,
             cpu_percent: status.cpu_percent,
             last_exit: status.last_exit.map(LastExit::from),
+            unenforced: status.unenforced,
         }
     }
 }
@@ -152,6 +155,7 @@ impl From<proto::HistoryEntry> for HistoryEntry {
             stage: entry.stage,
             stderr: entry.stderr,
             message: entry.message,
+            unenforced: entry.unenforced,
         }
     }
 }

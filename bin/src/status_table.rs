@@ -47,7 +47,7 @@ fn columns(instances: &[InstanceStatus], now: Timestamp) -> Vec<Column> {
     columns.extend(process_columns(instances));
     let exits = instances.iter().map(|instance| last_exit(instance.last_exit.as_ref(), now));
     columns.push(Column::new("LAST EXIT", Align::Left, 1, exits));
-    let notes = instances.iter().map(|instance| text::visible(&instance.note));
+    let notes = instances.iter().map(|instance| note(&instance.note, &instance.unenforced));
     let notes = Column::new("NOTE", Align::Left, 4, notes);
     columns.extend((!notes.is_blank()).then_some(notes));
     columns
@@ -105,6 +105,18 @@ fn state_style(state: InstanceState) -> Style {
         | InstanceState::Unspecified => return Style::new().dimmed(),
     };
     Style::new().fg_color(Some(color.into()))
+}
+
+/// What it says about itself or waits for, and the keys of what does not hold.
+pub(crate) fn note(text: &str, unenforced: &[String]) -> String {
+    let keys: Vec<&str> =
+        unenforced.iter().map(|lack| lack.split(':').next().unwrap_or(lack)).collect();
+    let lack = match keys.is_empty() {
+        true => String::new(),
+        false => format!("not enforced: {}", keys.join(", ")),
+    };
+    let both = [text, &lack].into_iter().filter(|part| !part.is_empty());
+    text::visible(&both.collect::<Vec<_>>().join("; "))
 }
 
 fn last_exit(exit: Option<&LastExit>, now: Timestamp) -> String {

@@ -30,7 +30,7 @@ pub enum ValueOrigin {
     Flag(String),
     /// The variable, as `BLACKHOLE_NODE`.
     Environment(String),
-    /// The file.
+    /// The file, or the source of the program that says it in code.
     File {
         /// As it was given.
         file: String,
@@ -63,7 +63,7 @@ pub fn explain(loaded: &Loaded, key: &str) -> Result<Explained, UnknownKey> {
     Ok(Explained { key: key.to_owned(), value, origin: ValueOrigin::Default })
 }
 
-fn descend<'n>(root: &'n Node, path: &[&str]) -> Option<&'n Node> {
+pub(crate) fn descend<'n>(root: &'n Node, path: &[&str]) -> Option<&'n Node> {
     path.iter().try_fold(root, |node, segment| match &node.value {
         Value::Table(table) => table.get(segment),
         Value::List(nodes) => nodes.get(segment.parse::<usize>().ok()?),
@@ -77,6 +77,11 @@ fn origin(loaded: &Loaded, node: &Node) -> ValueOrigin {
             let (line, column) = loaded.source.position(span.start);
             ValueOrigin::File { file: loaded.source.name.clone(), line, column }
         }
+        Origin::Code(written) => ValueOrigin::File {
+            file: written.at.file().to_owned(),
+            line: written.at.line() as usize,
+            column: written.at.column() as usize,
+        },
         Origin::Override(index) => {
             let described = loaded.source.overrides.describe(*index);
             match described.place.strip_prefix("environment ") {

@@ -17,7 +17,9 @@ mod syntax;
 mod template;
 mod tree;
 mod validate;
+mod written;
 
+pub use blackhole_isolation::Sandbox as Preset;
 pub use explain::{Explained, UnknownKey, ValueOrigin, explain};
 pub use load::{Loaded, Rejected, load};
 pub use model::*;
@@ -27,6 +29,7 @@ pub use render::Color;
 pub use schema::schema;
 pub use source::{FILE_SIZE_MAX, HostFacts, Source};
 pub use template::{Misspelt, Scope, Template};
+pub use written::{Table, Value};
 
 /// Every key with its default: the reference text.
 pub const DEFAULT: &str = include_str!("../default.toml");

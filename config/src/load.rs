@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use crate::{
     Config,
+    explain::descend,
     overrides::Overrides,
     problem::{Draft, Problem, Problems, Severity},
     raw::RawFile,
@@ -45,6 +46,7 @@ pub fn load(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<L
         return Err(Rejected { problems, source: Arc::new(source) });
     }
     let (mut root, syntax) = parse(&source.text);
+    source.code.iter().for_each(|table| table.lay_over(&mut root, &mut problems));
     source.overrides.apply(&mut root, &mut problems);
     let raw = RawFile::read(&root, &mut problems).unwrap_or_default();
     let context = Context { source: &source, host };
@@ -75,6 +77,19 @@ fn parse(text: &str) -> (Node, Problems) {
     }
     let (table, _) = DeTable::parse_recoverable(&sound);
     (Node::root(table.get_ref(), text.len()), problems)
+}
+
+impl Loaded {
+    /// Adds what is not wrong with a key of the file, but should be known; `rule` continues the
+    /// sentence that begins with its path. A key that was not written is looked for in what it
+    /// would stand in.
+    pub fn note(&mut self, key: &str, rule: &str, hint: Option<String>) {
+        let path: Vec<&str> = key.split('.').collect();
+        let written = (1..=path.len()).rev().find_map(|depth| descend(&self.root, &path[..depth]));
+        let place = Place { path: key.into(), ..written.unwrap_or(&self.root).place.clone() };
+        let draft = Draft::new(&place, rule).maybe_hint(hint).note();
+        self.warnings.push(self.source.locate(draft));
+    }
 }
 
 impl Rejected {

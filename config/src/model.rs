@@ -1,7 +1,17 @@
 //! The file's meaning: domain types that are valid by construction.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
 
+use blackhole_isolation::{
+    Capabilities, CpuList, DiskRates, Enforcement, IoPriority, Network, Part, Rlimit,
+    Sandbox as Preset, Scheduler, Seccomp,
+};
 use blackhole_policy::{
     backoff::Backoff,
     supervision::{Restart, RestartLimit, Strategy},
@@ -38,6 +48,8 @@ pub struct Node {
     /// Data of services. Default: `$XDG_DATA_HOME/blackhole/<name>`, for root
     /// `/var/lib/blackhole/<name>`.
     pub data_dir: PathBuf,
+    /// The default of what happens when the host cannot enforce a limit.
+    pub enforcement: Enforcement,
     /// Log files. Default: `$XDG_STATE_HOME/blackhole/<name>/log`, for root
     /// `/var/log/blackhole/<name>`.
     pub log_dir: PathBuf,
@@ -122,6 +134,33 @@ pub struct Service {
     pub environment: Environment,
     /// What each of its processes may use.
     pub resources: Resources,
+    /// What happens when the host cannot enforce one of `resources`.
+    pub enforcement: Enforcement,
+    /// What it is kept from.
+    pub sandbox: Sandbox,
+    /// What it finds as files in its secrets' directory.
+    pub secrets: Vec<Secret>,
+}
+
+/// Something that only the service and the node may know. Its value is read when the service is
+/// started, never before, and is no part of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The file's name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: SecretSource,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file; absolute.
+    File(PathBuf),
+    /// A variable of the node's environment.
+    Environment(String),
+    /// A file of this name in the node's `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
 }
 
 /// What a service is made of.
@@ -278,6 +317,8 @@ pub struct User {
     pub user: String,
     /// The name or number, as written; default: the user's primary group.
     pub group: Option<String>,
+    /// Names or numbers; `None`: those that the host lists for the user.
+    pub supplementary: Option<Vec<String>>,
 }
 
 /// What a child finds in its environment.
@@ -292,7 +333,7 @@ pub struct Environment {
 }
 
 /// What a process may use; `None` is without limit, or as the node's own.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources {
     /// CPUs' time: 1.5 is one and a half CPUs.
     pub cpu: Option<f64>,
@@ -306,6 +347,10 @@ pub struct Resources {
     pub swap: Option<u64>,
     /// I/O relative to others, 1 to 10000, 100 being normal.
     pub io_weight: Option<u32>,
+    /// On which CPUs all its processes run together.
+    pub cpus: Option<CpuList>,
+    /// What may pass to and from disks.
+    pub io: Vec<DiskRates>,
     /// Open files.
     pub files_max: Option<u32>,
     /// Processes and threads.
@@ -316,6 +361,50 @@ pub struct Resources {
     pub umask: Option<u32>,
     /// -1000 to 1000: how gladly the kernel kills it when memory is short.
     pub oom_score_adj: Option<i32>,
+    /// How the kernel shares CPU time.
+    pub scheduler: Option<Scheduler>,
+    /// Which I/O goes first.
+    pub io_priority: Option<IoPriority>,
+    /// On which CPUs each process begins.
+    pub affinity: Option<CpuList>,
+    /// Per-process limits, core dumps included; none twice, and none for open files.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// What a service is kept from; the default is nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sandbox {
+    /// What the keys stand over.
+    pub preset: Option<Preset>,
+    /// Exactly these.
+    pub capabilities: Option<Capabilities>,
+    /// Executing a program never gives more rights.
+    pub no_new_privileges: Option<bool>,
+    /// Which system calls; `Some(None)`: all, whatever the preset says.
+    pub seccomp: Option<Option<Seccomp>>,
+    /// Which files it may touch.
+    pub paths: Option<Paths>,
+    /// A /tmp of its own.
+    pub private_tmp: Option<bool>,
+    /// Seen, but not to be changed.
+    pub read_only: Vec<Template>,
+    /// Seen as empty.
+    pub hidden: Vec<Template>,
+    /// What it can reach.
+    pub network: Option<Network>,
+    /// Parts without which it may run.
+    pub optional: BTreeSet<Part>,
+}
+
+/// Files that may be touched, with all below them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Paths {
+    /// May be read.
+    pub read: Vec<Template>,
+    /// May be written, beside its own directories.
+    pub write: Vec<Template>,
+    /// May be executed; `None`: everything.
+    pub execute: Option<Vec<Template>>,
 }
 
 /// `[http]`.

@@ -20,6 +20,8 @@ pub enum Severity {
     Error,
     /// It is accepted, and may surprise.
     Warning,
+    /// It is as it should be, but not everything of it holds on this host.
+    Note,
 }
 
 /// One thing that is wrong.
@@ -27,7 +29,7 @@ pub enum Severity {
 pub struct Problem {
     /// Whether the file is refused for it.
     pub severity: Severity,
-    /// The file's name as given, or the flag or variable, as `environment BLACKHOLE_NODE`.
+    /// The file's name as given; that of the program's source, for what code says; or the flag or variable, as `environment BLACKHOLE_NODE`.
     pub file: String,
     /// From 1; 1 for flags and variables.
     pub line: usize,
@@ -50,6 +52,8 @@ pub struct Problem {
 pub(crate) enum Excerpt {
     /// Bytes of the file.
     File(Range<usize>),
+    /// A line of the program that wrote it.
+    Code,
     /// A flag or variable, as it was given.
     Override(String),
 }
@@ -94,6 +98,11 @@ impl Draft {
             Some(hint) => self.hint(hint),
             None => self,
         }
+    }
+
+    pub(crate) fn note(mut self) -> Self {
+        self.severity = Severity::Note;
+        self
     }
 
     pub(crate) fn warning(mut self) -> Self {
@@ -141,12 +150,9 @@ impl Problems {
         self.0.iter().any(|draft| draft.severity == Severity::Error)
     }
 
-    /// In the order of the file; flags and variables come last.
+    /// In the order of the file; what code says, and flags and variables, come last.
     pub(crate) fn finish(mut self, source: &SourceText) -> Vec<Problem> {
-        self.0.sort_by_key(|draft| match &draft.place.origin {
-            Origin::File(span) => (0, span.start),
-            Origin::Override(index) => (1, *index),
-        });
+        self.0.sort_by_key(|draft| draft.place.origin.rank());
         self.0.into_iter().map(|draft| source.locate(draft)).collect()
     }
 }

@@ -4,21 +4,28 @@
 
 mod choices;
 mod durations;
+mod limits;
 mod numbers;
 mod probe;
+mod sandbox;
+mod secrets;
 mod service;
 mod sizes;
 mod texts;
 
 pub(crate) use durations::{Grace, written};
-pub(crate) use numbers::{AtLeastOne, Cores, Count, Nice, OomScore, Share, Umask, Weight};
+pub(crate) use limits::{Cores, RawDiskRates, RawRlimits, SizeOrUnlimited};
+pub(crate) use numbers::{AtLeastOne, Count, Nice, OomScore, Share, Umask, Weight};
 pub(crate) use probe::{GrpcTarget, RawLive, RawProbe, RawReady, RawTls, Said};
+pub(crate) use sandbox::{Capability, Filter, RawPaths, RawSandbox, RawSandboxKeys};
+pub(crate) use secrets::RawSecret;
 pub(crate) use service::{RawBackoff, RawResources, RawService};
 pub(crate) use sizes::Size;
 pub(crate) use texts::{Address, Command, ListenAddress, NodeName, Signal, variable_name_rule};
 
 use std::time::Duration;
 
+use blackhole_isolation::Enforcement;
 use blackhole_policy::supervision::Strategy;
 
 use crate::{
@@ -53,6 +60,8 @@ keys! {
         runtime_dir: String,
         /// Data of services. Default: `$XDG_DATA_HOME/blackhole/<name>`, as root `/var/lib/blackhole/<name>`.
         data_dir: String,
+        /// What happens when this host cannot enforce a limit of `resources`: best_effort starts the service and says so, strict does not start it. Default: best_effort.
+        enforce: Enforcement,
         /// Log files. Default: `$XDG_STATE_HOME/blackhole/<name>/log`, as root `/var/log/blackhole/<name>`.
         log_dir: String,
     }

@@ -82,6 +82,7 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
     let found = problem.found.as_ref().map(|found| format!("found {found}"));
     let group = level.primary_title(problem.message.as_str());
@@ -100,6 +101,11 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
                 .path(problem.file.as_str())
                 .line_start(problem.line);
             group.element(snippet.annotation(annotation))
+        }
+        Some(Excerpt::Code) => {
+            let origin = Origin::path(problem.file.as_str());
+            let origin = origin.line(problem.line).char_column(problem.column);
+            group.element(origin).elements(found.map(|found| Level::NOTE.message(found)))
         }
         Some(Excerpt::Override(given)) => group
             .element(Origin::path(given.as_str()))

@@ -14,7 +14,11 @@ use crate::{
     overrides::Overrides,
     problem::{Draft, Excerpt, Problem, Problems},
     tree::{Origin, Place},
+    written::Table,
 };
+
+/// What a source without a file is called.
+const THIS_PROGRAM: &str = "this program";
 
 /// The largest file, in bytes.
 pub const FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
@@ -31,6 +35,15 @@ pub enum Source {
         /// The text.
         text: String,
         /// What relative paths inside it are relative to.
+        folder: PathBuf,
+    },
+    /// What a program says, with or without a file below it.
+    Code {
+        /// What it says; wins over the file.
+        table: Table,
+        /// The file.
+        over: Option<Box<Source>>,
+        /// What relative paths in `table` are relative to.
         folder: PathBuf,
     },
 }
@@ -79,6 +92,10 @@ pub(crate) struct SourceText {
     pub(crate) text: String,
     /// What relative paths in the file are relative to; absolute.
     pub(crate) folder: PathBuf,
+    /// What a program says over the file; later ones win.
+    pub(crate) code: Vec<Table>,
+    /// What relative paths in that are relative to; absolute.
+    code_folder: PathBuf,
     pub(crate) overrides: Overrides,
     /// Found when the first place is asked for.
     line_starts: OnceLock<Vec<usize>>,
@@ -91,8 +108,21 @@ impl SourceText {
         overrides: &Overrides,
         host: &HostFacts,
     ) -> (Self, Problems) {
+        if let Source::Code { table, over, folder } = source {
+            let nothing = || Source::Text {
+                name: THIS_PROGRAM.into(),
+                text: String::new(),
+                folder: folder.clone(),
+            };
+            let below = over.map_or_else(nothing, |below| *below);
+            let (mut opened, problems) = Self::open(below, overrides, host);
+            opened.code.push(table);
+            opened.code_folder = host.current_dir.join(folder);
+            return (opened, problems);
+        }
         let (name, folder, read) = match source {
             Source::Text { name, text, folder } => (name, folder, Ok(text)),
+            Source::Code { .. } => unreachable!("handled above"),
             Source::Path(path) => {
                 let folder = path.parent().unwrap_or(Path::new("")).to_owned();
                 (path.display().to_string(), folder, read(&host.current_dir.join(&path)))
@@ -102,6 +132,8 @@ impl SourceText {
             name,
             text,
             folder: host.current_dir.join(folder),
+            code: Vec::new(),
+            code_folder: host.current_dir.clone(),
             overrides: overrides.clone(),
             line_starts: OnceLock::new(),
         };
@@ -123,6 +155,10 @@ impl SourceText {
                 let position = self.position(span.start);
                 let excerpt = (!self.text.is_empty()).then_some(Excerpt::File(span));
                 draft.located(self.name.clone(), position, excerpt)
+            }
+            Origin::Code(written) => {
+                let position = (written.at.line() as usize, written.at.column() as usize);
+                draft.located(written.at.file().to_owned(), position, Some(Excerpt::Code))
             }
             Origin::Override(index) => {
                 let given = self.overrides.describe(index);
@@ -159,6 +195,7 @@ impl SourceText {
     pub(crate) fn base<'a>(&'a self, origin: &Origin, host: &'a HostFacts) -> &'a Path {
         match origin {
             Origin::File(_) => &self.folder,
+            Origin::Code(_) => &self.code_folder,
             Origin::Override(_) => &host.current_dir,
         }
     }

@@ -7,13 +7,28 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::written::Written;
+
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// In the file, by byte.
     File(Range<usize>),
+    /// By a program.
+    Code(Written),
     /// In a flag or variable: its index among the overrides.
     Override(usize),
+}
+
+impl Origin {
+    /// Sorts by where things were written: the file, then code, then flags and variables.
+    pub(crate) fn rank(&self) -> (u8, u64) {
+        match self {
+            Self::File(span) => (0, span.start as u64),
+            Self::Code(written) => (1, written.sequence),
+            Self::Override(index) => (2, *index as u64),
+        }
+    }
 }
 
 /// Where something was written and what it is called.
@@ -70,7 +85,7 @@ impl Place {
         Self { origin, path }
     }
 
-    fn element(&self, index: usize, origin: Origin) -> Self {
+    pub(crate) fn element(&self, index: usize, origin: Origin) -> Self {
         Self { origin, path: format!("{}[{index}]", self.path).into() }
     }
 }
@@ -153,10 +168,7 @@ impl Table {
                 (name, Node { value: Value::convert(value.get_ref(), &place), key, place })
             })
             .collect();
-        entries.sort_by_key(|(_, node)| match &node.key.origin {
-            Origin::File(span) => span.start,
-            Origin::Override(_) => usize::MAX,
-        });
+        entries.sort_by_key(|(_, node)| node.key.origin.rank());
         Self(entries)
     }
 }

@@ -10,6 +10,9 @@ mod node;
 mod order;
 mod probes;
 mod programs;
+mod resources;
+mod sandbox;
+mod secrets;
 mod service;
 
 use std::time::Duration;
@@ -49,8 +52,11 @@ pub(crate) fn validate(raw: &RawFile, context: Context<'_>, problems: &mut Probl
     let (strategy, limit) = supervisor(raw.supervisor.value(), problems);
     let raw_services = units(&raw.services, problems);
     let raw_groups = units(&raw.groups, problems);
-    let mut services: Vec<_> =
-        raw_services.iter().map(|unit| service::validate(unit, limit, context, problems)).collect();
+    let default = service::Defaults { limit, enforcement: node.enforcement };
+    let mut services: Vec<_> = raw_services
+        .iter()
+        .map(|unit| service::validate(unit, default, context, problems))
+        .collect();
     let mut groups: Vec<_> = raw_groups.iter().map(|unit| group(unit, limit, problems)).collect();
     let members = order::arrange(
         strategy,

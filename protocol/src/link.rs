@@ -1,4 +1,5 @@
-//! The messages of the link: node ⇄ native child, over an inherited Unix stream socket.
+//! The messages of the link: node ⇄ native child, over an inherited Unix stream socket. What passes
+//! between actors of different processes is in [`gateway`].
 //!
 //! A frame is a length (`u32`, little endian, of what follows), then one bincode value. The first
 //! frame in each direction is a handshake; whoever sees another [`VERSION`] than its own refuses
@@ -6,6 +7,7 @@
 //! frame always begins with the number of its variant and then the version, whatever follows.
 
 mod frame;
+pub mod gateway;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -14,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::InstanceId;
 
 pub use frame::{
-    DecodeError, EncodeError, LENGTH_PREFIX, append_frame, decode, frame_length, version_of,
+    DecodeError, EncodeError, LENGTH_PREFIX, append_frame, append_frame_with, append_value, decode,
+    end_of_values, frame_length, take_value, version_of,
 };
 
 /// The version of everything in this module. Any change to a message counts it up.
@@ -22,6 +25,17 @@ pub const VERSION: u16 = 1;
 
 /// The largest frame, in bytes, that either side sends or accepts.
 pub const FRAME_LENGTH_MAX: usize = 1 << 20;
+
+/// One hash of several: what peers compare is the shape of everything that passes between them.
+pub const fn schema(parts: &[u64]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut at = 0;
+    while at < parts.len() {
+        hash = (hash ^ parts[at]).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+}
 
 /// What the node says to a child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

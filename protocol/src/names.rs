@@ -94,6 +94,11 @@ impl InstanceId {
     pub fn socket_file_name(&self) -> String {
         format!("{}-{}.sock", self.service, self.index)
     }
+
+    /// The file name of the socket on which this instance's actors are reached.
+    pub fn link_file_name(&self) -> String {
+        format!("{}-{}.link", self.service, self.index)
+    }
 }
 
 /// Prints as `service-1`.

@@ -1,44 +1,50 @@
 //! Services run the way Erlang runs processes: supervised child processes, from a Rust program.
-//!
-//! The parts, as they stand: [`init`] makes a program its own guardian, [`node`] runs the services of
-//! a file inside it, [`service`] is what a native service is written with.
-//!
-//! ```no_run
-//! fn main() -> std::process::ExitCode {
-//!     match blackhole::init() {
-//!         Ok(blackhole::Role::Guardian(outcome)) => outcome.exit_code.into(),
-//!         Ok(blackhole::Role::Node(_lifeline)) => std::process::ExitCode::SUCCESS,
-//!         Err(error) => panic!("{error}"),
-//!     }
-//! }
-//! ```
+#![warn(missing_docs)]
 
-pub use blackhole_process::guardian::{GuardianError, Outcome, Role};
+mod builder;
+mod events;
+pub mod native;
+mod node;
+mod probes;
+mod program;
+mod spec;
 
-/// Runs the services of a file.
-pub mod node {
-    pub use blackhole_node::{
-        Ending, Node, NodeError, Operator, OperatorError, Options, Patience, Selection,
-        native::{Embedded, NativeServices},
-        registry,
-    };
+pub use blackhole_config::{OnFailed, Problem, Rejected, Table, Value};
+pub use blackhole_node::{Ending, INSTANCES_MAX, NodeError, OperatorError};
+pub use blackhole_policy::{
+    backoff::Backoff,
+    supervision::{Restart, Strategy},
+};
+pub use builder::{NodeBuilder, StartError};
+pub use events::{Events, Happening};
+pub use node::{Node, NodeHandle, NodeHandleError, Status};
+pub use probes::{Live, Probe, Ready};
+pub use program::{Program, ProgramBuilder, program};
+pub use spec::{GroupSpec, ServiceSpec};
+
+/// What is known of services and their processes.
+pub mod registry {
+    pub use blackhole_node::registry::{Event, Exited, HistoryEntry, NodeState, State};
+    pub use blackhole_policy::instance::Reason;
 }
 
-/// What a native service links.
+/// Actors of other processes: messages, references, and what hosts them.
+///
+/// [`Message`] is derived on an actor's message type; `Context::host` in a service makes an actor
+/// reachable, and a [`Remote`] reaches it.
+pub mod actors {
+    pub use blackhole_sdk::{
+        Answer, CallError, CastError, Down, ExitReason, Failure, Gateway, HostError, Lost, Message,
+        Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Unreachable,
+    };
+}
+pub use actors::{Message, Remote, Reply};
+/// What `#[derive(Message)]` implements.
+pub use blackhole_sdk::message;
+
+/// What a native service is written with.
 pub mod service {
     pub use blackhole_sdk::{
         Context, Draining, Embedded, Ending, Routes, Service, ServiceError, embed, serve,
     };
-}
-
-/// Makes this program its own guardian: to be called first in `main`, before any thread starts.
-///
-/// Returns twice. In the guardian, when the node has ended: leave `main` with its exit code. In the
-/// node, which is this program started again with the same arguments: carry on, and keep the
-/// lifeline for [`node::Options`].
-///
-/// # Errors
-/// When the pair cannot be set up.
-pub fn init() -> Result<Role, GuardianError> {
-    blackhole_process::guardian::init(blackhole_protocol::environment::GUARDIAN_FD)
 }

@@ -13,5 +13,5 @@ pub mod supervision;
 mod wait;
 
 pub use installed::{is_installed, skipped};
-pub use node::{Finished, TestNode, bh, fixture, json_lines, pid, send};
+pub use node::{Finished, TestNode, bh, fixture, json_lines, misbehaving, pid, send};
 pub use wait::{DEADLINE, until};

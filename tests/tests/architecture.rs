@@ -7,6 +7,7 @@ use serde_json::Value;
 /// The layers of ARCHITECTURE.md, lowest first. A package may depend on packages of lower layers,
 /// never on a sibling.
 const LAYERS: &[&[&str]] = &[
+    &["blackhole-derive"],
     &["blackhole-protocol", "blackhole-policy", "blackhole-isolation"],
     &["blackhole-config", "blackhole-actors", "blackhole-process", "blackhole-mesh"],
     &["blackhole-node", "blackhole-sdk"],

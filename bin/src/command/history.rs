@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     json,
     output::{self, Form, Output},
-    status_table::{how_it_ended, optional},
+    status_table::{how_it_ended, note, optional},
     table::{self, Align, Column},
     text,
 };
@@ -69,7 +69,7 @@ fn columns(entries: &[HistoryEntry]) -> Vec<Column> {
     let reasons = entries
         .iter()
         .map(|entry| how_it_ended(&entry.reason, entry.code, entry.signal.as_deref()));
-    let messages = entries.iter().map(|entry| text::visible(&entry.message));
+    let messages = entries.iter().map(|entry| note(&entry.message, &entry.unenforced));
     vec![
         Column::new("AT", Align::Left, 0, times),
         Column::new("SERVICE", Align::Left, 0, services),

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, sync::Arc};
 
-use blackhole_node::{Ending, Node, Options};
+use blackhole_node::{Ending, Node, Options, Signals};
 use blackhole_process::{
     Lifeline,
     guardian::{self, Outcome, Role},
@@ -16,9 +16,7 @@ use crate::{
     exit_code::ExitCode,
     file::{self, FileOptions},
     foreground::{Foreground, Shown},
-    journal,
-    native_services::ThisProgram,
-    selection,
+    journal, native_services, selection,
 };
 
 /// Threads for blocking calls, such as looking up a host; each is started when it is needed.
@@ -108,7 +106,11 @@ impl Run {
             Shown::Nothing | Shown::LogsAsJson => journal::Events::Written,
         })?;
         let config = loaded.config;
-        let options = Options { native: Arc::new(ThisProgram), lifeline: Some(lifeline) };
+        let options = Options {
+            native: Arc::new(native_services::contained()),
+            lifeline: Some(lifeline),
+            signals: Signals::Heeded,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS_MAX)

@@ -253,6 +253,13 @@ fn known(names: &[String]) -> Result<(), Status> {
     })
 }
 
+/// A supervisor without children is asked to start, and is up at once.
+const RECORDING: [&str; 3] = [
+    r#"{"incident":{"version":1,"node":"dev"}}"#,
+    r#"{"checkpoint":{"supervisor":"root #1","remembers":{"spec":{"strategy":"one_for_one","discipline":"concurrent","counting":"per_child","auto_shutdown":"never"},"template":null,"children":[],"restarts":[],"groups":[],"course":"unstarted","generation_floor":0,"generation_max":0}}}"#,
+    r#"{"decided":{"supervisor":"root #1","at_ns":5,"event":"start_requested","commands":["Up"],"deadline_ns":null}}"#,
+];
+
 #[tonic::async_trait]
 impl ControlService for Answers {
     async fn get_status(
@@ -339,6 +346,13 @@ impl ControlService for Answers {
     ) -> Answer<Self::StreamEventsStream> {
         known(&request.into_inner().names)?;
         Ok(Response::new(stream(events())))
+    }
+
+    type RecordStream = Streamed<proto::RecordResponse>;
+
+    async fn record(&self, _: Request<proto::RecordRequest>) -> Answer<Self::RecordStream> {
+        let lines = RECORDING.iter().map(|line| proto::RecordResponse { line: (*line).to_owned() });
+        Ok(Response::new(stream(lines.collect())))
     }
 
     type StreamLogsStream = Streamed<proto::LogRecord>;

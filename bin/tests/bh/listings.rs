@@ -1,5 +1,5 @@
 use crate::{
-    bh::{bh, stdout},
+    bh::{bh, stdout, transcript},
     fake_node::FakeNode,
 };
 
@@ -63,6 +63,26 @@ fn events_for_programs_are_json_lines() {
     let plain = stdout(home.path(), &["events"]);
     assert_eq!(plain, stdout(home.path(), &["events", "--json", "--no-follow"]));
     insta::assert_snapshot!(plain);
+}
+
+#[test]
+fn a_recording_is_kept_and_decided_again() {
+    let (home, _node) = node();
+    assert_eq!(stdout(home.path(), &["events", "--record", "incident.jsonl"]), "");
+    assert_eq!(
+        stdout(home.path(), &["events", "--replay", "incident.jsonl"]),
+        "1 decisions of 1 supervisors of node dev, 1 commands: all the same\n"
+    );
+    let kept = home.path().join("incident.jsonl");
+    let text = std::fs::read_to_string(&kept).expect("it was kept");
+    std::fs::write(&kept, text.replace("\"Up\"", "")).expect("it is a file");
+    assert_eq!(
+        transcript(home.path(), &["events", "--replay", "incident.jsonl"]),
+        "exit code 1\n--- stderr\nerror: could not replay `incident.jsonl`\n  caused by: line 3: \
+         supervisor `root #1` decides otherwise now\n  recorded: nothing\n  replayed: Up\n"
+    );
+    let missing = transcript(home.path(), &["events", "--replay", "nothing.jsonl"]);
+    assert!(missing.starts_with("exit code 66"), "{missing}");
 }
 
 #[test]

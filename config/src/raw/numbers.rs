@@ -102,8 +102,6 @@ reals! {
     AtLeastOne: 1.0, 1000.0, "must be from 1 to 1000";
     /// A part of a whole.
     Share: 0.0, 1.0, "must be from 0 to 1";
-    /// How many CPUs' time.
-    Cores: 0.01, 100_000.0, "must be from 0.01 to 100000 CPUs";
 }
 
 /// Permission bits that new files do not get.

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use blackhole_isolation::{CpuList, Enforcement, IoPriority, Scheduler};
 use blackhole_policy::supervision::Restart;
 use serde_json::{Value as Json, json};
 
 use super::{
-    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawLive, RawProbe,
-    RawReady, Share, Signal, Size, Umask, Weight,
+    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawDiskRates, RawLive,
+    RawProbe, RawReady, RawRlimits, RawSandbox, RawSecret, Share, Signal, Size, SizeOrUnlimited,
+    Umask, Weight,
 };
 use crate::{
     Mode, OnFailed, Template,
@@ -59,6 +61,8 @@ keys! {
         user: String,
         /// The group it runs as. Default: the user's.
         group: String,
+        /// The groups it is in besides. Default: those that the host lists for the user.
+        supplementary_groups: Vec<Located<String>>,
         /// Variables.
         environment: Entries<Template>,
         /// Files of KEY=VALUE lines, relative to the file's folder; a leading `-` makes one optional.
@@ -67,6 +71,12 @@ keys! {
         clear_environment: bool,
         /// What it may use.
         resources: RawResources,
+        /// What happens when this host cannot enforce a limit of `resources`. Default: the node's.
+        enforce: Enforcement,
+        /// Secrets, by the names of the files that it finds in `{secrets_dir}` and `$CREDENTIALS_DIRECTORY`.
+        secrets: Entries<RawSecret>,
+        /// What it is kept from: "standard", "strict", or a table. Default: nothing.
+        sandbox: RawSandbox,
     }
 }
 
@@ -99,10 +109,12 @@ keys! {
 keys! {
     /// What each process of the service may use.
     RawResources {
-        /// CPUs' time: 1.5 is one and a half CPUs.
+        /// CPUs' time: 1.5, or "150%", is one and a half CPUs.
         cpu: Cores,
         /// CPU time relative to others, 100 being normal.
         cpu_weight: Weight,
+        /// On which CPUs all its processes run together, as in "0-3,6".
+        cpus: CpuList,
         /// Memory that is never exceeded: beyond it the kernel kills.
         memory: Size,
         /// Memory beyond which it is slowed down.
@@ -111,12 +123,24 @@ keys! {
         swap: Size,
         /// I/O relative to others, 100 being normal.
         io_weight: Weight,
+        /// What may pass to and from disks in a second, by a path on each.
+        io: Entries<RawDiskRates>,
         /// Open files.
         files_max: Count<3, 1_073_741_816>,
         /// Processes and threads.
         tasks_max: Count<1, 4_194_304>,
         /// Scheduling priority; lower is more.
         nice: Nice,
+        /// How the kernel shares CPU time: "normal", "batch", "idle", "fifo:1" to "fifo:99", "round_robin:1" to "round_robin:99".
+        scheduler: Scheduler,
+        /// Which I/O goes first: "realtime:0" (first) to "realtime:7", "best_effort:0" to "best_effort:7", "idle".
+        io_priority: IoPriority,
+        /// On which CPUs each process begins; unlike `cpus` it may change that.
+        affinity: CpuList,
+        /// Bytes of a core dump; 0 for none.
+        core_dump_max: SizeOrUnlimited,
+        /// The kernel's per-process limits, by the names of limits.conf: a number for both bounds, or { soft, hard }.
+        rlimits: RawRlimits,
         /// Permission bits that new files do not get, as in "0027".
         umask: Umask,
         /// How gladly the kernel kills it when memory is short.

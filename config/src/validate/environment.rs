@@ -70,7 +70,7 @@ fn read(
     variables
 }
 
-fn text(path: &Path) -> std::io::Result<String> {
+pub(super) fn text(path: &Path) -> std::io::Result<String> {
     let file = File::open(path)?;
     let invalid = |reason: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
     if file.metadata()?.is_dir() {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use blackhole_isolation::Enforcement;
+
 use super::Context;
 use crate::{
     Node,
@@ -49,7 +51,9 @@ pub(super) fn validate(
     let runtime_dir = directory(&raw.runtime_dir, default.runtime_dir());
     let data_dir = directory(&raw.data_dir, default.data_dir());
     let log_dir = directory(&raw.log_dir, default.log_dir());
-    Node { name, runtime_dir, data_dir, log_dir }
+    // A file is written once and run on many hosts: what one of them lacks is said there.
+    let enforcement = raw.enforce.value().copied().unwrap_or(Enforcement::BestEffort);
+    Node { name, runtime_dir, data_dir, log_dir, enforcement }
 }
 
 struct Defaults<'a> {

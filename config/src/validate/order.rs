@@ -20,7 +20,7 @@ use crate::{
     Group, Service,
     problem::{Draft, Problems},
     raw::{RawGroup, RawService},
-    tree::{Origin, Place},
+    tree::Place,
 };
 use tree::Tree;
 
@@ -159,10 +159,7 @@ impl Tree {
         let mut roots: Vec<usize> = (0..self.branches.len())
             .filter(|index| self.branches[*index].parent.is_none())
             .collect();
-        roots.sort_by_key(|index| match &self.branches[*index].key.origin {
-            Origin::File(span) => span.start,
-            Origin::Override(_) => usize::MAX,
-        });
+        roots.sort_by_key(|index| self.branches[*index].key.origin.rank());
         let position: HashMap<usize, usize> =
             roots.iter().enumerate().map(|(position, index)| (*index, position)).collect();
         let mut edges = vec![Vec::new(); roots.len()];

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use blackhole_isolation::Enforcement;
 use blackhole_policy::{
     backoff::Backoff,
     supervision::{Restart, RestartLimit, Strategy},
@@ -10,11 +11,12 @@ use blackhole_policy::{
 use super::{
     Context, Unit, environment, limit,
     probes::{self, Speaker},
+    resources, sandbox, secrets,
 };
 use crate::{
-    Config, Kind, Listen, Mode, OnFailed, Resources, Service, Stop, User,
+    Config, Kind, Listen, Mode, OnFailed, Service, Stop, User,
     problem::{Draft, Problems, nearest},
-    raw::{Grace, RawBackoff, RawResources, RawService},
+    raw::{Grace, RawBackoff, RawService},
     read::{Field, Located},
     tree::Place,
 };
@@ -22,9 +24,16 @@ use crate::{
 const SIGTERM: i32 = 15;
 const GRACE: Duration = Duration::from_secs(10);
 
+/// What the node says for every service that does not say otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults {
+    pub(super) limit: RestartLimit,
+    pub(super) enforcement: Enforcement,
+}
+
 pub(super) fn validate(
     unit: &Unit<'_, RawService>,
-    default: RestartLimit,
+    default: Defaults,
     context: Context<'_>,
     problems: &mut Problems,
 ) -> Service {
@@ -47,7 +56,7 @@ pub(super) fn validate(
         depends_on: Vec::new(),
         after: Vec::new(),
         restart: raw.restart.value().copied().unwrap_or(Restart::Permanent),
-        limit: limit(&raw.restarts_max, &raw.restarts_window, default, problems),
+        limit: limit(&raw.restarts_max, &raw.restarts_window, default.limit, problems),
         on_failed: raw.on_failed.value().copied().unwrap_or(OnFailed::Rest),
         backoff: backoff(raw.backoff.value(), problems),
         startup: probes.startup,
@@ -62,7 +71,10 @@ pub(super) fn validate(
         }),
         user: user(raw, context, problems),
         environment: environment::validate(raw, context, problems),
-        resources: resources(raw.resources.value(), problems),
+        resources: resources::validate(raw.resources.value(), context, problems),
+        enforcement: raw.enforce.value().copied().unwrap_or(default.enforcement),
+        sandbox: sandbox::validate(raw, context, problems),
+        secrets: secrets::validate(raw, context, problems),
     }
 }
 
@@ -112,6 +124,10 @@ fn warn_embedded(raw: &RawService, speaker: Speaker, problems: &mut Problems) {
         key(&raw.environment_files),
         key(&raw.clear_environment),
         key(&raw.resources),
+        key(&raw.enforce),
+        key(&raw.sandbox),
+        key(&raw.secrets),
+        key(&raw.supplementary_groups),
     ];
     for place in needs_process.into_iter().flatten() {
         let rule = "has no effect with `mode = \"embedded\"`: it runs inside the node's process";
@@ -160,8 +176,8 @@ fn listen(raw: &RawService) -> Vec<Listen> {
 
 fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Option<User> {
     let (Some(located), group) = (raw.user.given(), raw.group.given()) else {
-        if let Some(group) = raw.group.given() {
-            problems.push(Draft::new(&group.key, "needs a `user` beside it"));
+        for place in [key(&raw.group), key(&raw.supplementary_groups)].into_iter().flatten() {
+            problems.push(Draft::new(place, "needs a `user` beside it"));
         }
         return None;
     };
@@ -175,6 +191,7 @@ fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Opti
     }
     let names = [Some(user), inline_group, group.map(|group| group.value.as_str())];
     let well_formed = names.into_iter().flatten().all(is_account_name);
+    let supplementary = supplementary(raw, problems);
     if !well_formed {
         let rule = "must be `name` or `name:group`";
         problems.push(Draft::new(&located.place, rule).found(format!("{:?}", located.value)));
@@ -184,44 +201,21 @@ fn user(raw: &RawService, context: Context<'_>, problems: &mut Problems) -> Opti
         problems.push(Draft::new(&located.place, rule).warning());
     }
     let group = inline_group.map(str::to_owned).or(group.map(|group| group.value.clone()));
-    Some(User { user: user.to_owned(), group })
+    Some(User { user: user.to_owned(), group, supplementary })
+}
+
+fn supplementary(raw: &RawService, problems: &mut Problems) -> Option<Vec<String>> {
+    let written = raw.supplementary_groups.value()?;
+    for name in written.iter().filter(|name| !is_account_name(&name.value)) {
+        let rule = "must be the name or the number of a group";
+        problems.push(Draft::new(&name.place, rule).found(format!("{:?}", name.value)));
+    }
+    Some(written.iter().map(|name| name.value.clone()).collect())
 }
 
 fn is_account_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':')
 }
-
-fn resources(raw: Option<&RawResources>, problems: &mut Problems) -> Resources {
-    let Some(raw) = raw else {
-        return Resources::default();
-    };
-    if let (Some(high), Some(max)) = (raw.memory_high.given(), raw.memory.value())
-        && high.value.0 > max.0
-    {
-        let rule = "is more than `memory`, so it would never be reached";
-        problems.push(Draft::new(&high.place, rule));
-    }
-    if let Some(memory) = raw.memory.given().filter(|memory| memory.value.0 < MEMORY_MIN) {
-        let rule = "is less than 1 MiB, with which no program starts";
-        problems.push(Draft::new(&memory.place, rule).found(memory.value.0));
-    }
-    let signed = |n: i64| i32::try_from(n).expect("the range of this key lies in i32");
-    Resources {
-        cpu: raw.cpu.value().map(|cores| cores.0),
-        cpu_weight: raw.cpu_weight.value().map(|weight| weight.u32()),
-        memory: raw.memory.value().map(|size| size.0),
-        memory_high: raw.memory_high.value().map(|size| size.0),
-        swap: raw.swap.value().map(|size| size.0),
-        io_weight: raw.io_weight.value().map(|weight| weight.u32()),
-        files_max: raw.files_max.value().map(|count| count.u32()),
-        tasks_max: raw.tasks_max.value().map(|count| count.u32()),
-        nice: raw.nice.value().map(|nice| signed(nice.0)),
-        umask: raw.umask.value().map(|umask| umask.0),
-        oom_score_adj: raw.oom_score_adj.value().map(|score| signed(score.0)),
-    }
-}
-
-const MEMORY_MIN: u64 = 1024 * 1024;
 
 /// Where OTP's own rules surprise.
 pub(super) fn warn_in_groups(

@@ -1,6 +1,7 @@
 //! Whole files: those that are accepted, and those that are not.
 
 mod arrangement;
+mod coding;
 mod defaults;
 mod explaining;
 mod host;

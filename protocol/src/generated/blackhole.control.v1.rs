@@ -63,6 +63,9 @@ pub struct InstanceStatus {
     /// What it waits for or says about itself (`STATUS=` of sd_notify), for people.
     #[prost(string, tag = "14")]
     pub note: ::prost::alloc::string::String,
+    /// What the file asks for and this host does not enforce, as `memory: why`.
+    #[prost(string, repeated, tag = "40")]
+    pub unenforced: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LastExit {
@@ -178,6 +181,17 @@ pub struct HistoryEntry {
     /// A sentence for people: what failed and how.
     #[prost(string, tag = "12")]
     pub message: ::prost::alloc::string::String,
+    /// What the file asked for and this host did not enforce, as `memory: why`.
+    #[prost(string, repeated, tag = "40")]
+    pub unenforced: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordResponse {
+    /// A JSON object, as `bh events --replay` reads it.
+    #[prost(string, tag = "1")]
+    pub line: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamEventsRequest {
@@ -192,7 +206,7 @@ pub struct StreamEventsRequest {
 pub struct Event {
     #[prost(message, optional, tag = "1")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Past participles: pending spawned ready unready stopping exited backing_off stopped completed
+    /// Past participles: pending spawned unenforced ready unready stopping exited backing_off stopped completed
     /// failed scaled leaked; of the node: node_started node_running node_stopping.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
@@ -707,6 +721,34 @@ pub mod control_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
+        /// What supervisors are told and decide, from now on, for a replay. One recording at a time: a second one
+        /// is FAILED_PRECONDITION. A reader that falls behind ends it with DATA_LOSS.
+        pub async fn record(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RecordResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/blackhole.control.v1.ControlService/Record",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("blackhole.control.v1.ControlService", "Record"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Log records, from the files and then as they are written.
         pub async fn stream_logs(
             &mut self,
@@ -807,6 +849,18 @@ pub mod control_service_server {
             tonic::Response<Self::StreamEventsStream>,
             tonic::Status,
         >;
+        /// Server streaming response type for the Record method.
+        type RecordStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RecordResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What supervisors are told and decide, from now on, for a replay. One recording at a time: a second one
+        /// is FAILED_PRECONDITION. A reader that falls behind ends it with DATA_LOSS.
+        async fn record(
+            &self,
+            request: tonic::Request<super::RecordRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RecordStream>, tonic::Status>;
         /// Server streaming response type for the StreamLogs method.
         type StreamLogsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::LogRecord, tonic::Status>,
@@ -1238,6 +1292,52 @@ pub mod control_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StreamEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/blackhole.control.v1.ControlService/Record" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecordSvc<T: ControlService>(pub Arc<T>);
+                    impl<
+                        T: ControlService,
+                    > tonic::server::ServerStreamingService<super::RecordRequest>
+                    for RecordSvc<T> {
+                        type Response = super::RecordResponse;
+                        type ResponseStream = T::RecordStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecordRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ControlService>::record(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecordSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -23,6 +23,12 @@ pub enum EncodeError {
         /// The encoded length, in bytes.
         length: usize,
     },
+    /// A message that wants no answer was to be asked.
+    #[error("a message without a reply cannot be asked, only told")]
+    NotAQuestion,
+    /// A message that wants an answer was to be told.
+    #[error("a message with a reply cannot be told, only asked")]
+    AQuestion,
     /// The message has a shape that bincode cannot carry.
     #[error("could not encode a message for the link")]
     Malformed(#[source] bincode::error::EncodeError),
@@ -34,6 +40,17 @@ pub enum DecodeError {
     /// The bytes are not an encoded message of the expected type.
     #[error("could not decode a message from the link")]
     Malformed(#[source] bincode::error::DecodeError),
+    /// The message has a variant that this program does not know.
+    #[error("`{message}` has no variant number {variant}")]
+    UnknownVariant {
+        /// The type of the message.
+        message: &'static str,
+        /// The number of the variant.
+        variant: u32,
+    },
+    /// A question came as a statement, or a statement as a question.
+    #[error("a message that asks for an answer came without the means to give one, or the reverse")]
+    NotAQuestion,
     /// The message ended before the frame did.
     #[error("a message from the link ends {surplus} bytes before its frame does")]
     Surplus {
@@ -44,24 +61,49 @@ pub enum DecodeError {
 
 /// Appends `message` to `bytes` as one frame, its length in front. On an error `bytes` is as before.
 pub fn append_frame<M: Serialize>(message: &M, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    append_frame_with(bytes, |bytes| append_value(message, bytes))
+}
+
+/// Appends what `write` appends to `bytes` as one frame, its length in front. On an error, which may
+/// be that of `write`, `bytes` is as before.
+pub fn append_frame_with<T>(
+    bytes: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<T, EncodeError>,
+) -> Result<T, EncodeError> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; LENGTH_PREFIX]);
-    let encoded = bincode::serde::encode_into_std_write(message, bytes, CONFIGURATION)
-        .map_err(EncodeError::Malformed)
-        .and_then(|length| match u32::try_from(length) {
-            Ok(prefix) if length <= FRAME_LENGTH_MAX => Ok(prefix),
+    let written = write(bytes).and_then(|value| {
+        let length = bytes.len() - start - LENGTH_PREFIX;
+        match u32::try_from(length) {
+            Ok(prefix) if length <= FRAME_LENGTH_MAX => Ok((value, prefix)),
             _ => Err(EncodeError::TooLong { length }),
-        });
-    match encoded {
-        Ok(prefix) => {
+        }
+    });
+    match written {
+        Ok((value, prefix)) => {
             bytes[start..start + LENGTH_PREFIX].copy_from_slice(&prefix.to_le_bytes());
-            Ok(())
+            Ok(value)
         }
         Err(error) => {
             bytes.truncate(start);
             Err(error)
         }
     }
+}
+
+/// Appends one value to a frame that is being made.
+pub fn append_value<V: Serialize>(value: &V, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    bincode::serde::encode_into_std_write(value, bytes, CONFIGURATION)
+        .map(drop)
+        .map_err(EncodeError::Malformed)
+}
+
+/// The value that `bytes` begin with; they are what follows it afterwards.
+pub fn take_value<V: DeserializeOwned>(bytes: &mut &[u8]) -> Result<V, DecodeError> {
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(DecodeError::Malformed)?;
+    *bytes = &bytes[used..];
+    Ok(value)
 }
 
 /// The length of the frame that `bytes` begins with, without its prefix; `None` while the prefix is
@@ -73,10 +115,16 @@ pub fn frame_length(bytes: &[u8]) -> Option<usize> {
 
 /// The message in `frame`, which comes without its length prefix.
 pub fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, DecodeError> {
-    let (message, used) =
-        bincode::serde::decode_from_slice(frame, CONFIGURATION).map_err(DecodeError::Malformed)?;
-    match frame.len() - used {
-        0 => Ok(message),
+    let mut rest = frame;
+    let message = take_value(&mut rest)?;
+    end_of_values(rest)?;
+    Ok(message)
+}
+
+/// A frame ends with its last value.
+pub fn end_of_values(rest: &[u8]) -> Result<(), DecodeError> {
+    match rest.len() {
+        0 => Ok(()),
         surplus => Err(DecodeError::Surplus { surplus }),
     }
 }

@@ -5,7 +5,10 @@
 //! counts as gone and what a message means is not decided here.
 
 mod connection;
+mod credentials;
 mod handshake;
+
+pub(crate) use credentials::check_peer;
 
 pub use connection::{Connection, LinkError, Receiver, Sender};
 pub use handshake::{ChildSide, HANDSHAKE_TIMEOUT, NodeSide, accept, connect};

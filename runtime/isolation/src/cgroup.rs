@@ -13,6 +13,7 @@ mod limits;
 mod mounts;
 mod process_list;
 mod settings;
+mod survey;
 mod usage;
 
 pub use controller::Controller;

@@ -29,13 +29,13 @@ pub use cgroup::{
     Limits, Mounts, Oom, Pressure, Weight,
 };
 pub use cpus::{CpuList, CpuListError};
-pub use enforcement::{Downgrade, Enforcement};
+pub use enforcement::{Downgrade, Enforcement, Part};
 pub use host::Host;
 pub use identity::{Account, Identity, IdentityError};
 pub use landlock::{PathRuleError, PathRules};
-pub use plan::{IsolationError, Plan, plan};
+pub use plan::{IsolationError, Plan, plan, rehearse};
 pub use priority::{IoPriority, Priorities, PriorityError, Scheduler};
-pub use request::{Request, Umask, User};
+pub use request::{DiskRates, Request, Umask, User};
 pub use rlimit::{Bound, Resource, Rlimit, RlimitError};
 pub use sandbox::Sandbox;
 pub use seccomp::{Refusal, Seccomp, SeccompError, SeccompList, SeccompProfile};

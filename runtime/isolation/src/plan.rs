@@ -1,7 +1,10 @@
 //! The plan for one instance: everything resolved and allocated in the parent, so that the child
 //! only makes system calls.
 
-use std::os::fd::BorrowedFd;
+use std::{
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use rustix::{
     process::{setrlimit, umask},
@@ -11,10 +14,10 @@ use rustix::{
 };
 
 use crate::{
-    CapabilityError, Downgrade, Enforcement, Group, GroupError, Host, Identity, IdentityError,
-    Limits, PathRuleError, PriorityError, Refused, Request, RlimitError, Seccomp, SeccompError,
-    Step, Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit, seccomp,
-    view,
+    CapabilityError, DeviceLimit, DeviceLimitError, Downgrade, Group, GroupError, Host, Identity,
+    IdentityError, Limits, Part, PathRuleError, PriorityError, Refused, Request, RlimitError,
+    Seccomp, SeccompError, Step, Umask, ViewError, capability, cgroup, identity, landlock,
+    priority, rlimit, seccomp, view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -35,6 +38,36 @@ pub struct Plan {
     view: view::Checked,
     paths: Option<landlock::Checked>,
     seccomp: seccomp::Checked,
+    /// Parts that a child goes on without when the kernel refuses them.
+    optional: Parts,
+    /// Those that the kernel has refused a child. Children share this memory until they execute.
+    skipped: AtomicU8,
+}
+
+/// A set of [`Part`]s that a child can look into without allocating.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Parts(u8);
+
+impl Parts {
+    pub(crate) fn add(&mut self, part: Part) {
+        self.0 |= 1 << part as u8;
+    }
+
+    fn contains(self, part: Part) -> bool {
+        self.0 & 1 << part as u8 != 0
+    }
+
+    fn contains_all(self, others: Self) -> bool {
+        others.0 & !self.0 == 0
+    }
+}
+
+impl FromIterator<Part> for Parts {
+    fn from_iter<I: IntoIterator<Item = Part>>(parts: I) -> Self {
+        let mut all = Self::default();
+        parts.into_iter().for_each(|part| all.add(part));
+        all
+    }
 }
 
 /// Ids as the kernel wants them.
@@ -58,6 +91,9 @@ pub enum IsolationError {
     /// The group.
     #[error("could not prepare the control group")]
     Group(#[from] GroupError),
+    /// A disk.
+    #[error("could not prepare the limits of a disk")]
+    Disk(#[from] DeviceLimitError),
     /// A priority.
     #[error("could not prepare the priorities")]
     Priority(#[from] PriorityError),
@@ -81,26 +117,51 @@ pub enum IsolationError {
 /// # Errors
 /// When this host or the node's own rights do not permit what is asked.
 pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
+    let mut plan = check(request, host)?;
+    // Last, so that no group is left behind when something else is refused.
+    let limits = plan.limits(request)?;
+    if limits != Limits::default() {
+        let Request { instance, enforcement, .. } = request;
+        plan.group = host.groups.create(instance, &limits, *enforcement, &mut plan.downgraded)?;
+        plan.entry = plan.group.as_ref().map(cgroup::Entry::of).unwrap_or_default();
+    }
+    Ok(plan)
+}
+
+/// As [`plan`], but makes no group and changes nothing: what would be refused, and what
+/// [`Plan::downgraded`] would say.
+///
+/// # Errors
+/// As [`plan`].
+pub fn rehearse(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
+    let mut plan = check(request, host)?;
+    let limits = plan.limits(request)?;
+    host.groups.rehearse(&limits, request.enforcement, &mut plan.downgraded)?;
+    Ok(plan)
+}
+
+fn check(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
+    let mut downgraded = Vec::new();
     let identity = request.user.as_ref().map(|user| identity::resolve(user, host)).transpose()?;
     let changed = identity.as_ref().filter(|identity| !identity.is_of(host));
+    let mut rlimits = Vec::with_capacity(request.rlimits.len());
+    for limit in &request.rlimits {
+        let checked = limit.check(host);
+        let enforcement = request.enforcement;
+        rlimits.extend(enforcement.settle(limit.resource.key(), checked, &mut downgraded)?);
+    }
     let mut plan = Plan {
-        priorities: request.priorities.check(host)?,
-        rlimits: request.rlimits.iter().map(|limit| limit.check(host)).collect::<Result<_, _>>()?,
+        priorities: request.priorities.check(host, request.enforcement, &mut downgraded)?,
+        rlimits,
         umask: request.umask,
         credentials: changed.map(Credentials::of),
-        capabilities: request.capabilities.map(|it| it.check(host)).transpose()?,
-        seccomp: request.seccomp.as_ref().map(Seccomp::check).transpose()?.unwrap_or_default(),
         no_new_privileges: needs_no_new_privileges(request, host),
+        optional: request.optional.iter().copied().collect(),
         identity,
+        downgraded,
         ..Plan::default()
     };
     plan.shut_off(request, host)?;
-    // Last, so that no group is left behind when something else is refused.
-    if request.limits != Limits::default() {
-        let Request { instance, limits, enforcement, .. } = request;
-        plan.group = host.groups.create(instance, limits, *enforcement, &mut plan.downgraded)?;
-        plan.entry = plan.group.as_ref().map(cgroup::Entry::of).unwrap_or_default();
-    }
     Ok(plan)
 }
 
@@ -113,24 +174,65 @@ fn needs_no_new_privileges(request: &Request, host: &Host) -> bool {
 }
 
 impl Plan {
+    /// What all its processes may use together, disks resolved.
+    fn limits(&mut self, request: &Request) -> Result<Limits, IsolationError> {
+        let mut limits = request.limits.clone();
+        for rates in &request.disks {
+            let device = DeviceLimit::of_rates(rates);
+            limits.devices.extend(request.enforcement.settle(
+                "io",
+                device,
+                &mut self.downgraded,
+            )?);
+        }
+        Ok(limits)
+    }
+
     /// What this host or an ordinary user may be unable to do.
     fn shut_off(&mut self, request: &Request, host: &Host) -> Result<(), IsolationError> {
-        let Request { enforcement, view, paths, .. } = request;
-        match (view.check(host), enforcement) {
-            (Ok(view), _) => self.view = view,
-            (Err(error @ ViewError::NotPermitted), Enforcement::BestEffort) => {
-                self.downgraded.push(Downgrade { key: "sandbox", reason: error.to_string() });
-            }
-            (Err(error), _) => return Err(error.into()),
+        let Request { optional, view, paths, capabilities, seccomp, .. } = request;
+        self.view = view.check(host, optional, &mut self.downgraded)?;
+        if let Some(paths) = paths {
+            let part = Part::Paths;
+            let checked = paths.check(host);
+            let enforcement = part.enforcement(optional);
+            self.paths = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
         }
-        match (paths.as_ref().map(|paths| paths.check(host)).transpose(), enforcement) {
-            (Ok(paths), _) => self.paths = paths,
-            (Err(error @ PathRuleError::NoLandlock), Enforcement::BestEffort) => {
-                self.downgraded.push(Downgrade { key: "paths", reason: error.to_string() });
-            }
-            (Err(error), _) => return Err(error.into()),
+        if let Some(capabilities) = capabilities {
+            let part = Part::Capabilities;
+            let checked = capabilities.check(host);
+            let enforcement = part.enforcement(optional);
+            self.capabilities = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
+        }
+        if let Some(seccomp) = seccomp {
+            let part = Part::Seccomp;
+            let checked = Seccomp::check(seccomp);
+            let enforcement = part.enforcement(optional);
+            let checked = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
+            self.seccomp = checked.unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// Goes on without a part that may be lacking, and keeps in mind that it is.
+    fn attempt(&self, parts: Parts, done: Result<(), Refused>) -> Result<(), Refused> {
+        match done {
+            Err(_) if parts != Parts::default() && self.optional.contains_all(parts) => {
+                self.skipped.fetch_or(parts.0, Ordering::Relaxed);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn attempt_one(&self, part: Part, done: Result<(), Refused>) -> Result<(), Refused> {
+        self.attempt(Parts(1 << part as u8), done)
+    }
+
+    /// Optional parts that the kernel has refused to a child of this plan.
+    pub fn skipped(&self) -> impl Iterator<Item = Part> {
+        let skipped = Parts(self.skipped.load(Ordering::Relaxed));
+        Part::ALL.into_iter().filter(move |part| skipped.contains(*part))
     }
 
     /// Applies the plan to the calling process, which must be a child that has not exec'd yet.
@@ -154,28 +256,28 @@ impl Plan {
         if let Some(mask) = self.umask {
             umask(mask.mode());
         }
-        self.view.enter()?;
+        self.attempt(self.view.parts(), self.view.enter())?;
         self.become_less()
     }
 
     /// Each step takes away the right to do the ones before it.
     fn become_less(&self) -> Result<(), Refused> {
         if let Some(capabilities) = &self.capabilities {
-            capabilities.bound()?;
+            self.attempt_one(Part::Capabilities, capabilities.bound())?;
         }
         if let Some(credentials) = &self.credentials {
             credentials.assume()?;
         }
         if let Some(capabilities) = &self.capabilities {
-            capabilities.settle()?;
+            self.attempt_one(Part::Capabilities, capabilities.settle())?;
         }
         if self.no_new_privileges {
             set_no_new_privs(true).map_err(Refused::at(Step::SetNoNewPrivileges))?;
         }
         if let Some(paths) = &self.paths {
-            paths.restrict()?;
+            self.attempt_one(Part::Paths, paths.restrict())?;
         }
-        self.seccomp.install()
+        self.attempt_one(Part::Seccomp, self.seccomp.install())
     }
 
     /// Whose process it will be, if the request named anybody: for `HOME`, `USER` and the owner of

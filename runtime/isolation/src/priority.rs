@@ -7,7 +7,7 @@ use rustix::{
     thread::{CapabilitySet, CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-use crate::{CpuList, Host, Refused, Step, syscall};
+use crate::{CpuList, Downgrade, Enforcement, Host, Refused, Step, syscall};
 
 /// Who goes first. The default leaves everything as the node's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,16 +101,24 @@ pub(crate) struct Checked {
 }
 
 impl Priorities {
-    pub(crate) fn check(&self, host: &Host) -> Result<Checked, PriorityError> {
+    pub(crate) fn check(
+        &self,
+        host: &Host,
+        enforcement: Enforcement,
+        downgraded: &mut Vec<Downgrade>,
+    ) -> Result<Checked, PriorityError> {
+        let nice = self.nice.map(|nice| check_nice(nice.into(), host));
+        let io = self.io.map(|io| io.check(host));
+        let scheduler = self.scheduler.map(|scheduler| scheduler.check(host));
+        let affinity = self.affinity.as_ref().map(check_affinity);
+        let score = self.oom_score_adjust.map(|score| check_oom_score(score.into(), host));
+        let mut grant = Grant { enforcement, downgraded };
         Ok(Checked {
-            nice: self.nice.map(|nice| check_nice(nice.into(), host)).transpose()?,
-            io: self.io.map(|io| io.check(host)).transpose()?,
-            scheduler: self.scheduler.map(|scheduler| scheduler.check(host)).transpose()?,
-            affinity: self.affinity.as_ref().map(check_affinity).transpose()?,
-            oom_score_adjust: self
-                .oom_score_adjust
-                .map(|score| check_oom_score(score.into(), host))
-                .transpose()?,
+            nice: grant.of("nice", nice)?,
+            io: grant.of("io_priority", io)?,
+            scheduler: grant.of("scheduler", scheduler)?,
+            affinity: grant.of("affinity", affinity)?,
+            oom_score_adjust: grant.of("oom_score_adj", score)?,
         })
     }
 }
@@ -138,6 +146,22 @@ impl Checked {
             sched_setaffinity(None, cpus).map_err(Refused::at(Step::SetAffinity))?;
         }
         Ok(())
+    }
+}
+
+struct Grant<'a> {
+    enforcement: Enforcement,
+    downgraded: &'a mut Vec<Downgrade>,
+}
+
+impl Grant<'_> {
+    fn of<T>(
+        &mut self,
+        key: &'static str,
+        checked: Option<Result<T, PriorityError>>,
+    ) -> Result<Option<T>, PriorityError> {
+        let settle = |result| self.enforcement.settle(key, result, self.downgraded);
+        checked.map_or(Ok(None), settle)
     }
 }
 
@@ -173,11 +197,11 @@ fn check_affinity(wanted: &CpuList) -> Result<CpuSet, PriorityError> {
 }
 
 fn check_oom_score(wanted: i32, host: &Host) -> Result<Box<[u8]>, PriorityError> {
-    within("oom_score_adjust", wanted, -1000, 1000)?;
+    within("oom_score_adj", wanted, -1000, 1000)?;
     let own = host.oom_score_adjust_min;
     if wanted < own && !host.may(CapabilitySet::SYS_RESOURCE) {
         return Err(PriorityError::NotPermitted {
-            what: "oom_score_adjust",
+            what: "oom_score_adj",
             wanted: wanted.to_string(),
             capability: "CAP_SYS_RESOURCE",
             least: own.to_string(),

@@ -1,8 +1,12 @@
 //! What the file says about one instance, as domain types.
 
+use std::{collections::BTreeSet, path::PathBuf};
+
 use rustix::fs::Mode;
 
-use crate::{Capabilities, Enforcement, Limits, PathRules, Priorities, Rlimit, Seccomp, View};
+use crate::{
+    Capabilities, Enforcement, Limits, Part, PathRules, Priorities, Rlimit, Seccomp, View,
+};
 
 /// What the file says about one instance. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,8 +15,13 @@ pub struct Request {
     pub instance: String,
     /// What all its processes may use together.
     pub limits: Limits,
-    /// What happens when `limits`, `paths` or `view` cannot be enforced here.
+    /// What may pass to and from the disks on which these are, beside `limits.devices`.
+    pub disks: Vec<DiskRates>,
+    /// What happens when `limits`, `disks`, `rlimits` or `priorities` cannot be enforced here.
     pub enforcement: Enforcement,
+    /// Parts of the sandbox without which it may run where this host does not permit them. All
+    /// others are refused then, whatever `enforcement` says.
+    pub optional: BTreeSet<Part>,
     /// As whom it runs; `None`: as the node.
     pub user: Option<User>,
     /// Which permissions its new files lack; `None`: as the node.
@@ -33,6 +42,21 @@ pub struct Request {
     pub paths: Option<PathRules>,
     /// What it sees of the host.
     pub view: View,
+}
+
+/// What may pass to and from one disk, per second.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskRates {
+    /// A file or directory on it, or its device node.
+    pub path: PathBuf,
+    /// Bytes read.
+    pub read_bytes: Option<u64>,
+    /// Bytes written.
+    pub write_bytes: Option<u64>,
+    /// Reads.
+    pub read_operations: Option<u64>,
+    /// Writes.
+    pub write_operations: Option<u64>,
 }
 
 /// As whom a process runs. Names or numbers, as written.

@@ -59,7 +59,7 @@ impl fmt::Display for Bound {
 }
 
 macro_rules! resources {
-    ($($(#[$docs:meta])* $name:ident = $raw:ident, $kernel:literal;)*) => {
+    ($($(#[$docs:meta])* $name:ident = $raw:ident, $key:literal, $kernel:literal;)*) => {
         /// What the kernel can limit per process (`man 2 setrlimit`).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Resource { $($(#[$docs])* $name,)* }
@@ -67,6 +67,11 @@ macro_rules! resources {
         impl Resource {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As in the file, and as `limits.conf` has it: `nofile`.
+            pub fn key(self) -> &'static str {
+                match self { $(Self::$name => $key,)* }
+            }
 
             /// As in `man 2 setrlimit`, `RLIMIT_NOFILE`.
             pub fn kernel_name(self) -> &'static str {
@@ -82,37 +87,37 @@ macro_rules! resources {
 
 resources! {
     /// Bytes of address space.
-    AddressSpace = As, "RLIMIT_AS";
+    AddressSpace = As, "as", "RLIMIT_AS";
     /// Bytes of a core dump; 0 for none.
-    Core = Core, "RLIMIT_CORE";
+    Core = Core, "core", "RLIMIT_CORE";
     /// Seconds of CPU time.
-    Cpu = Cpu, "RLIMIT_CPU";
+    Cpu = Cpu, "cpu", "RLIMIT_CPU";
     /// Bytes of heap and data.
-    Data = Data, "RLIMIT_DATA";
+    Data = Data, "data", "RLIMIT_DATA";
     /// Descriptors.
-    Files = Nofile, "RLIMIT_NOFILE";
+    Files = Nofile, "nofile", "RLIMIT_NOFILE";
     /// Bytes of one file.
-    FileSize = Fsize, "RLIMIT_FSIZE";
+    FileSize = Fsize, "fsize", "RLIMIT_FSIZE";
     /// File locks; ignored by Linux since 2.4.
-    Locks = Locks, "RLIMIT_LOCKS";
+    Locks = Locks, "locks", "RLIMIT_LOCKS";
     /// Bytes of memory that may be locked.
-    LockedMemory = Memlock, "RLIMIT_MEMLOCK";
+    LockedMemory = Memlock, "memlock", "RLIMIT_MEMLOCK";
     /// Bytes in POSIX message queues, of the user.
-    MessageQueue = Msgqueue, "RLIMIT_MSGQUEUE";
+    MessageQueue = Msgqueue, "msgqueue", "RLIMIT_MSGQUEUE";
     /// 20 minus the lowest nice value that may be set.
-    Nice = Nice, "RLIMIT_NICE";
+    Nice = Nice, "nice", "RLIMIT_NICE";
     /// Signals that may be pending, of the user.
-    PendingSignals = Sigpending, "RLIMIT_SIGPENDING";
+    PendingSignals = Sigpending, "sigpending", "RLIMIT_SIGPENDING";
     /// The highest real-time priority that may be set.
-    RealtimePriority = Rtprio, "RLIMIT_RTPRIO";
+    RealtimePriority = Rtprio, "rtprio", "RLIMIT_RTPRIO";
     /// Microseconds of real-time running without a blocking call.
-    RealtimeTime = Rttime, "RLIMIT_RTTIME";
+    RealtimeTime = Rttime, "rttime", "RLIMIT_RTTIME";
     /// Bytes of resident memory; ignored by Linux since 2.4.30.
-    ResidentSet = Rss, "RLIMIT_RSS";
+    ResidentSet = Rss, "rss", "RLIMIT_RSS";
     /// Bytes of the main thread's stack.
-    Stack = Stack, "RLIMIT_STACK";
+    Stack = Stack, "stack", "RLIMIT_STACK";
     /// Threads of the user, in all its processes; not enforced for root.
-    Tasks = Nproc, "RLIMIT_NPROC";
+    Tasks = Nproc, "nproc", "RLIMIT_NPROC";
 }
 
 impl fmt::Display for Resource {

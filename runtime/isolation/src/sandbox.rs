@@ -37,15 +37,19 @@ impl Request {
             Sandbox::Strict => {
                 self.seccomp.get_or_insert(Seccomp::Strict);
                 self.view.temporary = Temporary::Private;
-                self.paths.get_or_insert_with(|| writes_only_to(writable));
+                self.paths.get_or_insert_with(|| PathRules::writing_to(writable));
             }
         }
         self
     }
 }
 
-fn writes_only_to(writable: &[PathBuf]) -> PathRules {
-    let always = WRITABLE_ALWAYS.iter().map(Path::new).filter(|path| path.exists());
-    let write = writable.iter().cloned().chain(always.map(PathBuf::from)).collect();
-    PathRules { execute: vec!["/".into()], write, ..PathRules::default() }
+impl PathRules {
+    /// Everything may be read and executed; written are only these, and what even a program that
+    /// may write nowhere writes to: /tmp, /dev/null and their like.
+    pub fn writing_to(writable: &[PathBuf]) -> Self {
+        let always = WRITABLE_ALWAYS.iter().map(Path::new).filter(|path| path.exists());
+        let write = writable.iter().cloned().chain(always.map(PathBuf::from)).collect();
+        Self { execute: vec!["/".into()], write, ..Self::default() }
+    }
 }

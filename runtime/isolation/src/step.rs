@@ -11,6 +11,8 @@ pub enum Step {
     EnterGroup,
     /// Mount and network name spaces.
     EnterNameSpaces,
+    /// Its own user in a name space of users.
+    MapUser,
     /// The loopback device of its own network.
     RaiseLoopback,
     /// A private /tmp, read-only and hidden paths.
@@ -54,6 +56,7 @@ impl Step {
         match self {
             Self::EnterGroup => "entering the control group",
             Self::EnterNameSpaces => "entering name spaces of its own",
+            Self::MapUser => "mapping the user into its name space",
             Self::RaiseLoopback => "raising the loopback device",
             Self::CoverPaths => "covering private, read-only and hidden paths",
             Self::ReturnToDirectory => "returning to the working directory",

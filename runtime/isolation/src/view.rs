@@ -1,7 +1,11 @@
 //! What a process sees of the host: a mount name space with a /tmp of its own, read-only and hidden
-//! paths, and a network name space with nothing in it. Needs root's right to administer.
+//! paths, and a network name space with nothing in it.
+//!
+//! Needs root's right to administer, or a kernel that lets ordinary users make name spaces in which
+//! they have it: there the process stays who it is, and is mapped to itself.
 
 use std::{
+    collections::BTreeSet,
     ffi::{CStr, CString},
     fs, io,
     os::unix::ffi::OsStrExt,
@@ -9,14 +13,15 @@ use std::{
 };
 
 use rustix::{
-    io::Errno,
+    fs::{Mode, OFlags, open},
+    io::{Errno, write},
     mount::{
         MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     },
     thread::CapabilitySet,
 };
 
-use crate::{Host, Refused, Step, syscall};
+use crate::{Downgrade, Host, Part, Refused, Step, plan::Parts, syscall};
 
 /// What a process sees of the host. The default hides nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,11 +60,14 @@ pub enum Network {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ViewError {
-    /// Only root may.
+    /// Only root may, or who may make name spaces of users.
     #[error(
-        "a private /tmp, read-only or hidden paths and `network = \"none\"` need CAP_SYS_ADMIN, which the node lacks\nhint: run the node as root, or use landlock paths, which anybody may"
+        "`{key}` needs CAP_SYS_ADMIN or a name space of users, and the node may have neither\nhint: run the node as root, permit `sysctl user.max_user_namespaces`, or name it in `optional`"
     )]
-    NotPermitted,
+    NotPermitted {
+        /// As in the file.
+        key: &'static str,
+    },
     /// Nothing to cover.
     #[error("could not look at `{}`, which is to be read-only or hidden", path.display())]
     Path {
@@ -75,6 +83,37 @@ pub enum ViewError {
 pub(crate) struct Checked {
     name_spaces: i32,
     covers: Box<[(CString, Cover)]>,
+    /// For who has no right outside of a name space of users.
+    mapped: Option<Mapping>,
+    parts: Parts,
+}
+
+/// What is written to `uid_map` and `gid_map`.
+#[derive(Debug)]
+struct Mapping {
+    user: Box<[u8]>,
+    group: Box<[u8]>,
+}
+
+impl Mapping {
+    /// Everybody to himself.
+    fn of(host: &Host) -> Self {
+        let line = |id: u32| format!("{id} {id} 1").into_bytes().into_boxed_slice();
+        Self { user: line(host.uid), group: line(host.gid) }
+    }
+
+    /// Groups can be mapped only by who cannot drop those that keep him from files.
+    fn write(&self) -> Result<(), Errno> {
+        syscall::make_dumpable()?;
+        put(c"/proc/self/setgroups", b"deny")?;
+        put(c"/proc/self/uid_map", &self.user)?;
+        put(c"/proc/self/gid_map", &self.group)
+    }
+}
+
+fn put(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let file = open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    write(&file, text).map(drop)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,38 +125,67 @@ enum Cover {
 }
 
 impl View {
-    pub(crate) fn check(&self, host: &Host) -> Result<Checked, ViewError> {
-        if *self == Self::default() {
-            return Ok(Checked::default());
-        }
-        if !host.may(CapabilitySet::SYS_ADMIN) {
-            return Err(ViewError::NotPermitted);
-        }
-        let covers = self.covers()?;
-        let mounts = if covers.is_empty() { 0 } else { libc::CLONE_NEWNS };
-        let network = match self.network {
-            Network::Host => 0,
-            Network::None => libc::CLONE_NEWNET,
-        };
-        Ok(Checked { name_spaces: mounts | network, covers: covers.into() })
-    }
-
     /// Read-only ones first: what is hidden or private below them must not become visible again.
-    fn covers(&self) -> Result<Vec<(CString, Cover)>, ViewError> {
+    pub(crate) fn check(
+        &self,
+        host: &Host,
+        optional: &BTreeSet<Part>,
+        downgraded: &mut Vec<Downgrade>,
+    ) -> Result<Checked, ViewError> {
+        let mut checked = Checked::default();
         let mut covers = Vec::new();
-        for path in &self.read_only {
-            covers.push(covered(path, |_| Cover::ReadOnly)?);
-        }
-        if self.temporary == Temporary::Private {
-            for path in ["/tmp", "/var/tmp"].map(Path::new).into_iter().filter(|it| it.is_dir()) {
-                covers.push(covered(path, |_| Cover::EmptyForAll)?);
+        for part in [Part::ReadOnly, Part::PrivateTmp, Part::Hidden, Part::Network] {
+            let wanted = permitted(part, host).and_then(|()| self.covers(part));
+            let Some(name_space) = self.name_space(part) else { continue };
+            let wanted = part.enforcement(optional).settle(part.key(), wanted, downgraded)?;
+            if let Some(wanted) = wanted {
+                covers.extend(wanted);
+                checked.name_spaces |= name_space;
+                checked.parts.add(part);
             }
         }
-        for path in &self.hidden {
-            let of = |is_directory| if is_directory { Cover::Empty } else { Cover::NoFile };
-            covers.push(covered(path, of)?);
+        checked.covers = covers.into();
+        if checked.name_spaces != 0 && !host.may(CapabilitySet::SYS_ADMIN) {
+            checked.name_spaces |= libc::CLONE_NEWUSER;
+            checked.mapped = Some(Mapping::of(host));
         }
-        Ok(covers)
+        Ok(checked)
+    }
+
+    /// What a part needs, if it is asked for.
+    fn name_space(&self, part: Part) -> Option<i32> {
+        let (asked, name_space) = match part {
+            Part::ReadOnly => (!self.read_only.is_empty(), libc::CLONE_NEWNS),
+            Part::Hidden => (!self.hidden.is_empty(), libc::CLONE_NEWNS),
+            Part::PrivateTmp => (self.temporary == Temporary::Private, libc::CLONE_NEWNS),
+            Part::Network => (self.network == Network::None, libc::CLONE_NEWNET),
+            Part::Capabilities | Part::Seccomp | Part::Paths => return None,
+        };
+        asked.then_some(name_space)
+    }
+
+    fn covers(&self, part: Part) -> Result<Vec<(CString, Cover)>, ViewError> {
+        let temporary = || ["/tmp", "/var/tmp"].map(Path::new).into_iter().filter(|it| it.is_dir());
+        match part {
+            Part::ReadOnly => {
+                self.read_only.iter().map(|path| covered(path, |_| Cover::ReadOnly)).collect()
+            }
+            Part::PrivateTmp => {
+                temporary().map(|path| covered(path, |_| Cover::EmptyForAll)).collect()
+            }
+            Part::Hidden => {
+                let of = |is_directory| if is_directory { Cover::Empty } else { Cover::NoFile };
+                self.hidden.iter().map(|path| covered(path, of)).collect()
+            }
+            Part::Network | Part::Capabilities | Part::Seccomp | Part::Paths => Ok(Vec::new()),
+        }
+    }
+}
+
+fn permitted(part: Part, host: &Host) -> Result<(), ViewError> {
+    match host.may(CapabilitySet::SYS_ADMIN) || host.user_name_spaces {
+        true => Ok(()),
+        false => Err(ViewError::NotPermitted { key: part.key() }),
     }
 }
 
@@ -129,12 +197,20 @@ fn covered(path: &Path, cover: impl Fn(bool) -> Cover) -> Result<(CString, Cover
 }
 
 impl Checked {
+    /// Those that hold.
+    pub(crate) fn parts(&self) -> Parts {
+        self.parts
+    }
+
     /// Before anything is given up. Async-signal-safe.
     pub(crate) fn enter(&self) -> Result<(), Refused> {
         if self.name_spaces == 0 {
             return Ok(());
         }
         syscall::unshare(self.name_spaces).map_err(Refused::at(Step::EnterNameSpaces))?;
+        if let Some(mapping) = &self.mapped {
+            mapping.write().map_err(Refused::at(Step::MapUser))?;
+        }
         if self.name_spaces & libc::CLONE_NEWNET != 0 {
             syscall::raise_loopback().map_err(Refused::at(Step::RaiseLoopback))?;
         }

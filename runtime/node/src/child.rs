@@ -9,6 +9,7 @@ mod body;
 mod limits;
 mod link;
 mod preparation;
+mod request;
 mod resources;
 mod watch;
 
@@ -26,6 +27,7 @@ use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 pub(crate) use limits::Plans;
+pub(crate) use request::{of as request_of, own_directory, writes_its_own};
 pub(crate) use resources::{Resources, Sockets};
 
 use self::{
@@ -63,9 +65,16 @@ pub(crate) async fn start(
     };
     let service = find_service(&household.config, &instance.service)
         .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
-    let birth =
-        preparation::give_birth(household, service, &instance, generation).map_err(refused)?;
+    let delivered = preparation::deliver_secrets(household, service, &instance, generation).await;
+    let birth = delivered
+        .and_then(|()| preparation::give_birth(household, service, &instance, generation))
+        .inspect_err(|_| preparation::withdraw_secrets(household, &instance, generation))
+        .map_err(refused)?;
     household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });
+    let lacking = birth.body.unenforced();
+    if !lacking.is_empty() {
+        household.registry.record(&instance, generation, Change::Unenforced(lacking));
+    }
     let supervisor = reporter.supervisor();
     let arguments = Arguments { household: household.clone(), instance, reporter, birth };
     match Actor::spawn_linked(None, ChildProcess, arguments, supervisor).await {
@@ -242,6 +251,7 @@ impl State {
             stderr: remains.stderr,
             message,
         }));
+        preparation::withdraw_secrets(&self.household, &self.instance, self.reporter.generation());
         self.report(exit);
         self.read_to_the_end();
     }

@@ -13,6 +13,8 @@ use std::{
 use blackhole_config::{Config, Kind, Service};
 use blackhole_isolation::Identity;
 
+use crate::child::writes_its_own;
+
 /// For the node's user alone.
 const OWN: u32 = 0o700;
 /// Others may pass through to what they know by name and may use.
@@ -78,7 +80,9 @@ pub(crate) fn prepare(config: &Config) -> Result<(), DirectoryError> {
     claim(&node.runtime_dir, runtime_mode)?;
     make_for(&node.data_dir, "--data-dir")?;
     make_for(&node.log_dir, "--log-dir")?;
-    if for_other_users(|service| matches!(service.kind, Kind::Native { .. })) {
+    if for_other_users(|service| {
+        matches!(service.kind, Kind::Native { .. }) || writes_its_own(service)
+    }) {
         open_passage(&node.data_dir).map_err(|source| DirectoryError::Make {
             path: node.data_dir.clone(),
             option: "--data-dir",

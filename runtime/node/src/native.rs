@@ -3,15 +3,10 @@
 //! The node knows no service by name: the program that contains both (`bin`, or a user's own) hands
 //! it this interface.
 
-use std::{
-    future::Future,
-    io,
-    os::unix::net::{UnixListener, UnixStream},
-    pin::Pin,
-    sync::Arc,
-};
+use std::{future::Future, io, os::unix::net::UnixStream, pin::Pin, sync::Arc};
 
 use blackhole_policy::instance::Ended;
+use blackhole_process::sockets::NativeListeners;
 use blackhole_protocol::{Name, link::Assignment};
 
 /// The native services that this program contains.
@@ -19,11 +14,11 @@ pub trait NativeServices: Send + Sync {
     /// The command that runs one of them in a child process.
     fn command(&self, service: &Name) -> Vec<std::ffi::OsString>;
 
-    /// Runs one of them on a thread of this process, over the same link and socket as in a child.
+    /// Runs one of them on a thread of this process, over the same link and sockets as in a child.
     fn embed(
         &self,
         service: &Name,
-        grpc: UnixListener,
+        listeners: NativeListeners,
         link: UnixStream,
         assignment: &Assignment,
     ) -> io::Result<Arc<dyn Embedded>>;

@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use blackhole_actors::{
@@ -22,7 +22,7 @@ use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorRef};
 use tokio::{
     net::UnixListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -32,11 +32,13 @@ use crate::{
     directories::{self, DirectoryError},
     heartbeat::Heartbeat,
     http,
+    incident::Recorder,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
     operator::Operator,
     registry::{Kind, NodeState, Registry, State},
+    secrets::Secrets,
     usage::Sampler,
 };
 
@@ -46,6 +48,9 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 const LOCK: &str = "node.lock";
 /// After everything has stopped, what is still being told to clients may take so long.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// A signal so soon after another is the same one, by another way: whoever signals a whole control group,
+/// as systemd does, reaches the node directly and through its guardian.
+const ECHO_MAX: Duration = Duration::from_millis(250);
 /// What services printed last may take so long to reach the disk.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -55,6 +60,17 @@ pub struct Options {
     pub native: Arc<dyn NativeServices>,
     /// The guardian's end, where there is one.
     pub lifeline: Option<Lifeline>,
+    /// What SIGTERM, SIGINT and SIGHUP mean.
+    pub signals: Signals,
+}
+
+/// Whether a node ends by the signals that ask its process to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signals {
+    /// It does, and the process goes on.
+    Heeded,
+    /// They are the rest of the program's to handle.
+    Left,
 }
 
 /// How a node ended.
@@ -125,6 +141,7 @@ pub struct Node {
     root: ActorRef<Message<Member>>,
     outcome: watch::Receiver<Option<SupervisorExit<Member>>>,
     lifeline: Option<Lifeline>,
+    signals: Signals,
     _lock: fs::File,
     control_path: PathBuf,
     household: Arc<Household>,
@@ -151,6 +168,9 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
+        let plans = Plans::open(&config, &group_name(&config), &own_processes);
+        let secrets = Arc::new(Secrets::of(&config));
+        entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -161,8 +181,10 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans: Plans::open(&config, &group_name(&config), &own_processes),
+                plans,
+                secrets,
             },
+            recorder: Recorder::default(),
             token: token(),
             outcome: outcome_sender,
         });
@@ -175,6 +197,7 @@ impl Node {
             operator: operator.clone(),
             logs: logs.clone(),
             sampler: Arc::new(Sampler::default()),
+            recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         serve(&config, &control_path, control)?;
@@ -193,6 +216,7 @@ impl Node {
             root,
             outcome,
             lifeline: options.lifeline,
+            signals: options.signals,
             _lock: lock,
             control_path,
             household,
@@ -209,6 +233,11 @@ impl Node {
         &self.logs
     }
 
+    /// For whoever wants to record what supervisors decide.
+    pub fn recorder(&self) -> &Recorder {
+        &self.household.recorder
+    }
+
     /// For wishes from inside the program.
     pub fn operator(&self) -> &Operator {
         &self.operator
@@ -217,10 +246,7 @@ impl Node {
     /// Goes on until everything has stopped: by a signal, a request, the loss of the guardian, or
     /// because the root supervisor gave up. A second signal or request skips the graces.
     pub async fn run(mut self) -> Result<Ending, NodeError> {
-        let part = |name| move |error: io::Error| NodeError::Part(name, error.into());
-        let mut terminate = signal(SignalKind::terminate()).map_err(part("signal handling"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(part("signal handling"))?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(part("signal handling"))?;
+        let mut asked = Asked::by(self.signals)?;
         let mut requests = self.operator.shutdown_requests();
         let owns_process = self.lifeline.is_some();
         let guardian_lost = guardian_lost(self.lifeline.take());
@@ -234,9 +260,7 @@ impl Node {
                     let exit = exit.ok().and_then(|exit| exit.clone());
                     break exit.unwrap_or(SupervisorExit::Stopped);
                 }
-                _ = terminate.recv() => self.stop("SIGTERM"),
-                _ = interrupt.recv() => self.stop("SIGINT"),
-                _ = hangup.recv() => self.stop("SIGHUP"),
+                name = asked.next() => self.stop(name),
                 _ = requests.changed() => self.stop("a request"),
                 () = &mut guardian_lost, if !orphaned => {
                     orphaned = true;
@@ -245,6 +269,7 @@ impl Node {
             }
         };
         reaper.abort();
+        self.household.recorder.end();
         // Without a guardian the process may have other children than this node's.
         if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
@@ -270,6 +295,50 @@ impl Node {
         self.registry.record_node(NodeState::Stopping, format!("{why}: {how}"));
         // A root that is gone has told its outcome.
         let _ = self.root.cast(Message::Event(Event::StopRequested));
+    }
+}
+
+/// The signals that ask a node to end.
+struct Asked {
+    signals: Option<[Signal; 3]>,
+    last_at: Option<Instant>,
+}
+
+impl Asked {
+    fn by(signals: Signals) -> Result<Self, NodeError> {
+        let listen =
+            |kind| signal(kind).map_err(|error| NodeError::Part("signal handling", error.into()));
+        let signals = match signals {
+            Signals::Left => None,
+            Signals::Heeded => Some([
+                listen(SignalKind::terminate())?,
+                listen(SignalKind::interrupt())?,
+                listen(SignalKind::hangup())?,
+            ]),
+        };
+        Ok(Self { signals, last_at: None })
+    }
+
+    /// The name of the next one that is not the echo of another.
+    async fn next(&mut self) -> &'static str {
+        loop {
+            let name = self.any().await;
+            if self.last_at.is_none_or(|last_at| last_at.elapsed() > ECHO_MAX) {
+                self.last_at = Some(Instant::now());
+                return name;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> &'static str {
+        let Some([terminate, interrupt, hangup]) = &mut self.signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv() => "SIGHUP",
+        }
     }
 }
 
@@ -367,6 +436,16 @@ fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// A node that is killed cannot remove its groups and its services' secrets itself.
+fn entrust(lifeline: Option<&Lifeline>, plans: &Plans, secrets: &Secrets) {
+    let Some(lifeline) = lifeline else { return };
+    let groups = plans.roots().map(|root| lifeline.entrust_cgroup(root));
+    let secrets = secrets.entrusted().map(|root| lifeline.entrust_directory(root));
+    for error in groups.chain(secrets).filter_map(Result::err) {
+        tracing::warn!(%error, "a crash would leave control groups or secrets behind");
+    }
 }
 
 /// Different for each node that ever ran on this machine.

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use blackhole_config::{HostFacts, Overrides, Source, load};
 use blackhole_node::{
-    Ending, Node, Options, Patience,
+    Ending, Node, Options, Patience, Signals,
     native::{Embedded, NativeServices},
     registry::{Entry, Registry, State},
 };
@@ -23,7 +23,7 @@ impl NativeServices for NoServices {
     fn embed(
         &self,
         service: &Name,
-        _: std::os::unix::net::UnixListener,
+        _: blackhole_process::sockets::NativeListeners,
         _: std::os::unix::net::UnixStream,
         _: &Assignment,
     ) -> std::io::Result<Arc<dyn Embedded>> {
@@ -45,7 +45,7 @@ async fn begin(directory: &Path, text: &str) -> Node {
         ..HostFacts::default()
     };
     let loaded = load(source, &Overrides::default(), &host).unwrap_or_else(|e| panic!("{e}"));
-    let options = Options { native: Arc::new(NoServices), lifeline: None };
+    let options = Options { native: Arc::new(NoServices), lifeline: None, signals: Signals::Left };
     Node::begin(loaded.config, options).await.expect("the node begins")
 }
 

@@ -84,8 +84,9 @@ fn guard(variable: &str) -> Result<Outcome, GuardianError> {
             .map_err(|error| GuardianError::System("creating the lifeline", error.into()))?;
     let node = start_node(variable, node_end).map_err(failed("starting the node"))?;
     let exit_code = watch(node, &signals).map_err(failed("watching the node"))?;
-    lifeline::kill_entrusted(&own_end);
+    let entrusted = lifeline::kill_entrusted(&own_end);
     let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
+    entrusted.iter().for_each(lifeline::Entrusted::remove);
     Ok(Outcome { exit_code, surviving })
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
@@ -13,6 +13,15 @@ use rustix::net::sockopt::set_socket_reuseaddr;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
+
+/// The listening sockets of a native service, which it serves as long as it lives.
+#[derive(Debug)]
+pub struct NativeListeners {
+    /// Where it answers gRPC.
+    pub grpc: UnixListener,
+    /// Where its actors are reached.
+    pub gateway: UnixListener,
+}
 
 /// How many connections may wait for a service that is being restarted; the kernel may allow fewer.
 pub const BACKLOG_MAX: i32 = 4096;

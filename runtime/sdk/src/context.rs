@@ -1,8 +1,9 @@
 //! What a service is given at its start.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroU32, path::Path, sync::Arc};
 
-use blackhole_protocol::{InstanceId, link::Assignment};
+use blackhole_actors::{Gateway, HostError, Message, Peers, Remote, Restart};
+use blackhole_protocol::{InstanceId, NameError, link::Assignment};
 use ractor::{Actor, ActorRef, SpawnErr};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,8 @@ pub struct Context<Settings> {
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) family: Family,
     pub(crate) draining: Draining,
+    pub(crate) gateway: Gateway,
+    pub(crate) peers: Peers,
 }
 
 impl<Settings> Context<Settings> {
@@ -58,6 +61,45 @@ impl<Settings> Context<Settings> {
         arguments: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, SpawnErr> {
         self.family.spawn(name, actor, arguments).await
+    }
+
+    /// Starts an actor that other processes of this node reach by `name`, once the service has started:
+    /// with [`remote`](Self::remote) in other services. When it fails, the service has failed; when it
+    /// stops, its name is free again.
+    ///
+    /// # Errors
+    /// When the name is taken or the actor does not start.
+    pub async fn host<A>(
+        &self,
+        name: &str,
+        actor: A,
+        arguments: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, HostError>
+    where
+        A: Actor,
+        A::Msg: Message,
+    {
+        self.gateway.host(name, actor, arguments, Restart::Transient).await
+    }
+
+    /// Where the service's actors are reached from other processes; for hosting some of them later, and
+    /// such as may fail alone.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// A reference to an actor of another service, or rather of the first of its processes.
+    ///
+    /// # Errors
+    /// When `service` cannot be a name.
+    pub fn remote<M: Message>(&self, service: &str, actor: &str) -> Result<Remote<M>, NameError> {
+        let instance = InstanceId { service: service.parse()?, index: NonZeroU32::MIN };
+        Ok(self.peers.remote(&instance, actor))
+    }
+
+    /// The other processes of the node, for references to actors of any of them.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
     }
 }
 

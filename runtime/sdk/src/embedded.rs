@@ -7,12 +7,13 @@
 use std::{
     any::Any,
     io,
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::Duration,
 };
 
+use blackhole_process::sockets::NativeListeners;
 use blackhole_protocol::InstanceId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,11 +61,10 @@ impl Embedded {
     }
 }
 
-/// Runs `S` on a new thread. `grpc` is its listening socket, `link` the child's end of its link,
-/// over which it hears its assignment as a child does; `instance` names the thread.
+/// Runs `S` on a new thread. `link` is the child's end of its link, over which it hears its assignment as a child does; `instance` names the thread.
 pub fn embed<S: Service>(
     instance: &InstanceId,
-    grpc: UnixListener,
+    listeners: NativeListeners,
     link: UnixStream,
 ) -> io::Result<Embedded> {
     link.set_nonblocking(true)?;
@@ -75,14 +75,18 @@ pub fn embed<S: Service>(
         tracing::info_span!("service", service = %instance.service, instance = instance.index);
     thread::Builder::new().name(instance.to_string()).spawn(move || {
         let _entered = span.entered();
-        let life = AssertUnwindSafe(|| live::<S>(grpc, link, aborted));
+        let life = AssertUnwindSafe(|| live::<S>(listeners, link, aborted));
         let ending = catch_unwind(life).unwrap_or_else(|panic| Ending::Panicked(message(&*panic)));
         ended.send_replace(Some(ending));
     })?;
     Ok(Embedded { ending, abort })
 }
 
-fn live<S: Service>(grpc: UnixListener, link: UnixStream, aborted: CancellationToken) -> Ending {
+fn live<S: Service>(
+    listeners: NativeListeners,
+    link: UnixStream,
+    aborted: CancellationToken,
+) -> Ending {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return Ending::Failed(format!("could not begin: {error}")),
@@ -91,7 +95,7 @@ fn live<S: Service>(grpc: UnixListener, link: UnixStream, aborted: CancellationT
         let life = async {
             let link = tokio::net::UnixStream::from_std(link)
                 .map_err(|error| LifeError::Link(error.into()))?;
-            life::live::<S>(link, Box::new(|_| Ok(grpc)), std::future::pending()).await
+            life::live::<S>(link, Box::new(|_| Ok(listeners)), std::future::pending()).await
         };
         tokio::select! {
             outcome = life => outcome.map_or_else(|error| Ending::Failed(chain(&error)), |()| Ending::Stopped),

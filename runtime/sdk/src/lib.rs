@@ -22,10 +22,14 @@ mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use blackhole_actors::{
+    Answer, CallError, CastError, Down, ExitReason, Failure, Gateway, HostError, Lost, Message,
+    Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Unreachable, message,
+};
 pub use context::{Context, Draining};
 pub use embedded::{Embedded, Ending, embed};
 pub use life::LifeError;
 pub use log::LOG_FILTER;
 pub use routes::Routes;
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, run, serve};
 pub use service::{Service, ServiceError};

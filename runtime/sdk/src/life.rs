@@ -3,7 +3,7 @@
 //! | phase    | begins with               | ends with                                           |
 //! |----------|---------------------------|-----------------------------------------------------|
 //! | opening  | the link's socket         | the assignment                                      |
-//! | starting | `Service::start`          | SERVING, `Ready` on the link                        |
+//! | starting | `Service::start`          | the gateway, SERVING, `Ready` on the link           |
 //! | serving  |                           | `Stop` on the link, SIGTERM                         |
 //! | draining | NOT_SERVING               | all requests answered, or most of the grace is over |
 //! | stopping | `Service::stop`           | all actors are gone                                 |
@@ -13,7 +13,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use blackhole_actors::link::{self, LinkError};
+use blackhole_actors::{
+    Gateway, Peers,
+    link::{self, LinkError},
+};
+use blackhole_process::sockets::NativeListeners;
 use blackhole_protocol::link::{Assignment, ToNode};
 use ractor::{ActorRef, SpawnErr};
 use tokio::net::{UnixListener, UnixStream};
@@ -66,25 +70,41 @@ pub enum LifeError {
     Failed(#[from] ActorEnded),
 }
 
-/// Where the listening socket comes from.
-pub(crate) type TakeListener =
-    Box<dyn FnOnce(&Assignment) -> Result<std::os::unix::net::UnixListener, ServiceError> + Send>;
+/// Where the listening sockets come from.
+pub(crate) type TakeListeners =
+    Box<dyn FnOnce(&Assignment) -> Result<NativeListeners, ServiceError> + Send>;
 
 /// Lives the whole life. `asked` resolves when something other than the node asks it to stop.
 pub(crate) async fn live<S: Service>(
     stream: UnixStream,
-    take_listener: TakeListener,
+    take_listeners: TakeListeners,
     asked: impl Future<Output = ()> + Send,
 ) -> Result<(), LifeError> {
     let (side, assignment) = link::connect(stream).await?;
     let (link, keeping) = keep(side);
     let (family, mut failed) = Family::begin().await?;
-    let life = Life { assignment: Arc::new(assignment), family, draining: Draining::default() };
+    let gateway = family
+        .adopt("gateway", async |supervisor| {
+            let instance = assignment.instance.clone();
+            let gateway = Gateway::start(instance, assignment.generation, Some(supervisor)).await?;
+            let id = gateway.actor().get_id();
+            Ok((gateway, id))
+        })
+        .await?;
+    let peers = Peers::new(assignment.instance.to_string(), &assignment.runtime_dir, None);
+    let life = Life {
+        assignment: Arc::new(assignment),
+        family,
+        draining: Draining::default(),
+        gateway,
+        peers,
+    };
     let outcome = tokio::select! {
-        outcome = life.course::<S>(link, take_listener, asked) => outcome,
+        outcome = life.course::<S>(link, take_listeners, asked) => outcome,
         lost = keeping => Err(lost.into()),
         Some(ended) = failed.recv() => Err(ended.into()),
     };
+    life.gateway.end("its service has ended").await;
     life.family.end().await;
     outcome
 }
@@ -93,23 +113,27 @@ struct Life {
     assignment: Arc<Assignment>,
     family: Family,
     draining: Draining,
+    gateway: Gateway,
+    peers: Peers,
 }
 
 impl Life {
     async fn course<S: Service>(
         &self,
         mut link: Link,
-        take_listener: TakeListener,
+        take_listeners: TakeListeners,
         asked: impl Future<Output = ()> + Send,
     ) -> Result<(), LifeError> {
-        let listener = take_listener(&self.assignment).and_then(listening);
-        let listener = listener.map_err(LifeError::Socket)?;
+        let listeners = take_listeners(&self.assignment).map_err(LifeError::Socket)?;
+        let listener = listening(listeners.grpc).map_err(LifeError::Socket)?;
+        let gateway = listening(listeners.gateway).map_err(LifeError::Socket)?;
         let service = self.start::<S>().await?;
         let mut routes = Routes::default();
         service.register(&mut routes);
         let health = Health::new(routes.names()).await;
         let arguments = server::Arguments { listener, routes: served(routes, &health) };
         let server = self.family.spawn("grpc", Server, arguments).await?;
+        tokio::spawn(self.gateway.serve(gateway));
         health.serving().await;
         link.say(ToNode::Ready).await;
         tracing::info!(generation = self.assignment.generation, "serving");
@@ -131,6 +155,8 @@ impl Life {
             assignment: self.assignment.clone(),
             family: self.family.clone(),
             draining: self.draining.clone(),
+            gateway: self.gateway.clone(),
+            peers: self.peers.clone(),
         };
         S::start(context).await.map_err(|source| LifeError::Start { service: service(), source })
     }

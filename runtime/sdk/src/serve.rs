@@ -11,7 +11,7 @@ use std::{
     process::ExitCode,
 };
 
-use blackhole_process::{NotInherited, take_inherited};
+use blackhole_process::{NotInherited, sockets::NativeListeners, take_inherited};
 use blackhole_protocol::{environment, link::Assignment};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,6 +19,9 @@ use crate::{LifeError, Service, ServiceError, life, log};
 
 /// The name under which the node passes the gRPC socket.
 const GRPC: &str = "grpc";
+
+/// The name under which it passes the socket on which actors are reached.
+const GATEWAY: &str = "gateway";
 
 /// Threads for what would block; file and password work is bounded by the services themselves.
 pub(crate) const BLOCKING_THREADS_MAX: usize = 16;
@@ -71,14 +74,19 @@ impl ServeError {
 /// Log records, the final error among them, go to stderr as JSON lines; only a service that was started
 /// by hand explains itself in plain text.
 pub fn serve<S: Service>() -> ExitCode {
-    let Err(error) = try_serve::<S>() else { return ExitCode::SUCCESS };
+    run::<S>().into()
+}
+
+/// As [`serve`], for whoever wants the exit code as a number.
+pub fn run<S: Service>() -> u8 {
+    let Err(error) = try_serve::<S>() else { return 0 };
     if matches!(error, ServeError::NotBelowANode { .. }) {
         // Nobody is left to tell that stderr is closed.
         let _ = writeln!(io::stderr(), "error: {error}");
     } else {
         tracing::error!(error = &error as &dyn Error, "the service ended");
     }
-    ExitCode::from(error.exit_code())
+    error.exit_code()
 }
 
 fn try_serve<S: Service>() -> Result<(), ServeError> {
@@ -91,7 +99,7 @@ fn try_serve<S: Service>() -> Result<(), ServeError> {
         let asked = async move {
             terminate.recv().await;
         };
-        Ok(life::live::<S>(stream, Box::new(take_listener), asked).await?)
+        Ok(life::live::<S>(stream, Box::new(take_listeners), asked).await?)
     });
     // What still runs on a blocking thread is ended with the process.
     runtime.shutdown_background();
@@ -118,7 +126,11 @@ fn link_stream<S: Service>() -> Result<UnixStream, ServeError> {
     Ok(stream)
 }
 
-fn take_listener(assignment: &Assignment) -> Result<UnixListener, ServiceError> {
-    let number = assignment.sockets.get(GRPC).ok_or("the node passed no socket named `grpc`")?;
-    Ok(UnixListener::from(take_inherited(*number)?))
+fn take_listeners(assignment: &Assignment) -> Result<NativeListeners, ServiceError> {
+    let take = |name: &str| -> Result<UnixListener, ServiceError> {
+        let number = assignment.sockets.get(name);
+        let number = number.ok_or_else(|| format!("the node passed no socket named `{name}`"))?;
+        Ok(UnixListener::from(take_inherited(*number)?))
+    };
+    Ok(NativeListeners { grpc: take(GRPC)?, gateway: take(GATEWAY)? })
 }

@@ -55,6 +55,18 @@ impl Family {
         Ok(actor)
     }
 
+    /// Starts an actor of another crate that reports its end as ours do.
+    pub(crate) async fn adopt<T>(
+        &self,
+        name: &str,
+        start: impl AsyncFnOnce(ActorCell) -> Result<(T, ActorId), SpawnErr>,
+    ) -> Result<T, SpawnErr> {
+        let (started, id) = start(self.supervisor.clone()).await?;
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(id, name.to_owned());
+        Ok(started)
+    }
+
     /// Ends the actors, and then the supervisor.
     pub(crate) async fn end(self) {
         self.supervisor.stop_children_and_wait(None, None).await;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use blackhole_actors::link::{LinkError, NodeSide, accept};
+use blackhole_process::sockets::NativeListeners;
 use blackhole_protocol::{
     InstanceId,
     link::{Assignment, ToChild, ToNode},
@@ -37,14 +38,12 @@ impl Host {
     /// # Panics
     /// If that is not possible.
     pub async fn start<S: Service>(directory: &Path, settings: &str, grace: Duration) -> Self {
-        let socket = directory.join("grpc.sock");
-        // A node holds the socket over generations; here each one binds it anew.
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).expect("the directory can hold a socket");
         let (ours, theirs) = UnixStream::pair().expect("there are descriptors");
         let service = S::NAME.parse().expect("a service's name is a name");
         let instance = InstanceId { service, index: NonZeroU32::MIN };
-        let service = embed::<S>(&instance, listener, theirs).expect("there are threads");
+        let socket = directory.join(instance.socket_file_name());
+        let listeners = listeners(directory, &instance);
+        let service = embed::<S>(&instance, listeners, theirs).expect("there are threads");
         let assignment = Assignment {
             node: "test".to_owned(),
             instance,
@@ -112,6 +111,21 @@ impl Host {
     pub async fn ended(&self) -> Ending {
         bounded(self.service.ended()).await
     }
+}
+
+/// The sockets of an instance, in this directory.
+///
+/// # Panics
+/// If it cannot hold them.
+pub fn listeners(directory: &Path, instance: &InstanceId) -> NativeListeners {
+    let bind = |file: String| {
+        let path = directory.join(file);
+        // A node holds the socket over generations; here each one binds it anew.
+        let _ = std::fs::remove_file(&path);
+        UnixListener::bind(path).expect("the directory can hold a socket")
+    };
+    let (grpc, gateway) = (bind(instance.socket_file_name()), bind(instance.link_file_name()));
+    NativeListeners { grpc, gateway }
 }
 
 /// Fails the test, rather than waiting for ever.

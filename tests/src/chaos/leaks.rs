@@ -115,8 +115,10 @@ pub(super) fn stray_groups(place: &Place, instances: &[InstanceStatus]) -> Vec<S
 /// Files in the runtime directory that belong to nothing that lives.
 pub(super) fn stray_files(place: &Place, instances: &[InstanceStatus]) -> Vec<String> {
     let mut expected: BTreeSet<String> =
-        ["control.sock", "node.lock", "notify"].map(str::to_owned).into();
-    let sockets = instances.iter().map(|it| format!("{}-{}.sock", it.service, it.instance));
+        ["control.sock", "node.lock", "notify", "secrets"].map(str::to_owned).into();
+    let sockets = instances.iter().flat_map(|it| {
+        ["sock", "link"].map(|kind| format!("{}-{}.{kind}", it.service, it.instance))
+    });
     expected.extend(sockets);
     let unexpected = |folder: &Path, expected: &BTreeSet<String>| {
         let entries = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());

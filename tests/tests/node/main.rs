@@ -3,8 +3,11 @@
 mod children;
 mod deaths;
 mod examples;
+mod limits;
 mod many;
 mod native;
 mod operation;
 mod probes;
+mod sandboxes;
+mod secrets;
 mod users;

@@ -47,6 +47,34 @@ pub enum LinkError {
         /// What the peer speaks.
         theirs: u16,
     },
+    /// The peer means other things by the same version.
+    #[error(
+        "the peer speaks schema {theirs:016x} of the link and this program schema {ours:016x}\n\
+         hint: run node and services from the same `bh`"
+    )]
+    SchemaMismatch {
+        /// What this program speaks.
+        ours: u64,
+        /// What the peer speaks.
+        theirs: u64,
+    },
+    /// The peer runs as a user that may not speak to this program.
+    #[error(
+        "the peer runs as user {theirs}, and only user {ours} and the superuser may speak to this \
+         program"
+    )]
+    ForeignUser {
+        /// Whose program this is.
+        ours: u32,
+        /// Whose the peer is.
+        theirs: u32,
+    },
+    /// The peer did what the protocol forbids.
+    #[error("the peer {0}")]
+    Misuse(&'static str),
+    /// The peer took its leave.
+    #[error("the peer took its leave: {0}")]
+    Goodbye(String),
     /// The peer's first message was not the one that opens a link.
     #[error("the peer's first message was not a handshake")]
     NotAHandshake,

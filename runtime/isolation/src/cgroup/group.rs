@@ -56,23 +56,14 @@ impl Groups {
         downgraded: &mut Vec<Downgrade>,
     ) -> Result<Option<Group>, GroupError> {
         check_name(name)?;
-        let mut legacy = BTreeMap::new();
-        let mut possible = false;
-        for (controller, key) in limits.needed() {
-            match self.offers(controller) {
-                Ok(()) => possible = true,
-                Err(reason) => {
-                    let lacking = GroupError::lacking(key, controller, &reason);
-                    enforcement.relent(key, lacking, downgraded)?;
-                }
-            }
-            if let Some(root) = self.legacy.get(&controller) {
-                legacy.insert(controller, root.join(name));
-            }
-        }
-        if !possible {
+        let offered = self.rehearse(limits, enforcement, downgraded)?;
+        if offered.is_empty() {
             return Ok(None);
         }
+        let needed = |controller: &Controller| offered.contains(controller);
+        let legacy = self.legacy.iter().filter(|(controller, _)| needed(controller));
+        let legacy: BTreeMap<_, _> =
+            legacy.map(|(controller, root)| (*controller, root.join(name))).collect();
         let unified = self.unified.as_ref().map(|root| root.join(name));
         for directory in unified.iter().chain(legacy.values()) {
             make_anew(directory)?;
@@ -84,6 +75,52 @@ impl Groups {
         group.limit(limits, enforcement, downgraded)?;
         Ok(Some(group))
     }
+}
+
+impl Groups {
+    /// The controllers that limits need and that are there.
+    ///
+    /// # Errors
+    /// As [`Groups::create`].
+    pub(crate) fn rehearse(
+        &self,
+        limits: &Limits,
+        enforcement: Enforcement,
+        downgraded: &mut Vec<Downgrade>,
+    ) -> Result<BTreeSet<Controller>, GroupError> {
+        let mut offered = BTreeSet::new();
+        for (controller, key) in limits.needed() {
+            match self.offers(controller) {
+                Ok(()) => drop(offered.insert(controller)),
+                Err(reason) => {
+                    let lacking = GroupError::lacking(key, controller, &reason);
+                    enforcement.relent(key, lacking, downgraded)?;
+                }
+            }
+        }
+        if self.legacy.contains_key(&Controller::Memory) {
+            check_legacy_memory(limits, enforcement, downgraded)?;
+        }
+        Ok(offered)
+    }
+}
+
+/// What v1 accepts and does not do.
+fn check_legacy_memory(
+    limits: &Limits,
+    enforcement: Enforcement,
+    downgraded: &mut Vec<Downgrade>,
+) -> Result<(), GroupError> {
+    let swap_alone = limits.swap_max.is_some() && limits.memory_max.is_none();
+    let lacking = [
+        (limits.memory_high.is_some(), "memory_high", "v1 heeds it only when the host is short"),
+        (swap_alone, "swap", "v1 limits memory and swap together: write `memory` as well"),
+    ];
+    for (key, reason) in lacking.into_iter().filter(|it| it.0).map(|(_, key, why)| (key, why)) {
+        let error = GroupError::NotEnforceable { key, reason: reason.to_owned() };
+        enforcement.relent(key, error, downgraded)?;
+    }
+    Ok(())
 }
 
 /// What a crash left behind may have limits that nobody asks for now.

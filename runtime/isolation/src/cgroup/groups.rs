@@ -67,6 +67,17 @@ impl Groups {
         Ok(groups)
     }
 
+    /// None, for a reason.
+    pub fn unusable(error: &GroupError) -> Self {
+        let reason = told(error);
+        let unavailable = Controller::ALL.map(|it| (it, reason.clone())).into();
+        Self { unavailable, ..Self::default() }
+    }
+
+    pub(super) fn lack(&mut self, controller: Controller, reason: String) {
+        self.unavailable.insert(controller, reason);
+    }
+
     fn open_unified(
         &mut self,
         place: &Place,
@@ -231,7 +242,7 @@ fn delegate(base: &Path, name: &str, own_processes: &[u32]) -> Result<Delegated,
     Ok(found)
 }
 
-fn lists(names: &str, controller: Controller) -> bool {
+pub(super) fn lists(names: &str, controller: Controller) -> bool {
     names.split_ascii_whitespace().any(|name| name == controller.v2_name())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::PathBuf};
 
-use crate::CpuList;
+use crate::{CpuList, DiskRates};
 
 /// What all processes of an instance may use together. The default limits nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,6 +112,16 @@ impl DeviceLimit {
         found
             .map(|device| Self { device, ..Self::default() })
             .map_err(|source| DeviceLimitError { path, source })
+    }
+
+    pub(crate) fn of_rates(rates: &DiskRates) -> Result<Self, DeviceLimitError> {
+        Ok(Self {
+            read_bytes: rates.read_bytes,
+            write_bytes: rates.write_bytes,
+            read_operations: rates.read_operations,
+            write_operations: rates.write_operations,
+            ..Self::of_disk(&rates.path)?
+        })
     }
 }
 

@@ -61,6 +61,13 @@ impl Body {
         }
     }
 
+    /// What the file asks for and does not hold, each with its key and the reason.
+    pub(super) fn unenforced(&self) -> Vec<String> {
+        let Self::Process { plan, .. } = self else { return Vec::new() };
+        let skipped = plan.skipped().map(|part| format!("{}: the kernel refused it", part.key()));
+        plan.downgraded().iter().map(ToString::to_string).chain(skipped).collect()
+    }
+
     /// Asks everything in it to go. What is gone already needs no asking.
     pub(super) fn ask(&self) {
         match self {

@@ -1,21 +1,21 @@
 //! What each instance may use: planned once, applied to every incarnation.
 //!
 //! Where a limit needs a control group, the group is made with the plan and lasts as long as the
-//! instance is wanted. A limit that this host cannot enforce is said once, as a warning; the
-//! service runs without it.
+//! instance is wanted. A limit that this host cannot enforce and the service may do without is said
+//! once, as a warning, and stands in status and history as long as the service runs.
 
 use std::{
     collections::{BTreeSet, HashMap},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use blackhole_config::{Config, Resources, Service};
-use blackhole_isolation::{
-    Bound, CpuQuota, Enforcement, GroupError, Groups, Host, IsolationError, Limits, Mounts, Plan,
-    Priorities, Request, Resource, Rlimit, Umask, User, Weight,
-};
+use blackhole_config::{Config, Scope, Service};
+use blackhole_isolation::{GroupError, Groups, Host, IsolationError, Mounts, Plan, Request};
 use blackhole_protocol::InstanceId;
+
+use super::request;
 
 /// What is left in a group has so long to end when the group is removed.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -33,34 +33,38 @@ impl Plans {
     /// have to move out of the way. What a predecessor has left in them is ended.
     pub(crate) fn open(config: &Config, name: &str, own_processes: &[u32]) -> Self {
         let host = Host::detect();
-        let needed = config
-            .services
-            .iter()
-            .any(|service| service.enabled && limits(&service.resources) != Limits::default());
+        let needed =
+            config.services.iter().any(|service| service.enabled && request::needs_group(service));
         let host = match needed.then(|| open_groups(name, own_processes)) {
             Some(Ok(groups)) => host.with_groups(groups),
             Some(Err(error)) => {
                 tracing::warn!(%error, "the node has no control groups");
-                host
+                host.with_groups(Groups::unusable(&error))
             }
             None => host,
         };
         Self { host, known: Mutex::default() }
     }
 
+    /// The node's own directories among control groups, for who cleans up after a crash.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.host.groups().roots().into_iter()
+    }
+
     /// The plan of an instance. The first time, this may make its group.
     pub(crate) fn of(
         &self,
         service: &Service,
+        scope: &Scope<'_>,
         instance: &InstanceId,
     ) -> Result<Arc<Plan>, IsolationError> {
-        let request = request(service, instance);
-        if request == Request::default() {
-            return Ok(Arc::default());
-        }
         let mut known = self.known();
         if let Some(plan) = known.get(instance) {
             return Ok(plan.clone());
+        }
+        let request = request::of(service, scope);
+        if request == Request::default() {
+            return Ok(Arc::default());
         }
         let plan = Arc::new(blackhole_isolation::plan(&request, &self.host)?);
         for lack in plan.downgraded() {
@@ -106,49 +110,4 @@ impl Drop for Plans {
             tracing::warn!(%error, "the node's control groups stay behind");
         }
     }
-}
-
-/// What the file says about a service, in the words of isolation; the default when it says nothing.
-fn request(service: &Service, instance: &InstanceId) -> Request {
-    let resources = &service.resources;
-    let user = service.user.as_ref().map(|user| User {
-        user: user.user.clone(),
-        group: user.group.clone(),
-        supplementary: None,
-    });
-    let request = Request {
-        limits: limits(resources),
-        user,
-        umask: resources.umask.and_then(Umask::new),
-        rlimits: resources.files_max.map(files_max).into_iter().collect(),
-        priorities: Priorities {
-            nice: resources.nice.and_then(|nice| i8::try_from(nice).ok()),
-            oom_score_adjust: resources.oom_score_adj.and_then(|score| i16::try_from(score).ok()),
-            ..Priorities::default()
-        },
-        ..Request::default()
-    };
-    if request == Request::default() {
-        return request;
-    }
-    Request { instance: instance.to_string(), enforcement: Enforcement::BestEffort, ..request }
-}
-
-fn limits(resources: &Resources) -> Limits {
-    let weight =
-        |weight: Option<u32>| weight.and_then(|it| u16::try_from(it).ok()).and_then(Weight::new);
-    Limits {
-        cpu: resources.cpu.and_then(CpuQuota::from_cores),
-        cpu_weight: weight(resources.cpu_weight),
-        memory_max: resources.memory,
-        memory_high: resources.memory_high,
-        swap_max: resources.swap,
-        io_weight: weight(resources.io_weight),
-        tasks_max: resources.tasks_max.map(u64::from),
-        ..Limits::default()
-    }
-}
-
-fn files_max(files: u32) -> Rlimit {
-    Rlimit::fixed(Resource::Files, Bound::At(files.into()))
 }

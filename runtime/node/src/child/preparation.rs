@@ -16,14 +16,14 @@ use std::{
 };
 
 use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
-use blackhole_isolation::{Account, IsolationError, Plan};
+use blackhole_isolation::{Account, Identity, IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
     supervision::Generation,
 };
 use blackhole_process::{
     Generation as LaunchGeneration, Launch, LaunchBuilder, LaunchError, Signal, SpawnError,
-    sockets::SocketError,
+    sockets::{NativeListeners, SocketError},
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
@@ -31,20 +31,24 @@ use tokio::sync::oneshot;
 use super::{
     body::{self, Body},
     link::Link,
-    resources::NamedSocket,
+    request,
+    resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
     directories::{NOTIFY, make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
-    nursery::Household,
+    nursery::{Household, find_service},
     probe::{ExecContext, ResolveError, ResolvedProbe},
     registry::Exited,
+    secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
 };
 
 /// The name under which a native service finds its socket.
 const GRPC: &str = "grpc";
+/// The name under which it finds the socket on which its actors are reached.
+const GATEWAY: &str = "gateway";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a native child has between the request to stop and its end, where the file says that
@@ -75,6 +79,8 @@ pub(super) enum BirthError {
     Link(#[source] io::Error),
     #[error("could not prepare what it may use")]
     Isolation(#[from] IsolationError),
+    #[error("could not deliver its secrets")]
+    Secrets(#[from] SecretsError),
     #[error("could not prepare its command")]
     Launch(#[from] LaunchError),
     #[error(transparent)]
@@ -124,6 +130,7 @@ impl BirthError {
             Self::Directory { .. } => "making its directory".into(),
             Self::Link(_) => "opening the link".into(),
             Self::Isolation(_) => "preparing what it may use".into(),
+            Self::Secrets(_) => "delivering its secrets".into(),
             Self::Launch(_) => "preparing the command".into(),
             Self::Output(_) => "capturing its output".into(),
             Self::Spawn(error) => error.stage.to_string(),
@@ -140,7 +147,8 @@ fn split_hint(message: &str) -> (&str, &str) {
     }
 }
 
-/// Starts one incarnation of an instance.
+/// Starts one incarnation of an instance. A control group that somebody else has removed meanwhile is
+/// made again.
 pub(super) fn give_birth(
     household: &Household,
     service: &Service,
@@ -148,32 +156,70 @@ pub(super) fn give_birth(
     generation: Generation,
 ) -> Result<Birth, BirthError> {
     let midwife = Midwife { household, service, instance, generation };
-    match &service.kind {
-        Kind::Command(command) => {
-            let scope = midwife.scope();
-            let words = command.iter().map(|word| word.render(&scope).into()).collect();
-            midwife.spawn(words, None)
+    match midwife.deliver() {
+        Err(BirthError::Spawn(error)) if error.is_group_gone() => {
+            tracing::warn!(%instance, "its control group was removed by somebody else");
+            household.resources.plans.forget(instance);
+            midwife.deliver()
         }
-        Kind::Native { mode, settings } => {
-            let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-            let grpc = household.resources.sockets.grpc(instance, &midwife.scope())?;
-            let assignment = midwife.assignment(settings)?;
-            match mode {
-                Mode::Subprocess => {
-                    let command = household.resources.native.command(&service.name);
-                    let (link, unopened) = Link::new(node_end, assignment);
-                    let linked = midwife.linked(link, unopened);
-                    midwife.spawn(command, Some(NativeParts { grpc, child_end, linked }))
-                }
-                Mode::Embedded => midwife.embed(&grpc, node_end, child_end, assignment),
-            }
+        birth => birth,
+    }
+}
+
+/// Where they are kept may not answer, and a start does not wait for ever.
+const SECRETS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
+/// come from a disk or further away.
+pub(super) async fn deliver_secrets(
+    household: &Household,
+    service: &Service,
+    instance: &InstanceId,
+    generation: Generation,
+) -> Result<(), BirthError> {
+    if service.secrets.is_empty() || is_embedded(service) {
+        return Ok(());
+    }
+    let midwife = Midwife { household, service, instance, generation };
+    let directory = midwife.scope().own_secrets_dir();
+    // What it may touch is planned only of what is there.
+    household.resources.secrets.make(&directory)?;
+    let owner = midwife.plan()?.identity().cloned();
+    let (secrets, wanted) = (household.resources.secrets.clone(), service.secrets.clone());
+    let instance = instance.clone();
+    let deliver = tokio::task::spawn_blocking(move || {
+        secrets.deliver((&instance, generation), &wanted, &directory, owner.as_ref())
+    });
+    match tokio::time::timeout(SECRETS_WAIT_MAX, deliver).await {
+        Ok(Ok(delivered)) => Ok(delivered?),
+        Ok(Err(_)) | Err(_) => {
+            Err(SecretsError::Slow { seconds: SECRETS_WAIT_MAX.as_secs() }.into())
         }
+    }
+}
+
+fn is_embedded(service: &Service) -> bool {
+    matches!(service.kind, Kind::Native { mode: Mode::Embedded, .. })
+}
+
+/// The process is gone, or never came to be: so do its secrets.
+pub(super) fn withdraw_secrets(
+    household: &Household,
+    instance: &InstanceId,
+    generation: Generation,
+) {
+    if let Some(service) = find_service(&household.config, &instance.service)
+        && !service.secrets.is_empty()
+    {
+        let directory = Midwife { household, service, instance, generation }.scope();
+        let directory = directory.own_secrets_dir();
+        household.resources.secrets.withdraw(instance, generation, &directory);
     }
 }
 
 /// What makes a native child's process differ from a command's.
 struct NativeParts {
-    grpc: Arc<OwnedFd>,
+    sockets: NativeSockets,
     child_end: UnixStream,
     linked: Linked,
 }
@@ -182,6 +228,8 @@ struct NativeParts {
 struct Outfit {
     clear_environment: bool,
     variables: Vec<(OsString, OsString)>,
+    /// What of the node's environment is somebody's secret.
+    withheld: Vec<String>,
     working_directory: Option<String>,
     plan: Arc<Plan>,
 }
@@ -191,6 +239,9 @@ impl Outfit {
         builder = builder.isolation(self.plan.clone());
         if self.clear_environment {
             builder = builder.clear_environment();
+        }
+        for name in &self.withheld {
+            builder = builder.withhold(name);
         }
         for (name, value) in &self.variables {
             builder = builder.variable(name, value);
@@ -210,6 +261,31 @@ struct Midwife<'a> {
 }
 
 impl<'a> Midwife<'a> {
+    fn deliver(&self) -> Result<Birth, BirthError> {
+        let resources = &self.household.resources;
+        match &self.service.kind {
+            Kind::Command(command) => {
+                let scope = self.scope();
+                let words = command.iter().map(|word| word.render(&scope).into()).collect();
+                self.spawn(words, None)
+            }
+            Kind::Native { mode, settings } => {
+                let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
+                let sockets = resources.sockets.native(self.instance, &self.scope())?;
+                let assignment = self.assignment(settings)?;
+                match mode {
+                    Mode::Subprocess => {
+                        let command = resources.native.command(&self.service.name);
+                        let (link, unopened) = Link::new(node_end, assignment);
+                        let linked = self.linked(link, unopened);
+                        self.spawn(command, Some(NativeParts { sockets, child_end, linked }))
+                    }
+                    Mode::Embedded => self.embed(&sockets, node_end, child_end, assignment),
+                }
+            }
+        }
+    }
+
     fn config(&self) -> &'a Config {
         &self.household.config
     }
@@ -220,6 +296,7 @@ impl<'a> Midwife<'a> {
             runtime_dir: &node.runtime_dir,
             data_dir: &node.data_dir,
             log_dir: &node.log_dir,
+            secrets_dir: self.household.resources.secrets.root(),
             node: &node.name,
             service: &self.instance.service,
             instance: self.instance.index,
@@ -235,7 +312,8 @@ impl<'a> Midwife<'a> {
         let token = self.token();
         let mut sockets = resources.sockets.listed(self.service, &self.scope())?;
         if let Some(native) = &native {
-            sockets.insert(0, (GRPC.to_owned(), native.grpc.clone()));
+            let NativeSockets { grpc, gateway } = native.sockets.clone();
+            sockets.splice(0..0, [(GRPC.to_owned(), grpc), (GATEWAY.to_owned(), gateway)]);
         }
         let outfit = Arc::new(self.outfit()?);
         let plan = outfit.plan.clone();
@@ -282,15 +360,21 @@ impl<'a> Midwife<'a> {
 
     fn embed(
         &self,
-        grpc: &OwnedFd,
+        sockets: &NativeSockets,
         node_end: UnixStream,
         child_end: UnixStream,
         assignment: Assignment,
     ) -> Result<Birth, BirthError> {
-        let listener = grpc.try_clone().map(UnixListener::from).map_err(BirthError::Embed)?;
+        let listener = |socket: &OwnedFd| {
+            socket.try_clone().map(UnixListener::from).map_err(BirthError::Embed)
+        };
+        let listeners = NativeListeners {
+            grpc: listener(&sockets.grpc)?,
+            gateway: listener(&sockets.gateway)?,
+        };
         let native = &self.household.resources.native;
         let service = native
-            .embed(&self.service.name, listener, child_end, &assignment)
+            .embed(&self.service.name, listeners, child_end, &assignment)
             .map_err(BirthError::Embed)?;
         let (link, unopened) = Link::new(node_end, assignment);
         let context = ExecContext::default();
@@ -349,14 +433,29 @@ impl<'a> Midwife<'a> {
 
     fn outfit(&self) -> Result<Outfit, BirthError> {
         let directory = self.service.working_directory.as_ref();
-        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        let plan = self.plan()?;
         let account = plan.identity().and_then(|identity| identity.account.as_ref());
         Ok(Outfit {
             clear_environment: self.service.environment.clear,
             variables: self.variables(account),
+            withheld: secrets::withheld(self.config()).map(str::to_owned).collect(),
             working_directory: directory.map(|path| path.render(&self.scope())),
             plan,
         })
+    }
+
+    /// What it may use. A directory that it must be able to write to is made first.
+    fn plan(&self) -> Result<Arc<Plan>, BirthError> {
+        let scope = self.scope();
+        let own = request::writes_its_own(self.service).then(|| self.data_dir());
+        let make = |path: &PathBuf, owner: Option<&Identity>| {
+            let failed = |source| BirthError::Directory { path: path.clone(), source };
+            make_owned(path, owner).map_err(failed)
+        };
+        own.as_ref().map_or(Ok(()), |path| make(path, None))?;
+        let plan = self.household.resources.plans.of(self.service, &scope, self.instance)?;
+        own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
+        Ok(plan)
     }
 
     /// What the child finds in its environment beside what it inherits, later ones winning. A child
@@ -383,7 +482,10 @@ impl<'a> Midwife<'a> {
             (environment::RUNTIME_DIR, scope.runtime_dir.into()),
             (environment::DATA_DIR, self.data_dir().into()),
         ];
-        let told = told.into_iter().map(|(name, value)| (name.into(), value));
+        let secrets = (!self.service.secrets.is_empty())
+            .then(|| (CREDENTIALS_DIRECTORY, scope.own_secrets_dir().into()));
+        let told = told.into_iter().chain(secrets);
+        let told = told.map(|(name, value)| (name.into(), value));
         account.chain(from_files).chain(inline).chain(told).collect()
     }
 
@@ -459,7 +561,7 @@ impl<'a> Midwife<'a> {
 
     fn assignment(&self, settings: &str) -> Result<Assignment, BirthError> {
         let data_dir = self.data_dir();
-        let plan = self.household.resources.plans.of(self.service, self.instance)?;
+        let plan = self.plan()?;
         make_owned(&data_dir, plan.identity())
             .map_err(|source| BirthError::Directory { path: data_dir.clone(), source })?;
         let first = blackhole_process::LISTEN_FDS_START;
@@ -470,13 +572,13 @@ impl<'a> Midwife<'a> {
             generation: self.generation.0,
             data_dir,
             runtime_dir: self.scope().runtime_dir.to_path_buf(),
-            sockets: [(GRPC.to_owned(), first)].into(),
+            sockets: [(GRPC.to_owned(), first), (GATEWAY.to_owned(), first + 1)].into(),
             settings: settings.to_owned(),
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         })
     }
 
     fn data_dir(&self) -> PathBuf {
-        self.scope().data_dir.join(self.instance.service.as_str())
+        request::own_directory(&self.scope())
     }
 }

@@ -13,7 +13,7 @@ use blackhole_process::sockets::{self, SocketError};
 use blackhole_protocol::InstanceId;
 
 use super::limits::Plans;
-use crate::{heartbeat::Heartbeat, logs::Logs, native::NativeServices};
+use crate::{heartbeat::Heartbeat, logs::Logs, native::NativeServices, secrets::Secrets};
 
 /// What children are given or looked after with.
 pub(crate) struct Resources {
@@ -22,10 +22,20 @@ pub(crate) struct Resources {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) sockets: Sockets,
     pub(crate) plans: Plans,
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 /// A listening socket and the name that the child knows it by.
 pub(crate) type NamedSocket = (String, Arc<OwnedFd>);
+
+/// The listening sockets of a native instance.
+#[derive(Debug, Clone)]
+pub(crate) struct NativeSockets {
+    /// Where it answers gRPC.
+    pub(crate) grpc: Arc<OwnedFd>,
+    /// Where its actors are reached.
+    pub(crate) gateway: Arc<OwnedFd>,
+}
 
 /// Listening sockets. They belong to the node and stay open while their services come and go, so
 /// that clients wait in the backlog instead of being refused. One whose file was removed or replaced, so
@@ -73,21 +83,28 @@ impl Sockets {
             .collect()
     }
 
-    /// The socket on which a native instance serves gRPC.
-    pub(crate) fn grpc(
+    /// The sockets on which a native instance is reached.
+    pub(crate) fn native(
         &self,
         instance: &InstanceId,
         scope: &Scope<'_>,
-    ) -> Result<Arc<OwnedFd>, SocketError> {
-        self.open(Address::Unix(scope.runtime_dir.join(instance.socket_file_name())))
+    ) -> Result<NativeSockets, SocketError> {
+        let open = |file: String| self.open(Address::Unix(scope.runtime_dir.join(file)));
+        Ok(NativeSockets {
+            grpc: open(instance.socket_file_name())?,
+            gateway: open(instance.link_file_name())?,
+        })
     }
 
-    /// Closes the socket of an instance that is no longer wanted, and removes its file.
-    pub(crate) fn close_grpc(&self, path: PathBuf) {
+    /// Closes the sockets of an instance that is no longer wanted, and removes their files.
+    pub(crate) fn close_native(&self, instance: &InstanceId, runtime_dir: &Path) {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.remove(&Address::Unix(path.clone())).is_some() {
-            // Nobody can connect any more, whether or not the name could be removed.
-            let _ = fs::remove_file(path);
+        for file in [instance.socket_file_name(), instance.link_file_name()] {
+            let path = runtime_dir.join(file);
+            if open.remove(&Address::Unix(path.clone())).is_some() {
+                // Nobody can connect any more, whether or not the name could be removed.
+                let _ = fs::remove_file(path);
+            }
         }
     }
 

@@ -43,6 +43,7 @@ pub(super) fn status(entry: &Entry, sampler: &Sampler) -> proto::InstanceStatus 
         cpu_percent: usage.map(|usage| usage.cpu_percent),
         last_exit: entry.last_exit.as_ref().map(last_exit),
         note: entry.note.clone(),
+        unenforced: entry.unenforced.clone(),
     }
 }
 
@@ -60,6 +61,7 @@ pub(super) fn history(entry: HistoryEntry) -> proto::HistoryEntry {
         uptime: Some(duration(entry.exited.uptime)),
         stderr: entry.exited.stderr.unwrap_or_default(),
         message: entry.exited.message,
+        unenforced: entry.unenforced,
     }
 }
 

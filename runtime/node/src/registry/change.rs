@@ -14,6 +14,8 @@ pub enum Change {
         /// The process.
         pid: u32,
     },
+    /// It runs without these, each with its key and the reason.
+    Unenforced(Vec<String>),
     /// It may be called.
     Ready,
     /// It must not be called now, and why.

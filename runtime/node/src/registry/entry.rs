@@ -40,6 +40,8 @@ pub struct Entry {
     pub last_exit: Option<HistoryEntry>,
     /// What it waits for or says about itself.
     pub note: String,
+    /// What the file asks for and does not hold, each with its key and the reason.
+    pub unenforced: Vec<String>,
     /// From spawn to ready.
     pub start_durations: Histogram,
     /// From asking to gone.
@@ -65,6 +67,7 @@ impl Entry {
             restarts: BTreeMap::new(),
             last_exit: None,
             note: String::new(),
+            unenforced: Vec::new(),
             start_durations: Histogram::default(),
             stop_durations: Histogram::default(),
             history: VecDeque::new(),
@@ -88,6 +91,8 @@ pub struct HistoryEntry {
     pub instance: InstanceId,
     /// Which incarnation.
     pub generation: Generation,
+    /// What the file asked for and did not hold, each with its key and the reason.
+    pub unenforced: Vec<String>,
     /// How it ended.
     pub exited: Exited,
 }
@@ -125,8 +130,10 @@ impl Entry {
                 self.enter(State::Starting);
                 (self.pid, self.generation, self.spawned_at) = (Some(pid), generation, Some(now));
                 self.note.clear();
+                self.unenforced.clear();
                 Draft::of("spawned", "")
             }
+            Change::Unenforced(lacking) => self.note_lacking(lacking),
             Change::Ready => {
                 self.note_ready(now);
                 self.enter(State::Ready);
@@ -202,6 +209,11 @@ impl Entry {
         }
     }
 
+    fn note_lacking(&mut self, lacking: Vec<String>) -> Draft {
+        self.unenforced = lacking;
+        Draft::of("unenforced", self.unenforced.join("; "))
+    }
+
     fn note_exit(&mut self, generation: Generation, exited: Exited, now: Instant) -> Draft {
         if let Some(asked_at) = self.stopping_since.take() {
             self.stop_durations.observe(now - asked_at);
@@ -224,6 +236,7 @@ impl Entry {
             at: SystemTime::now(),
             instance: self.instance.clone(),
             generation,
+            unenforced: std::mem::take(&mut self.unenforced),
             exited,
         };
         if self.history.len() == HISTORY_ENTRIES_MAX {

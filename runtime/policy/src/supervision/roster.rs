@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
 };
 
-use super::{ChildSpec, Generation};
+use super::{Answer, ChildSpec, Generation, Refusal, Reply};
 
 /// A place in the order. Never given to another child, except by [`Roster::rebuild`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,18 @@ pub(super) struct Member<Id, State> {
     pub(super) spec: ChildSpec<Id>,
     pub(super) state: State,
     generation: Generation,
+}
+
+impl<Id, State> Member<Id, State> {
+    /// Its latest incarnation.
+    pub(super) const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Goes on after an incarnation that another machine issued.
+    pub(super) const fn resume_at(&mut self, generation: Generation) {
+        self.generation = generation;
+    }
 }
 
 /// The children, in start order.
@@ -48,6 +60,16 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
         for member in self.members.values_mut() {
             member.generation = member.generation.max(generation);
         }
+    }
+
+    /// The furthest that a removed child, and that any child, got.
+    pub(super) const fn generations(&self) -> (Generation, Generation) {
+        (self.generation_floor, self.generation_max)
+    }
+
+    /// Goes on where another roster of the same children was.
+    pub(super) const fn resume_generations(&mut self, floor: Generation, max: Generation) {
+        (self.generation_floor, self.generation_max) = (floor, max);
     }
 
     /// Adds a child whose id is not yet taken, as the last.
@@ -91,6 +113,19 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
 
     pub(super) fn find(&self, id: &Id) -> Option<Position> {
         self.positions.get(id).copied()
+    }
+
+    /// The same, for a call that names it.
+    pub(super) fn named(&self, id: &Id) -> Result<Position, Refusal<Id>> {
+        self.find(id).ok_or(Refusal::NotFound)
+    }
+
+    /// What a child is to be like, or instances, whose template has an id of its own.
+    pub(super) fn describe(&self, id: &Id, template: Option<&ChildSpec<Id>>) -> Reply<Id> {
+        let named = self.find(id).map(|position| &self.at(position).spec);
+        let template = template.filter(|template| template.id == *id);
+        let spec = named.or(template).ok_or(Refusal::NotFound)?;
+        Ok(Answer::Child(Box::new(spec.clone())))
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Member<Id, State>> {

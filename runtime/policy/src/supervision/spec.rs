@@ -222,6 +222,23 @@ pub(super) const fn shared_limit<Id>(spec: &SupervisorSpec) -> Result<RestartLim
     }
 }
 
+/// What may not change in a living supervisor: whether its children are instances, and how it works.
+pub(super) fn check_change<Id: Clone + Eq + Hash>(
+    before: &SupervisorSpec,
+    after: &SupervisorSpec,
+    children: &[ChildSpec<Id>],
+) -> Result<(), SpecError<Id>> {
+    check(after, children)?;
+    let is_simple = |spec: &SupervisorSpec| spec.strategy == Strategy::SimpleOneForOne;
+    if is_simple(before) != is_simple(after) {
+        Err(SpecError::StrategyFixed)
+    } else if before.discipline != after.discipline {
+        Err(SpecError::DisciplineFixed)
+    } else {
+        Ok(())
+    }
+}
+
 /// Checks one child by itself.
 pub(super) fn check_child<Id: Clone>(
     spec: &SupervisorSpec,

@@ -1,29 +1,22 @@
 //! The service as a node starts it, embedded: over a link, with a socket that the node holds.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    num::NonZeroU32,
-    os::unix::net::{UnixListener, UnixStream},
-};
+use std::{collections::BTreeMap, fs, num::NonZeroU32, os::unix::net::UnixStream};
 
 use blackhole_actors::link::{NodeSide, accept};
 use blackhole_protocol::{
     InstanceId,
     link::{Assignment, ToChild, ToNode},
 };
-use blackhole_sdk::{Embedded, Ending, embed};
+use blackhole_sdk::{Embedded, Ending, embed, testing::listeners};
 use blackhole_storage::Storage;
 
 use crate::harness::{bounded, connect, messages, until, upload};
 
 async fn begin(directory: &tempfile::TempDir, settings: &str) -> (NodeSide, Embedded) {
-    let socket = directory.path().join("grpc.sock");
-    let _ = fs::remove_file(&socket);
-    let listener = UnixListener::bind(socket).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let instance = InstanceId { service: "storage".parse().unwrap(), index: NonZeroU32::MIN };
-    let service = embed::<Storage>(&instance, listener, theirs).unwrap();
+    let listeners = listeners(directory.path(), &instance);
+    let service = embed::<Storage>(&instance, listeners, theirs).unwrap();
     let assignment = Assignment {
         node: "test".into(),
         instance,
@@ -45,7 +38,7 @@ async fn a_node_starts_it_stops_it_and_finds_its_blocks_again() {
     for created in [true, false] {
         let (mut link, service) = begin(&directory, r#"{"size_max": "1KiB"}"#).await;
         assert_eq!(bounded(link.receive()).await.unwrap(), ToNode::Ready);
-        let (mut client, _) = connect(directory.path().join("grpc.sock")).await;
+        let (mut client, _) = connect(directory.path().join("storage-1.sock")).await;
         let request = messages(Default::default(), b"kept");
         let stored = upload(&mut client, tokio_stream::iter(request)).await.unwrap();
         assert_eq!(stored.created, created);

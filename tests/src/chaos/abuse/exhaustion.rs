@@ -38,13 +38,14 @@ impl Scene {
         };
         let target = Pid::from_raw(pid).context("no pid")?;
         let count = descriptors(pid).len();
-        // Only the soft limit may be raised again; the hard one stays what it is.
+        // Only the soft limit may be raised again; the hard one stays what it is. It is raised to that,
+        // because what was read may be what another one like this has lowered it to.
         let maximum = hard_limit(pid).context("could not read the limit")?;
         let low = Rlimit { current: Some(count as u64), maximum: Some(maximum) };
-        let before = prlimit(Some(target), Resource::Nofile, low);
-        let before = before.context("could not lower the limit")?;
+        prlimit(Some(target), Resource::Nofile, low).context("could not lower the limit")?;
         tokio::time::sleep(Duration::from_millis(ms)).await;
-        let raised = prlimit(Some(target), Resource::Nofile, before).is_ok();
+        let high = Rlimit { current: Some(maximum), maximum: Some(maximum) };
+        let raised = prlimit(Some(target), Resource::Nofile, high).is_ok();
         Ok(format!("{holder:?} had no descriptor beyond {count} for {ms} ms, lived on: {raised}"))
     }
 }

@@ -16,7 +16,7 @@ use crate::chaos::{
 
 /// What was begun has ended within this; freezing is the longest of it, waiting for a frozen one longer.
 const REST_WITHIN: Duration = Duration::from_secs(90);
-/// What is closed or reaped a moment later is so within this.
+/// What is known, closed or reaped a moment later is so within this.
 const TIDY_WITHIN: Duration = Duration::from_secs(10);
 
 impl Run {
@@ -28,22 +28,23 @@ impl Run {
             return Ok(());
         }
         let began = Instant::now();
-        let Some(instances) = self.until_ready().await else { return Ok(()) };
+        if !self.until_ready().await {
+            return Ok(());
+        }
         let recovery = began.elapsed();
         self.journal.seen(format!("ready again after {} ms", recovery.as_millis()));
         self.report.recovered(recovery);
         let verified = self.workload.verify(self.thoroughness).await;
         self.thoroughness = Thoroughness::Sample;
         self.report.verified += verified as u64;
-        self.compare_records(&instances).await;
-        self.tidy(&instances).await;
+        self.until_tidy().await;
         self.sample_memory();
         self.journal.settled();
         Ok(())
     }
 
     /// Undoes what an operator did, heals what is broken on purpose, and waits until all are ready.
-    async fn until_ready(&mut self) -> Option<Vec<InstanceStatus>> {
+    async fn until_ready(&mut self) -> bool {
         let deadline = Instant::now() + READY_WITHIN;
         let mut put_right = Err(anyhow::anyhow!("nothing was tried"));
         loop {
@@ -52,7 +53,7 @@ impl Run {
             }
             let status = self.control.status().await;
             match (&put_right, &status) {
-                (Ok(()), Ok(status)) if is_ready(status) => return Some(status.instances.clone()),
+                (Ok(()), Ok(status)) if is_ready(status) => return true,
                 _ => {}
             }
             if Instant::now() > deadline {
@@ -60,7 +61,7 @@ impl Run {
                 let put_right = put_right.err().map(told).unwrap_or_default();
                 let seen = status.map_or_else(told, |status| shown(&status));
                 self.journal.violated(format!("not ready: {put_right} {seen}"));
-                return None;
+                return false;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -83,14 +84,12 @@ impl Run {
         Ok(())
     }
 
-    /// History is complete a moment after a process has ended, so it is looked at until it fits.
-    async fn compare_records(&mut self, instances: &[InstanceStatus]) {
+    /// Waits until history fits and nothing is left over. An end is known a moment after it happened, so
+    /// everything is looked at anew each time.
+    async fn until_tidy(&mut self) {
         let deadline = Instant::now() + TIDY_WITHIN;
         loop {
-            let problems = match self.control.history().await {
-                Ok(history) => self.abuser.records().compare(instances, &history),
-                Err(error) => vec![format!("{error:#}")],
-            };
+            let problems = self.problems().await.unwrap_or_else(|error| vec![format!("{error:#}")]);
             if problems.is_empty() {
                 return self.abuser.records().found();
             }
@@ -101,19 +100,15 @@ impl Run {
         }
     }
 
-    /// Waits until nothing is left over.
-    async fn tidy(&mut self, instances: &[InstanceStatus]) {
-        let deadline = Instant::now() + TIDY_WITHIN;
-        loop {
-            let problems = self.leftovers(instances);
-            if problems.is_empty() {
-                return;
-            }
-            if Instant::now() > deadline {
-                return problems.into_iter().for_each(|problem| self.journal.violated(problem));
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+    async fn problems(&mut self) -> Result<Vec<String>> {
+        let status = self.control.status().await?;
+        if !is_ready(&status) {
+            return Ok(vec![format!("was ready, and is not: {}", shown(&status))]);
         }
+        let history = self.control.history().await?;
+        let mut problems = self.abuser.records().compare(&status.instances, &history);
+        problems.extend(self.leftovers(&status.instances));
+        Ok(problems)
     }
 
     fn leftovers(&mut self, instances: &[InstanceStatus]) -> Vec<String> {

@@ -4,8 +4,8 @@ use std::{fmt::Debug, hash::Hash};
 
 use super::{Concurrent, Course, State, state::Next};
 use crate::supervision::{
-    Answer, Call, CallId, ChildSpec, Discipline, Generation, Refusal, Reply, SpecError, Strategy,
-    SupervisorSpec, Transition, decision::Turn, roster::Position, spec,
+    Answer, Call, CallId, ChildSpec, Generation, Refusal, Reply, SupervisorSpec, Transition,
+    decision::Turn, roster::Position, spec,
 };
 
 impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
@@ -41,16 +41,12 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             Call::RemoveChild(id) => return self.remove_child(turn, call, &id),
             Call::UpdateChild(spec) => self.update_child(turn, spec)?,
             Call::Reconfigure(spec, children) => self.reconfigure(turn, spec, children)?,
-            Call::DescribeChild(id) => self.describe_child(&id)?,
+            Call::DescribeChild(id) => self.children.describe(&id, self.template.as_ref())?,
             Call::WhichChildren => Answer::Children(self.which_children()),
             Call::CountChildren => Answer::Counts(self.count_children()),
         };
         turn.reply(call, Ok(answer));
         Ok(())
-    }
-
-    fn find(&self, id: &Id) -> Result<Position, Refusal<Id>> {
-        self.children.find(id).ok_or(Refusal::NotFound)
     }
 
     fn add_child(
@@ -140,7 +136,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         call: CallId,
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
-        let position = self.find(id)?;
+        let position = self.children.named(id)?;
         let next = if self.is_simple() { Next::Remove } else { Next::Stop };
         self.bring_down(turn, call, position, next);
         Ok(())
@@ -153,7 +149,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         id: &Id,
         generation: Generation,
     ) -> Result<(), Refusal<Id>> {
-        let position = self.find(id)?;
+        let position = self.children.named(id)?;
         if self.state(position).live_generation() == Some(generation) {
             self.stop_child(turn, call, id)
         } else if self.children.was_issued(generation) {
@@ -170,7 +166,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         call: CallId,
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
-        let position = self.find(id)?;
+        let position = self.children.named(id)?;
         self.bring_down(turn, call, position, Next::Remove);
         Ok(())
     }
@@ -237,7 +233,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         call: CallId,
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
-        let position = self.find(id)?;
+        let position = self.children.named(id)?;
         match *self.state(position) {
             State::Starting { .. } | State::Up { .. } => return Err(Refusal::Running),
             State::Leaving { next: Next::Remove, .. }
@@ -263,7 +259,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         call: CallId,
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
-        let position = self.find(id)?;
+        let position = self.children.named(id)?;
         match *self.state(position) {
             State::Starting { .. } | State::Up { .. } => {
                 self.forgive(position);
@@ -327,7 +323,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     fn update_child(&mut self, turn: &mut Turn<Id>, spec: ChildSpec<Id>) -> Reply<Id> {
         spec::check_child(&self.spec, &spec).map_err(Refusal::Invalid)?;
-        let position = self.find(&spec.id)?;
+        let position = self.children.named(&spec.id)?;
         self.check_order(std::slice::from_ref(&spec)).map_err(Refusal::Invalid)?;
         self.respecify(position, spec);
         self.wake(turn, &[position]);
@@ -341,16 +337,8 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         spec: SupervisorSpec,
         children: Vec<ChildSpec<Id>>,
     ) -> Reply<Id> {
-        spec::check(&spec, &children).map_err(Refusal::Invalid)?;
-        let is_simple = spec.strategy == Strategy::SimpleOneForOne;
-        if is_simple != self.is_simple() {
-            return Err(Refusal::Invalid(SpecError::StrategyFixed));
-        }
-        match spec.discipline {
-            Discipline::Concurrent => {}
-            Discipline::Strict => return Err(Refusal::Invalid(SpecError::DisciplineFixed)),
-        }
-        if is_simple {
+        spec::check_change(&self.spec, &spec, &children).map_err(Refusal::Invalid)?;
+        if self.is_simple() {
             self.spec = spec;
             self.template = children.into_iter().next();
             return Ok(Answer::Done);
@@ -368,12 +356,5 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let all: Vec<Position> = self.children.iter().map(|(position, _)| position).collect();
         self.wake(turn, &all);
         Ok(Answer::Done)
-    }
-
-    fn describe_child(&self, id: &Id) -> Reply<Id> {
-        let named = self.children.find(id).map(|position| &self.children.at(position).spec);
-        let template = self.template.as_ref().filter(|template| template.id == *id);
-        let spec = named.or(template).ok_or(Refusal::NotFound)?;
-        Ok(Answer::Child(Box::new(spec.clone())))
     }
 }

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, fmt::Debug, hash::Hash};
 
 use super::{Pid, Strict, starting::Purpose, stopping::Reason};
 use crate::supervision::{
-    Answer, Call, CallId, ChildSpec, Discipline, Generation, Refusal, Reply, SpecError, Strategy,
-    SupervisorSpec, decision::Turn, roster::Position, spec,
+    Answer, Call, CallId, ChildSpec, Generation, Refusal, Reply, SupervisorSpec, decision::Turn,
+    roster::Position, spec,
 };
 
 impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
@@ -29,9 +29,10 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             Call::Reconfigure(spec, children) => {
                 self.reconfigure(spec, children).map(|answer| turn.reply(call, Ok(answer)))
             }
-            Call::DescribeChild(id) => {
-                self.describe_child(&id).map(|answer| turn.reply(call, Ok(answer)))
-            }
+            Call::DescribeChild(id) => self
+                .children
+                .describe(&id, self.template.as_ref())
+                .map(|answer| turn.reply(call, Ok(answer))),
             Call::WhichChildren => {
                 turn.reply(call, Ok(Answer::Children(self.which_children())));
                 Ok(())
@@ -44,10 +45,6 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         if let Err(refusal) = refused {
             turn.reply(call, Err(refusal));
         }
-    }
-
-    fn find(&self, id: &Id) -> Result<Position, Refusal<Id>> {
-        self.children.find(id).ok_or(Refusal::NotFound)
     }
 
     fn refuse_simple(&self) -> Result<(), Refusal<Id>> {
@@ -104,7 +101,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
         self.refuse_simple()?;
-        let child = self.find(id)?;
+        let child = self.children.named(id)?;
         self.stop_next(turn, vec![child], Reason::Call(call));
         Ok(())
     }
@@ -149,7 +146,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
         self.refuse_simple()?;
-        let child = self.find(id)?;
+        let child = self.children.named(id)?;
         self.refuse_unless_down(child)?;
         self.start_next(turn, VecDeque::from([child]), Purpose::Start(call));
         Ok(())
@@ -162,14 +159,14 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         id: &Id,
     ) -> Result<(), Refusal<Id>> {
         self.refuse_simple()?;
-        let child = self.find(id)?;
+        let child = self.children.named(id)?;
         self.stop_next(turn, vec![child], Reason::Restart(child, call));
         Ok(())
     }
 
     fn remove_child(&mut self, id: &Id) -> Reply<Id> {
         self.refuse_simple()?;
-        let child = self.find(id)?;
+        let child = self.children.named(id)?;
         self.refuse_unless_down(child)?;
         self.children.remove(child);
         Ok(Answer::Done)
@@ -178,26 +175,18 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
     fn update_child(&mut self, spec: ChildSpec<Id>) -> Reply<Id> {
         self.refuse_simple()?;
         spec::check_child(&self.spec, &spec).map_err(Refusal::Invalid)?;
-        let child = self.find(&spec.id)?;
+        let child = self.children.named(&spec.id)?;
         self.children.at_mut(child).spec = spec;
         Ok(Answer::Done)
     }
 
     /// OTP's `code_change` starts and stops nothing.
     fn reconfigure(&mut self, spec: SupervisorSpec, children: Vec<ChildSpec<Id>>) -> Reply<Id> {
-        spec::check(&spec, &children).map_err(Refusal::Invalid)?;
+        spec::check_change(&self.spec, &spec, &children).map_err(Refusal::Invalid)?;
         let limit = spec::shared_limit(&spec).map_err(Refusal::Invalid)?;
-        let is_simple = spec.strategy == Strategy::SimpleOneForOne;
-        if is_simple != self.is_simple() {
-            return Err(Refusal::Invalid(SpecError::StrategyFixed));
-        }
-        match spec.discipline {
-            Discipline::Strict => {}
-            Discipline::Concurrent => return Err(Refusal::Invalid(SpecError::DisciplineFixed)),
-        }
         self.spec = spec;
         self.limit = limit;
-        if is_simple {
+        if self.is_simple() {
             for template in children {
                 for member in self.children.iter_mut() {
                     member.spec = ChildSpec { id: member.spec.id.clone(), ..template.clone() };
@@ -208,12 +197,5 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             self.children.rebuild(children, || Pid::Undefined);
         }
         Ok(Answer::Done)
-    }
-
-    fn describe_child(&self, id: &Id) -> Reply<Id> {
-        let named = self.children.find(id).map(|child| &self.children.at(child).spec);
-        let template = self.template.as_ref().filter(|template| template.id == *id);
-        let spec = named.or(template).ok_or(Refusal::NotFound)?;
-        Ok(Answer::Child(Box::new(spec.clone())))
     }
 }

@@ -1,0 +1,106 @@
+//! `[services.X.resources]`: what limits mean together.
+
+use blackhole_isolation::{DiskRates, Resource, Rlimit};
+
+use super::Context;
+use crate::{
+    Resources,
+    problem::{Draft, Problems},
+    raw::{RawDiskRates, RawResources, Size},
+    read::Field,
+};
+
+const MEMORY_MIN: u64 = 1024 * 1024;
+
+pub(super) fn validate(
+    raw: Option<&RawResources>,
+    context: Context<'_>,
+    problems: &mut Problems,
+) -> Resources {
+    let Some(raw) = raw else {
+        return Resources::default();
+    };
+    check_memory(raw, problems);
+    let signed = |n: i64| i32::try_from(n).expect("the range of this key lies in i32");
+    Resources {
+        cpu: raw.cpu.value().map(|cores| cores.0),
+        cpu_weight: raw.cpu_weight.value().map(|weight| weight.u32()),
+        cpus: raw.cpus.value().cloned(),
+        memory: raw.memory.value().map(|size| size.0),
+        memory_high: raw.memory_high.value().map(|size| size.0),
+        swap: raw.swap.value().map(|size| size.0),
+        io_weight: raw.io_weight.value().map(|weight| weight.u32()),
+        io: io(raw, context, problems),
+        files_max: raw.files_max.value().map(|count| count.u32()),
+        tasks_max: raw.tasks_max.value().map(|count| count.u32()),
+        nice: raw.nice.value().map(|nice| signed(nice.0)),
+        umask: raw.umask.value().map(|umask| umask.0),
+        oom_score_adj: raw.oom_score_adj.value().map(|score| signed(score.0)),
+        scheduler: raw.scheduler.value().copied(),
+        io_priority: raw.io_priority.value().copied(),
+        affinity: raw.affinity.value().cloned(),
+        rlimits: rlimits(raw, problems),
+    }
+}
+
+fn check_memory(raw: &RawResources, problems: &mut Problems) {
+    if let (Some(high), Some(max)) = (raw.memory_high.given(), raw.memory.value())
+        && high.value.0 > max.0
+    {
+        let rule = "is more than `memory`, so it would never be reached";
+        problems.push(Draft::new(&high.place, rule));
+    }
+    if let Some(memory) = raw.memory.given().filter(|memory| memory.value.0 < MEMORY_MIN) {
+        let rule = "is less than 1 MiB, with which no program starts";
+        problems.push(Draft::new(&memory.place, rule).found(memory.value.0));
+    }
+}
+
+fn io(raw: &RawResources, context: Context<'_>, problems: &mut Problems) -> Vec<DiskRates> {
+    let mut disks = Vec::new();
+    for (path, rates) in raw.io.value().iter().flat_map(|entries| &entries.0) {
+        let Some(rates) = rates.given() else { continue };
+        let folder = context.source.base(&path.place.origin, context.host);
+        let disk = disk_rates(folder.join(&path.value), &rates.value, problems);
+        if disk == (DiskRates { path: disk.path.clone(), ..DiskRates::default() }) {
+            let hint = "as in { read_max = \"10MiB\", write_max = \"5MiB\" }";
+            problems.push(Draft::new(&rates.place, "limits nothing").hint(hint));
+        }
+        disks.push(disk);
+    }
+    disks
+}
+
+fn disk_rates(path: std::path::PathBuf, raw: &RawDiskRates, problems: &mut Problems) -> DiskRates {
+    let mut rate = |field: &Field<Size>| {
+        let located = field.given()?;
+        if located.value.0 == 0 {
+            let rule = "must be more than 0, with which nothing could ever be done";
+            problems.push(Draft::new(&located.place, rule));
+        }
+        Some(located.value.0)
+    };
+    DiskRates {
+        path,
+        read_bytes: rate(&raw.read_max),
+        write_bytes: rate(&raw.write_max),
+        read_operations: rate(&raw.reads_max),
+        write_operations: rate(&raw.writes_max),
+    }
+}
+
+/// `core_dump_max` and `files_max` are the readable names of two of them.
+fn rlimits(raw: &RawResources, problems: &mut Problems) -> Vec<Rlimit> {
+    let written = raw.rlimits.value().map(|limits| limits.0.as_slice()).unwrap_or_default();
+    for limit in written {
+        let readable = match limit.value.resource {
+            Resource::Files if !raw.files_max.is_absent() => "files_max",
+            Resource::Core if !raw.core_dump_max.is_absent() => "core_dump_max",
+            _ => continue,
+        };
+        let rule = format!("is written twice: `{readable}` says it already");
+        problems.push(Draft::new(&limit.key, rule));
+    }
+    let core = raw.core_dump_max.value().map(|size| Rlimit::fixed(Resource::Core, size.0));
+    written.iter().map(|limit| limit.value).chain(core).collect()
+}

@@ -1,0 +1,156 @@
+//! Which actors there are, and who wants to hear of their end.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use blackhole_protocol::link::gateway::{ExitReason, FromGateway, Refusal};
+use ractor::ActorId;
+
+use super::{HostError, Restart, hosted::Door, session::Outbox};
+
+/// How many names a refusal lists.
+const LISTED_MAX: usize = 16;
+
+/// The table. An entry without an actor is a name that is being filled.
+#[derive(Debug, Default)]
+pub(super) struct Names(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: BTreeMap<String, Option<Entry>>,
+    by_id: std::collections::HashMap<ActorId, String>,
+    sessions: Vec<Weak<Outbox>>,
+}
+
+/// An actor that is there.
+#[derive(Debug)]
+pub(super) struct Entry {
+    id: ActorId,
+    restart: Restart,
+    door: Arc<dyn Door>,
+    watchers: Vec<(Weak<Outbox>, u32)>,
+}
+
+impl Entry {
+    pub(super) fn new(id: ActorId, restart: Restart, door: Arc<dyn Door>) -> Self {
+        Self { id, restart, door, watchers: Vec::new() }
+    }
+}
+
+/// A name that is to be filled; free again when this is dropped before.
+pub(super) struct Place<'a> {
+    names: &'a Names,
+    name: Option<String>,
+}
+
+impl Names {
+    /// Keeps a name for an actor that is about to start.
+    pub(super) fn reserve(&self, name: &str) -> Result<Place<'_>, HostError> {
+        let mut table = self.table();
+        if table.entries.contains_key(name) {
+            return Err(HostError::NameTaken(name.to_owned()));
+        }
+        table.entries.insert(name.to_owned(), None);
+        Ok(Place { names: self, name: Some(name.to_owned()) })
+    }
+
+    /// Finds an actor for a peer that believes its messages to be of a type and shape, and tells
+    /// the peer, by the number it chose, when the actor has ended.
+    pub(super) fn bind(
+        &self,
+        actor: &str,
+        belief: (&str, u64),
+        peer: &Arc<Outbox>,
+        target: u32,
+    ) -> Result<Arc<dyn Door>, Refusal> {
+        let mut table = self.table();
+        let Some(Some(entry)) = table.entries.get_mut(actor) else {
+            drop(table);
+            return Err(Refusal::Unknown {
+                actor: actor.to_owned(),
+                known: self.known(LISTED_MAX),
+            });
+        };
+        let (message, schema) = (entry.door.message(), entry.door.schema());
+        if (message, schema) != belief {
+            return Err(Refusal::Schema {
+                actor: actor.to_owned(),
+                their_message: message.to_owned(),
+                their_schema: schema,
+                our_message: belief.0.to_owned(),
+                our_schema: belief.1,
+            });
+        }
+        entry.watchers.retain(|(peer, _)| peer.strong_count() > 0);
+        entry.watchers.push((Arc::downgrade(peer), target));
+        Ok(entry.door.clone())
+    }
+
+    /// A peer does not want to hear of an actor any more.
+    pub(super) fn release(&self, actor: &str, peer: &Arc<Outbox>, target: u32) {
+        if let Some(Some(entry)) = self.table().entries.get_mut(actor) {
+            let peer = Arc::downgrade(peer);
+            entry.watchers.retain(|(other, number)| !(*number == target && other.ptr_eq(&peer)));
+        }
+    }
+
+    /// Frees the name of an actor that has ended, and tells those who had bound it.
+    pub(super) fn ended(&self, id: ActorId, reason: &ExitReason) -> Option<(String, Restart)> {
+        let mut table = self.table();
+        let name = table.by_id.remove(&id)?;
+        let entry = table.entries.remove(&name)??;
+        drop(table);
+        for (peer, target) in entry.watchers {
+            if let Some(peer) = peer.upgrade() {
+                peer.say(&FromGateway::Down { target, reason: reason.clone() });
+            }
+        }
+        Some((name, entry.restart))
+    }
+
+    /// Some of the names.
+    pub(super) fn known(&self, names_max: usize) -> Vec<String> {
+        let table = self.table();
+        let filled = table.entries.iter().filter(|(_, entry)| entry.is_some());
+        filled.take(names_max).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A session to be told of the end of the whole.
+    pub(super) fn opened(&self, peer: &Arc<Outbox>) {
+        let mut table = self.table();
+        table.sessions.retain(|session| session.strong_count() > 0);
+        table.sessions.push(Arc::downgrade(peer));
+    }
+
+    /// Tells every peer that this was all.
+    pub(super) fn end(&self, reason: &str) {
+        let sessions = std::mem::take(&mut self.table().sessions);
+        for session in sessions.iter().filter_map(Weak::upgrade) {
+            session.leave(reason);
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place<'_> {
+    /// The actor is there.
+    pub(super) fn fill(mut self, entry: Entry) {
+        let Some(name) = self.name.take() else { return };
+        let mut table = self.names.table();
+        table.by_id.insert(entry.id, name.clone());
+        table.entries.insert(name, Some(entry));
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            self.names.table().entries.remove(&name);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The gateway's side of one connection.
+
+use std::{
+    os::fd::AsFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use blackhole_protocol::link::{
+    EncodeError, FRAME_LENGTH_MAX, append_value, end_of_values,
+    gateway::{Failure, FromGateway, Refusal, SCHEMA, ToGateway, VERSION, WINDOW},
+    take_value,
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use super::{Shared, hosted::WayIn};
+use crate::{
+    link::LinkError,
+    reply::Asked,
+    wire::{Collected, End, Outgoing, drive},
+};
+
+/// Peers at a time; further ones wait in the backlog.
+const SESSIONS_MAX: u32 = 1024;
+/// Actors that one peer may have bound at a time.
+const TARGETS_MAX: u32 = 1 << 16;
+/// How long a peer may take for its first frame.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause after a failed accept: the usual reason is that descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of answers that a peer may leave unread; further answers become failures.
+const UNREAD_BYTES_MAX: usize = 32 << 20;
+/// How long a peer has to read what is said to it last.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
+/// Credits are granted in portions: this share of the window.
+const PORTIONS: u32 = 4;
+
+/// Accepts until the listener is of no use.
+pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
+    let Sessions { places, closing } = &shared.sessions;
+    let mut closed = closing.subscribe();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closed.wait_for(|closing| *closing) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let session = session(stream, shared.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = session.await {
+                        tracing::warn!(%error, "refused or cut a peer of the gateway");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a peer of the gateway, will try again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Those that speak to the gateway.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    places: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(SESSIONS_MAX as usize));
+        Self { places, closing: watch::Sender::new(false) }
+    }
+}
+
+impl Sessions {
+    /// No further ones are accepted.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Waits until all of those that were told goodbye have heard it, or do not listen.
+    pub(super) async fn ended(&self) {
+        let all = self.places.acquire_many(SESSIONS_MAX);
+        // What does not listen is closed with the process.
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, all).await;
+    }
+}
+
+/// One peer, from its first frame to its leave.
+async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
+    crate::link::check_peer(stream.as_fd())?;
+    let outbox = Arc::new(Outbox::default());
+    outbox.say(&FromGateway::Welcome {
+        version: VERSION,
+        schema: SCHEMA,
+        instance: shared.instance.clone(),
+        generation: shared.generation,
+        window: WINDOW,
+    });
+    shared.names.opened(&outbox);
+    let mut session = Session {
+        shared,
+        outbox: outbox.clone(),
+        greeted: false,
+        targets: Vec::new(),
+        dirty: Vec::new(),
+        undone: Undone::default(),
+        now: None,
+    };
+    let ended = {
+        let mut driven = std::pin::pin!(drive(&mut stream, &mut session));
+        tokio::select! {
+            ended = &mut driven => ended,
+            () = outbox.ungreeted() => Err(LinkError::HandshakeTimeout),
+        }
+    };
+    outbox.close();
+    match ended {
+        Ok(()) | Err(LinkError::Closed) => Ok(()),
+        Err(error) => {
+            farewell(&mut stream, &error).await;
+            Err(error)
+        }
+    }
+}
+
+/// Tells a peer why it is cut, if it still reads.
+async fn farewell(stream: &mut UnixStream, error: &LinkError) {
+    use tokio::io::AsyncWriteExt;
+    let mut bytes = Vec::new();
+    let goodbye = FromGateway::Goodbye { reason: error.to_string() };
+    if blackhole_protocol::link::append_frame(&goodbye, &mut bytes).is_ok() {
+        // A peer that does not listen learns from the closed connection.
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, stream.write_all(&bytes)).await;
+    }
+}
+
+/// What is to be said to one peer, by any actor on any thread.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    outgoing: Mutex<OutboxState>,
+    done_messages: AtomicU32,
+    done_bytes: AtomicU32,
+    greeted: tokio::sync::Notify,
+}
+
+#[derive(Debug, Default)]
+struct OutboxState {
+    outgoing: Outgoing,
+    closed: bool,
+}
+
+impl Outbox {
+    /// Says something that always fits into a frame.
+    pub(super) fn say(&self, message: &FromGateway) {
+        self.append(|bytes| append_value(message, bytes)).expect("a frame of ours fits");
+    }
+
+    /// Takes leave.
+    pub(super) fn leave(&self, reason: &str) {
+        self.say(&FromGateway::Goodbye { reason: reason.to_owned() });
+        let mut state = self.lock();
+        state.outgoing.finish();
+        wake(state.outgoing.waker());
+    }
+
+    fn append(
+        &self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Ok(());
+        }
+        state.outgoing.append(write)?;
+        let waker = state.outgoing.waker();
+        drop(state);
+        wake(waker);
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.lock().outgoing.len() > UNREAD_BYTES_MAX
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.outgoing = Outgoing::default();
+    }
+
+    /// Resolves when the peer has not said its first frame in time.
+    async fn ungreeted(&self) {
+        tokio::select! {
+            () = self.greeted.notified() => std::future::pending().await,
+            () = tokio::time::sleep(GREETING_TIMEOUT) => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OutboxState> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// What one message of a peer is worth; handed back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    outbox: Arc<Outbox>,
+    bytes: u32,
+}
+
+impl Ticket {
+    /// Is the peer still there?
+    pub(crate) fn is_connected(&self) -> bool {
+        !self.outbox.lock().closed
+    }
+
+    /// Answers a question of the peer.
+    pub(crate) fn answer(
+        &self,
+        call: u64,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) {
+        if self.outbox.is_full() {
+            let why = format!("the caller has left {UNREAD_BYTES_MAX} bytes of answers unread");
+            return self.fail(call, Failure::Unsendable(why));
+        }
+        let answered = self.outbox.append(|bytes| {
+            append_value(&FromGateway::Answer { call }, bytes)?;
+            encode(bytes)
+        });
+        if let Err(error) = answered {
+            self.fail(call, Failure::Unsendable(error.to_string()));
+        }
+    }
+
+    /// Says that a question will not be answered.
+    pub(crate) fn fail(&self, call: u64, failure: Failure) {
+        self.outbox.say(&FromGateway::Failed { call, failure });
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let messages = self.outbox.done_messages.fetch_add(1, Ordering::Relaxed) + 1;
+        let before = self.outbox.done_bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        let portion = WINDOW.bytes / PORTIONS;
+        let reached = before < portion && before.saturating_add(self.bytes) >= portion;
+        if messages == WINDOW.messages / PORTIONS || reached {
+            wake(self.outbox.lock().outgoing.waker());
+        }
+    }
+}
+
+/// What a peer has sent and has not been granted again.
+#[derive(Debug, Default)]
+struct Undone {
+    messages: u32,
+    bytes: u32,
+}
+
+/// An actor that the peer has bound.
+struct Target {
+    actor: String,
+    way_in: Box<dyn WayIn>,
+    dirty: bool,
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    outbox: Arc<Outbox>,
+    greeted: bool,
+    targets: Vec<Option<Target>>,
+    /// Targets that have collected messages.
+    dirty: Vec<u32>,
+    undone: Undone,
+    /// When the calls of the present read arrived.
+    now: Option<Instant>,
+}
+
+impl Session {
+    fn greet(&mut self, greeting: ToGateway) -> Result<(), LinkError> {
+        let ToGateway::Hello { version, schema, from } = greeting else {
+            return Err(LinkError::NotAHandshake);
+        };
+        if version != VERSION {
+            return Err(LinkError::VersionMismatch { ours: VERSION, theirs: version });
+        }
+        if schema != SCHEMA {
+            return Err(LinkError::SchemaMismatch { ours: SCHEMA, theirs: schema });
+        }
+        tracing::debug!(from, "a peer of the gateway came");
+        self.greeted = true;
+        self.outbox.greeted.notify_one();
+        Ok(())
+    }
+
+    fn bind(&mut self, target: u32, actor: String, belief: (&str, u64)) -> Result<(), LinkError> {
+        if target >= TARGETS_MAX {
+            let refusal = Refusal::TooMany { targets_max: TARGETS_MAX };
+            self.outbox.say(&FromGateway::Refused { target, refusal });
+            return Ok(());
+        }
+        let place = target as usize;
+        if self.targets.len() <= place {
+            self.targets.resize_with(place + 1, || None);
+        }
+        if self.targets[place].is_some() {
+            return Err(LinkError::Misuse("bound a number that is not free"));
+        }
+        match self.shared.names.bind(&actor, belief, &self.outbox, target) {
+            Ok(door) => {
+                let way_in = door.way_in();
+                self.targets[place] = Some(Target { actor, way_in, dirty: false });
+                self.outbox.say(&FromGateway::Bound { target });
+            }
+            Err(refusal) => self.outbox.say(&FromGateway::Refused { target, refusal }),
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, target: u32) -> Result<(), LinkError> {
+        self.settle();
+        let place = self.targets.get_mut(target as usize).and_then(Option::take);
+        let released = place.ok_or(LinkError::Misuse("released a number that is not bound"))?;
+        self.shared.names.release(&released.actor, &self.outbox, target);
+        self.outbox.say(&FromGateway::Released { target });
+        Ok(())
+    }
+
+    /// A message within the window, for a number that is bound.
+    fn admit(&mut self, target: u32, length: usize) -> Result<(&mut Target, Ticket), LinkError> {
+        let bytes = u32::try_from(length).expect("a frame is no longer than its most");
+        if self.undone.messages >= WINDOW.messages || self.undone.bytes >= WINDOW.bytes {
+            return Err(LinkError::Misuse("sent more than it had been granted"));
+        }
+        self.undone.messages += 1;
+        self.undone.bytes += bytes;
+        let ticket = Ticket { outbox: self.outbox.clone(), bytes };
+        let place = self.targets.get_mut(target as usize).and_then(Option::as_mut);
+        let place = place.ok_or(LinkError::Misuse("spoke to a number that is not bound"))?;
+        if !place.dirty {
+            place.dirty = true;
+            self.dirty.push(target);
+        }
+        Ok((place, ticket))
+    }
+
+    /// What has been done since the last time, if it is worth a frame.
+    fn grant(&mut self) {
+        let (messages, bytes) = (&self.outbox.done_messages, &self.outbox.done_bytes);
+        if messages.load(Ordering::Relaxed) < WINDOW.messages / PORTIONS
+            && bytes.load(Ordering::Relaxed) < WINDOW.bytes / PORTIONS
+        {
+            return;
+        }
+        let messages = messages.swap(0, Ordering::Relaxed);
+        let bytes = bytes.swap(0, Ordering::Relaxed);
+        self.undone.messages -= messages;
+        self.undone.bytes -= bytes;
+        self.outbox.say(&FromGateway::Granted { messages, bytes });
+    }
+}
+
+impl End for Session {
+    fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
+        let mut rest = frame;
+        if !self.greeted {
+            let theirs = blackhole_protocol::link::version_of(frame)?;
+            if theirs != VERSION {
+                return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
+            }
+            let greeting = take_value(&mut rest)?;
+            end_of_values(rest)?;
+            return self.greet(greeting);
+        }
+        match take_value(&mut rest)? {
+            ToGateway::Cast { target } => {
+                let (target, ticket) = self.admit(target, frame.len())?;
+                Ok(target.way_in.cast(rest, ticket)?)
+            }
+            ToGateway::Call { target, call, within_us } => {
+                let now = *self.now.get_or_insert_with(Instant::now);
+                let deadline = now + Duration::from_micros(within_us.min(WITHIN_US_MAX));
+                let (target, ticket) = self.admit(target, frame.len())?;
+                target.way_in.call(rest, Asked { ticket, call, deadline });
+                Ok(())
+            }
+            ToGateway::Bind { target, actor, message, schema } => {
+                end_of_values(rest)?;
+                self.bind(target, actor, (&message, schema))
+            }
+            ToGateway::Release { target } => {
+                end_of_values(rest)?;
+                self.release(target)
+            }
+            ToGateway::Goodbye { .. } => Err(LinkError::Closed),
+            ToGateway::Hello { .. } => Err(LinkError::Misuse("greeted twice")),
+        }
+    }
+
+    fn settle(&mut self) {
+        self.now = None;
+        for target in self.dirty.drain(..) {
+            if let Some(target) = self.targets[target as usize].as_mut() {
+                target.dirty = false;
+                target.way_in.settle();
+            }
+        }
+    }
+
+    fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
+        self.grant();
+        self.outbox.lock().outgoing.collect(sent, waker)
+    }
+}
+
+/// A year; who waits longer waits for ever.
+const WITHIN_US_MAX: u64 = 365 * 24 * 3600 * 1_000_000;
+const _: () = assert!(WINDOW.bytes as usize > FRAME_LENGTH_MAX);

@@ -1,0 +1,454 @@
+//! Our side of one connection to a gateway.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    task::Waker,
+};
+
+use blackhole_protocol::{
+    InstanceId,
+    link::{
+        EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, append_value, decode,
+        end_of_values,
+        gateway::{ExitReason, FromGateway, SCHEMA, ToGateway, VERSION, Window},
+        take_value, version_of,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::{
+    CastError, Lost, Unreachable,
+    pending::{Bound, Calls, Targets, Wanted},
+};
+use crate::{
+    CallError, Message,
+    link::LinkError,
+    message::Encoder,
+    wire::{Collected, End, Outgoing, drive},
+};
+
+/// What the gateway's greeting says.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) instance: InstanceId,
+    pub(super) generation: u64,
+    window: Window,
+}
+
+/// Exchanges the first frames. The gateway's may take as long as its process does to start.
+pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened, LinkError> {
+    let mut bytes = Vec::new();
+    let hello = ToGateway::Hello { version: VERSION, schema: SCHEMA, from: from.to_owned() };
+    append_frame(&hello, &mut bytes)?;
+    stream.write_all(&bytes).await?;
+    let mut prefix = [0; LENGTH_PREFIX];
+    stream.read_exact(&mut prefix).await.map_err(closed)?;
+    let length = u32::from_le_bytes(prefix) as usize;
+    if length > FRAME_LENGTH_MAX {
+        return Err(LinkError::FrameTooLong { length });
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame).await.map_err(closed)?;
+    let theirs = version_of(&frame)?;
+    if theirs != VERSION {
+        return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
+    }
+    match decode(&frame)? {
+        FromGateway::Welcome { schema, .. } if schema != SCHEMA => {
+            Err(LinkError::SchemaMismatch { ours: SCHEMA, theirs: schema })
+        }
+        FromGateway::Welcome { instance, generation, window, .. } => {
+            Ok(Opened { instance, generation, window })
+        }
+        _ => Err(LinkError::NotAHandshake),
+    }
+}
+
+fn closed(error: std::io::Error) -> LinkError {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => LinkError::Closed,
+        _ => error.into(),
+    }
+}
+
+/// One connection; it ends when its peer is forgotten, or goes.
+pub(super) struct Connection {
+    pub(super) instance: InstanceId,
+    pub(super) generation: u64,
+    window: Window,
+    state: Mutex<State>,
+    /// Somebody who waits for credit may look again.
+    granted: Notify,
+    binding: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    outgoing: Outgoing,
+    /// What may still be sent; bytes go below zero by at most one frame.
+    messages: u32,
+    bytes: i64,
+    /// How many wait for that.
+    waiting: u32,
+    calls: Calls,
+    targets: Targets,
+    lost: Option<Lost>,
+}
+
+impl State {
+    fn has_credit(&self) -> bool {
+        self.messages > 0 && self.bytes > 0
+    }
+}
+
+/// A message and what goes before it.
+enum Wants {
+    Nothing,
+    Answer { within_us: u64 },
+}
+
+impl Connection {
+    /// Has a task of the present runtime drive the connection until it ends.
+    pub(super) fn drive(mut stream: UnixStream, opened: Opened) -> Arc<Self> {
+        let Opened { instance, generation, window } = opened;
+        let state = State {
+            outgoing: Outgoing::default(),
+            messages: window.messages,
+            bytes: window.bytes.into(),
+            waiting: 0,
+            calls: Calls::default(),
+            targets: Targets::default(),
+            lost: None,
+        };
+        let connection = Arc::new(Self {
+            instance,
+            generation,
+            window,
+            state: Mutex::new(state),
+            granted: Notify::new(),
+            binding: tokio::sync::Mutex::default(),
+        });
+        let mut driver = Driver(connection.clone());
+        tokio::spawn(async move {
+            let why = match drive(&mut stream, &mut driver).await {
+                Ok(()) => "this program closed the link".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            driver.0.lose(why);
+        });
+        connection
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().lost.is_none()
+    }
+
+    /// Takes leave of the gateway, when nobody needs the connection any more.
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        if state.lost.is_none() {
+            let reason = "nobody refers to its actors any more".to_owned();
+            say(&mut state, &ToGateway::Goodbye { reason });
+            state.outgoing.finish();
+        }
+        wake(state);
+    }
+
+    /// One binds at a time.
+    pub(super) async fn binding_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.binding.lock().await
+    }
+
+    /// Gives an actor a number, once the gateway agrees.
+    pub(super) async fn bind(
+        self: &Arc<Self>,
+        actor: &str,
+        message: &str,
+        schema: u64,
+    ) -> Result<Binding, Unreachable> {
+        let (agreed, agreement) = oneshot::channel();
+        {
+            let mut state = self.lock();
+            if let Some(lost) = &state.lost {
+                return Err(lost.clone().into());
+            }
+            let target = state.targets.reserve(agreed);
+            let (actor, message) = (actor.to_owned(), message.to_owned());
+            say(&mut state, &ToGateway::Bind { target, actor, message, schema });
+            wake(state);
+        }
+        match agreement.await {
+            Ok(Ok(bound)) => Ok(Binding { connection: self.clone(), bound }),
+            Ok(Err(source)) => {
+                Err(Unreachable::Refused { instance: self.instance.clone(), source })
+            }
+            Err(_dropped) => Err(self.loss().into()),
+        }
+    }
+
+    /// Sends a question, when there is credit for it.
+    pub(super) async fn call<M: Message>(
+        &self,
+        target: u32,
+        message: M,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        loop {
+            if let Some(state) = self.credited()? {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let within_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+                let sent = self.send(state, target, Wants::Answer { within_us }, message);
+                return sent.map_err(|error| CallError::Encode(error.into()));
+            }
+            self.credit().await;
+        }
+    }
+
+    /// Sends a statement, when there is credit for it.
+    pub(super) async fn cast<M: Message>(&self, target: u32, message: M) -> Result<(), CastError> {
+        loop {
+            if let Some(state) = self.credited().map_err(Unreachable::from)? {
+                let sent = self.send(state, target, Wants::Nothing, message);
+                return sent.map_err(|error| CastError::Encode(error.into()));
+            }
+            self.credit().await;
+        }
+    }
+
+    /// Sends a statement, if there is credit for it.
+    pub(super) fn try_cast<M: Message>(&self, target: u32, message: M) -> Result<(), CastError> {
+        let Some(state) = self.credited().map_err(Unreachable::from)? else {
+            let messages = self.window.messages - self.lock().messages;
+            return Err(CastError::Full { instance: self.instance.clone(), messages });
+        };
+        let sent = self.send(state, target, Wants::Nothing, message);
+        sent.map_err(|error| CastError::Encode(error.into()))
+    }
+
+    /// The state, if there is credit for a message.
+    fn credited(&self) -> Result<Option<MutexGuard<'_, State>>, Lost> {
+        let state = self.lock();
+        match &state.lost {
+            Some(lost) => Err(lost.clone()),
+            None => Ok(Some(state).filter(|state| state.has_credit())),
+        }
+    }
+
+    /// Waits until there may be credit, or will never be.
+    async fn credit(&self) {
+        let mut granted = std::pin::pin!(self.granted.notified());
+        granted.as_mut().enable();
+        {
+            let mut state = self.lock();
+            if state.lost.is_some() || state.has_credit() {
+                return;
+            }
+            state.waiting += 1;
+        }
+        let _waiting = Waiting(self);
+        granted.await;
+    }
+
+    /// Appends a message in place; of one that cannot be encoded nothing is left.
+    fn send<M: Message>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        target: u32,
+        wants: Wants,
+        message: M,
+    ) -> Result<(), EncodeError> {
+        let State { outgoing, calls, .. } = &mut *state;
+        let call = calls.next();
+        let before = outgoing.len();
+        let appended = outgoing.append(|bytes| {
+            let header = match wants {
+                Wants::Nothing => ToGateway::Cast { target },
+                Wants::Answer { within_us } => ToGateway::Call { target, call, within_us },
+            };
+            append_value(&header, bytes)?;
+            let mut encoder = Encoder::new(bytes);
+            message.encode(&mut encoder)?;
+            let awaited = encoder.into_awaited();
+            match wants {
+                Wants::Answer { .. } if awaited.is_none() => Err(EncodeError::NotAQuestion),
+                Wants::Nothing if awaited.is_some() => Err(EncodeError::AQuestion),
+                _ => Ok(awaited),
+            }
+        });
+        let awaited = appended.inspect_err(|_| {
+            // Who was woken for the credit that was not used may be another's turn.
+            self.granted.notify_one();
+        })?;
+        if let Some(awaited) = awaited {
+            calls.insert(call, awaited);
+        }
+        let length = outgoing.len() - before - LENGTH_PREFIX;
+        state.messages -= 1;
+        state.bytes -= i64::try_from(length).expect("a frame is no longer than its most");
+        wake(state);
+        Ok(())
+    }
+
+    fn loss(&self) -> Lost {
+        let lost = self.lock().lost.clone();
+        lost.unwrap_or_else(|| self.lost_by("the gateway did not answer".to_owned()))
+    }
+
+    fn lost_by(&self, why: String) -> Lost {
+        Lost { instance: self.instance.clone(), generation: self.generation, why }
+    }
+
+    /// Tells everybody who waits that the other side is gone.
+    fn lose(&self, why: String) {
+        let mut state = self.lock();
+        if state.lost.is_some() {
+            return;
+        }
+        let lost = self.lost_by(why);
+        state.lost = Some(lost.clone());
+        state.outgoing = Outgoing::default();
+        let calls = std::mem::take(&mut state.calls);
+        let targets = std::mem::take(&mut state.targets);
+        drop(state);
+        for awaited in calls.into_awaited() {
+            awaited.resolve(Err(lost.clone().into()));
+        }
+        targets.lose();
+        self.granted.notify_waiters();
+    }
+
+    fn grant(&self, messages: u32, bytes: u32) -> Result<(), LinkError> {
+        let mut state = self.lock();
+        let undone = self.window.messages - state.messages;
+        if messages > undone {
+            return Err(LinkError::Misuse("granted more than it had been sent"));
+        }
+        state.messages += messages;
+        state.bytes += i64::from(bytes);
+        let woken = if state.has_credit() { state.waiting.min(state.messages) } else { 0 };
+        drop(state);
+        (0..woken).for_each(|_| self.granted.notify_one());
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts one that waits for credit, until it is dropped.
+struct Waiting<'a>(&'a Connection);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
+fn say(state: &mut State, message: &ToGateway) {
+    let said = state.outgoing.append(|bytes| append_value(message, bytes));
+    said.expect("a frame of ours fits");
+}
+
+/// Lets the state go, and then wakes the task that sends.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.outgoing.waker();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// An actor that has a number on a connection; the number is given back when this is dropped.
+pub(super) struct Binding {
+    pub(super) connection: Arc<Connection>,
+    bound: Bound,
+}
+
+impl Binding {
+    pub(super) fn target(&self) -> u32 {
+        self.bound.target
+    }
+
+    /// Neither the actor nor its process is known to be gone.
+    pub(super) fn is_usable(&self) -> bool {
+        self.bound.usable.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the actor is gone: why, or nothing if its process went with it.
+    pub(super) async fn ended(&self) -> Option<ExitReason> {
+        let mut ended = self.bound.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone(),
+            Err(_lost) => None,
+        }
+    }
+}
+
+impl Drop for Binding {
+    fn drop(&mut self) {
+        let mut state = self.connection.lock();
+        if state.lost.is_none() {
+            state.targets.release(self.bound.target);
+            say(&mut state, &ToGateway::Release { target: self.bound.target });
+            wake(state);
+        }
+    }
+}
+
+/// The task that drives a connection hands it what arrives.
+struct Driver(Arc<Connection>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.lose("the runtime that drove the link has ended".to_owned());
+    }
+}
+
+impl End for Driver {
+    fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
+        let mut rest = frame;
+        let connection = &self.0;
+        let message = take_value(&mut rest)?;
+        if let FromGateway::Answer { call } = message {
+            let awaited = connection.lock().calls.remove(call)?;
+            awaited.resolve(Ok(rest));
+            return Ok(());
+        }
+        end_of_values(rest)?;
+        match message {
+            FromGateway::Failed { call, failure } => {
+                let awaited = connection.lock().calls.remove(call)?;
+                awaited.resolve(Err(failure.into()));
+                Ok(())
+            }
+            FromGateway::Granted { messages, bytes } => connection.grant(messages, bytes),
+            FromGateway::Bound { target } => {
+                let mut state = connection.lock();
+                if state.targets.bound(target)? == Wanted::NoMore {
+                    say(&mut state, &ToGateway::Release { target });
+                    wake(state);
+                }
+                Ok(())
+            }
+            FromGateway::Refused { target, refusal } => {
+                connection.lock().targets.refused(target, refusal)
+            }
+            FromGateway::Released { target } => connection.lock().targets.released(target),
+            FromGateway::Down { target, reason } => connection.lock().targets.down(target, reason),
+            FromGateway::Goodbye { reason } => Err(LinkError::Goodbye(reason)),
+            FromGateway::Welcome { .. } => Err(LinkError::Misuse("greeted twice")),
+            FromGateway::Answer { .. } => Ok(()),
+        }
+    }
+
+    fn settle(&mut self) {}
+
+    fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
+        self.0.lock().outgoing.collect(sent, waker)
+    }
+}

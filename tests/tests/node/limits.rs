@@ -1,0 +1,193 @@
+//! Limits that hold: a service that takes more than its share is stopped by the kernel, named with
+//! the true reason, and its neighbour never notices.
+
+use std::{fs, path::PathBuf};
+
+use blackhole_tests::{TestNode, pid, send, skipped, until};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// A neighbour that must not notice anything.
+const CALM: &str = "[services.calm]\ncommand = [\"{fixture}\", \"--sleep\"]\n";
+
+/// Runs what misbehaves once beside a calm neighbour, and gives the end of it with what it printed.
+/// `None` where this host lets nobody set the limit.
+fn run(words: &str, keys: &str) -> Option<(Value, String)> {
+    let node = TestNode::start(&format!(
+        "{CALM}[services.bad]\ncommand = [\"{{misbehaving}}\", {words}]\nrestart = \"temporary\"\n{keys}\n"
+    ));
+    let calm = node.until_state("calm", "ready");
+    until("it has ended", || node.history("bad"), |ends| !ends.is_empty());
+    let end = node.history("bad").remove(0);
+    let same = node.service("calm");
+    assert_eq!((&same["pid"], &same["restarts"]), (&calm["pid"], &0.into()), "{end}");
+    if end["unenforced"].as_array().is_some_and(|lacking| !lacking.is_empty()) {
+        skipped(&format!("not enforced here: {}", end["unenforced"]));
+        return None;
+    }
+    let printed = || node.bh(&["logs", "bad"]).stdout;
+    let text = match end["code"].is_null() {
+        true => printed(),
+        false => until("its output was read", printed, |text| !text.is_empty()),
+    };
+    Some((end, text))
+}
+
+#[test]
+fn a_memory_bomb_is_ended_by_the_kernel_and_history_says_oom() {
+    let Some((end, _)) = run(r#""eat-memory", "512""#, r#"resources = { memory = "64MiB" }"#)
+    else {
+        return;
+    };
+    assert_eq!((&end["reason"], &end["signal"]), (&"oom".into(), &"SIGKILL".into()), "{end}");
+}
+
+#[test]
+fn a_fork_bomb_stops_at_the_number_of_tasks() {
+    let Some((end, text)) = run(r#""fork-bomb", "500""#, "resources = { tasks_max = 20 }") else {
+        return;
+    };
+    assert_eq!(end["code"], 0, "{end}");
+    assert!(text.contains("19 children") || text.contains("18 children"), "{text}");
+}
+
+#[test]
+fn a_spinner_gets_its_share_and_no_more() {
+    let Some((_, text)) = run(r#""spin", "3000""#, r#"resources = { cpu = "25%" }"#) else {
+        return;
+    };
+    let share = text.split_whitespace().last().and_then(|word| word.parse::<f64>().ok());
+    let share = share.unwrap_or_else(|| panic!("no share in {text}"));
+    assert!((23.0..=26.5).contains(&share) || share < 23.0 && is_busy(), "{share} % of 25 %");
+}
+
+/// Whether others want the CPU as much as we do, so that less than the quota is no fault of ours.
+fn is_busy() -> bool {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).is_some_and(|load| load > 3.0)
+}
+
+#[test]
+fn a_descriptor_hog_stops_at_the_number_of_files() {
+    let (_, text) =
+        run(r#""hog-files", "1000""#, "resources = { files_max = 30 }").expect("always");
+    let opened = text.split_whitespace().rev().nth(1).and_then(|word| word.parse::<u32>().ok());
+    assert!(opened.is_some_and(|opened| (15..=27).contains(&opened)), "{text}");
+}
+
+#[test]
+fn every_readable_key_reaches_the_process() {
+    let node = TestNode::start_all(
+        r#"
+        [services.all]
+        command = ["{fixture}", "--sleep"]
+        [services.all.resources]
+        cpu = 0.5
+        cpu_weight = 50
+        memory = "64MiB"
+        tasks_max = 30
+        nice = 5
+        scheduler = "batch"
+        io_priority = "best_effort:6"
+        affinity = "0"
+        umask = "0027"
+        oom_score_adj = 321
+        core_dump_max = 0
+        rlimits = { nofile = { soft = 100, hard = 200 }, memlock = "64KiB", cpu = "1h" }
+        "#,
+    );
+    let pid = pid(&node.service("all"));
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).expect("it lives");
+    let line = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let limits = read("limits");
+    assert_eq!(line(&limits, "Max open files"), "Max open files 100 200 files");
+    assert_eq!(line(&limits, "Max locked memory"), "Max locked memory 65536 65536 bytes");
+    assert_eq!(line(&limits, "Max core file size"), "Max core file size 0 0 bytes");
+    assert_eq!(line(&limits, "Max cpu time"), "Max cpu time 3600 3600 seconds");
+    let status = read("status");
+    assert_eq!(line(&status, "Cpus_allowed_list"), "Cpus_allowed_list: 0");
+    assert_eq!(line(&status, "Umask"), "Umask: 0027");
+    assert_eq!(read("oom_score_adj").trim(), "321");
+    let stat = read("stat");
+    let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
+    assert_eq!((fields[16], fields[38]), ("5", "3"), "nice and SCHED_BATCH");
+}
+
+/// Nobody may raise a hard limit to what the kernel does not have.
+const IMPOSSIBLE: &str = "resources = { files_max = 1_073_741_816 }";
+
+#[test]
+fn what_cannot_be_enforced_is_said_where_people_look_and_refused_where_it_must_hold() {
+    let node = TestNode::start(&format!(
+        "[services.lax]\ncommand = [\"{{fixture}}\", \"--sleep\"]\n{IMPOSSIBLE}\n\
+         [services.stern]\ncommand = [\"{{fixture}}\", \"--sleep\"]\nenforce = \"strict\"\n\
+         restarts_max = 0\n{IMPOSSIBLE}\n"
+    ));
+    let lax = node.until_state("lax", "ready");
+    let lacking = lax["unenforced"][0].as_str().expect("it says what does not hold").to_owned();
+    assert!(lacking.starts_with("nofile: RLIMIT_NOFILE = 1073741816 is above"), "{lacking}");
+    let table = node.bh(&["status", "lax"]).stdout;
+    assert!(table.contains("not enforced: nofile"), "{table}");
+    let events = node.bh(&["events", "--no-follow", "--json"]);
+    assert!(events.stdout.contains("\"unenforced\""), "{events:?}");
+
+    node.until_state("stern", "failed");
+    let end = node.history("stern").remove(0);
+    assert_eq!(end["stage"], "preparing what it may use", "{end}");
+    let message = end["message"].as_str().expect("a message");
+    assert!(message.contains("RLIMIT_NOFILE = 1073741816 is above"), "{message}");
+    assert!(message.contains("\nhint: "), "{message}");
+}
+
+/// The node's own directories among control groups.
+fn groups_of(node: i32) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let membership = fs::read_to_string(format!("/proc/{node}/cgroup")).unwrap_or_default();
+    let parts: Vec<&str> = membership.lines().filter_map(|line| line.rsplit(':').next()).collect();
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        for part in &parts {
+            let own = hierarchy.path().join(part.trim_start_matches('/'));
+            let entries = fs::read_dir(own).into_iter().flatten().flatten();
+            found.extend(entries.map(|entry| entry.path()).filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with("blackhole-")
+            }));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn nothing_is_left_among_the_control_groups_whoever_is_killed() {
+    let file = format!(
+        "{CALM}[services.limited]\ncommand = [\"{{fixture}}\", \"--fork\", \"--sleep\"]\n\
+         resources = {{ memory = \"64MiB\", tasks_max = 20, cpu = 0.5 }}\n"
+    );
+    for victim in ["nobody", "node", "guardian"] {
+        let mut node = TestNode::start_all(&file);
+        let service = pid(&node.service("limited"));
+        let own: Vec<PathBuf> = groups_of(node.node_pid())
+            .into_iter()
+            .filter(|root| {
+                let members = fs::read_to_string(root.join("limited-1/cgroup.procs"));
+                members.is_ok_and(|text| text.lines().any(|line| line == service.to_string()))
+            })
+            .collect();
+        if own.is_empty() {
+            return skipped("this host lets nobody make control groups");
+        }
+        match victim {
+            "node" => send(node.node_pid(), Signal::KILL),
+            "guardian" => node.signal(Signal::KILL),
+            _ => node.signal(Signal::TERM),
+        }
+        node.ended();
+        node.nothing_left();
+        until("the groups are gone", || own.iter().any(|root| root.exists()), |left| !left);
+    }
+}
