@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::{Figure, supervision};
+use crate::{Figure, link, supervision};
 
 /// Things that are measured together, against the same limit.
 #[derive(Debug)]
@@ -19,11 +19,18 @@ pub struct Family {
 }
 
 /// Every family, in the order of the page.
-pub const ALL: [Family; 1] = [Family {
-    name: "supervision",
-    about: "Starting, replacing, holding and stopping children.",
-    measure: supervision::measure,
-}];
+pub const ALL: [Family; 2] = [
+    Family {
+        name: "supervision",
+        about: "Starting, replacing, holding and stopping children.",
+        measure: supervision::measure,
+    },
+    Family {
+        name: "link",
+        about: "Messages between actors of two processes.",
+        measure: link::measure,
+    },
+];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod clock;
 pub mod family;
 mod figure;
+mod link;
 pub mod machine;
 mod processes;
 pub mod report;
