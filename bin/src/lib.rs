@@ -9,6 +9,7 @@ mod error;
 mod exit_code;
 mod file;
 mod foreground;
+mod holding_table;
 mod journal;
 mod json;
 mod locate;

@@ -63,7 +63,7 @@ pub fn explain(loaded: &Loaded, key: &str) -> Result<Explained, UnknownKey> {
     Ok(Explained { key: key.to_owned(), value, origin: ValueOrigin::Default })
 }
 
-fn descend<'n>(root: &'n Node, path: &[&str]) -> Option<&'n Node> {
+pub(crate) fn descend<'n>(root: &'n Node, path: &[&str]) -> Option<&'n Node> {
     path.iter().try_fold(root, |node, segment| match &node.value {
         Value::Table(table) => table.get(segment),
         Value::List(nodes) => nodes.get(segment.parse::<usize>().ok()?),

@@ -19,6 +19,7 @@ mod tree;
 mod validate;
 mod written;
 
+pub use blackhole_isolation::Sandbox as Preset;
 pub use explain::{Explained, UnknownKey, ValueOrigin, explain};
 pub use load::{Loaded, Rejected, load};
 pub use model::*;

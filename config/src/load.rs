@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use crate::{
     Config,
+    explain::descend,
     overrides::Overrides,
     problem::{Draft, Problem, Problems, Severity},
     raw::RawFile,
@@ -76,6 +77,19 @@ fn parse(text: &str) -> (Node, Problems) {
     }
     let (table, _) = DeTable::parse_recoverable(&sound);
     (Node::root(table.get_ref(), text.len()), problems)
+}
+
+impl Loaded {
+    /// Adds what is not wrong with a key of the file, but should be known; `rule` continues the
+    /// sentence that begins with its path. A key that was not written is looked for in what it
+    /// would stand in.
+    pub fn note(&mut self, key: &str, rule: &str, hint: Option<String>) {
+        let path: Vec<&str> = key.split('.').collect();
+        let written = (1..=path.len()).rev().find_map(|depth| descend(&self.root, &path[..depth]));
+        let place = Place { path: key.into(), ..written.unwrap_or(&self.root).place.clone() };
+        let draft = Draft::new(&place, rule).maybe_hint(hint).note();
+        self.warnings.push(self.source.locate(draft));
+    }
 }
 
 impl Rejected {

@@ -20,6 +20,8 @@ pub enum Severity {
     Error,
     /// It is accepted, and may surprise.
     Warning,
+    /// It is as it should be, but not everything of it holds on this host.
+    Note,
 }
 
 /// One thing that is wrong.
@@ -96,6 +98,11 @@ impl Draft {
             Some(hint) => self.hint(hint),
             None => self,
         }
+    }
+
+    pub(crate) fn note(mut self) -> Self {
+        self.severity = Severity::Note;
+        self
     }
 
     pub(crate) fn warning(mut self) -> Self {

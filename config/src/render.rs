@@ -82,6 +82,7 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
     let found = problem.found.as_ref().map(|found| format!("found {found}"));
     let group = level.primary_title(problem.message.as_str());

@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     exit_code::ExitCode,
     file::{self, FileOptions},
+    holding_table,
     output::{self, Form},
 };
 
@@ -18,10 +19,14 @@ use crate::{
 /// Reports every problem at once, with its place, what is wrong there and how to put it right;
 /// the exit code is 78 when there is one. With `--explain` it tells a key's value and who set it:
 /// flags win over BLACKHOLE_* variables, those over the file, and the file over defaults.
+/// `--explain sandbox` tells what each preset and each service's limits and privileges come to on
+/// this host: enforced, downgraded or refused, and why. What does not hold here is noted, and is
+/// no mistake: the file may be for another host.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   bh check config.toml
   bh check config.toml --explain services.api.backoff.max
+  bh check config.toml --explain sandbox         what would hold on this host
   bh check config.toml --set services.api.instances=3 --explain services.api.instances
   bh check --schema > blackhole.schema.json      lets editors complete the file")]
 pub(crate) struct Check {
@@ -53,10 +58,45 @@ impl Check {
             loaded => loaded?,
         };
         match &self.explain {
-            Some(key) => print_explained(&loaded, key, form),
-            None => print_verdict(&loaded, form),
+            Some(key) => match holding_of(key) {
+                Some(Holding::All) => print_holding(&loaded, None, form),
+                Some(Holding::Of(service)) if form == Form::Text => {
+                    print_explained(&loaded, key, form)?;
+                    print_holding(&loaded, Some(service), form)
+                }
+                Some(Holding::Of(_)) | None => print_explained(&loaded, key, form),
+            },
+            None => {
+                let mut loaded = loaded;
+                holding_table::note(&mut loaded);
+                print_verdict(&loaded, form)
+            }
         }
     }
+}
+
+/// Keys whose meaning depends on the host.
+enum Holding<'a> {
+    All,
+    Of(&'a str),
+}
+
+fn holding_of(key: &str) -> Option<Holding<'_>> {
+    match key.split('.').collect::<Vec<_>>().as_slice() {
+        ["sandbox"] => Some(Holding::All),
+        ["services", service, "sandbox" | "resources"] => Some(Holding::Of(service)),
+        _ => None,
+    }
+}
+
+fn print_holding(loaded: &Loaded, only: Option<&str>, form: Form) -> Result<ExitCode, Error> {
+    let sections = holding_table::sections(loaded, only);
+    let mut stdout = output::stdout();
+    match form {
+        Form::Json => output::write_json_line(&mut stdout, &holding_table::to_json(&sections))?,
+        Form::Text => write!(stdout, "{}", holding_table::render(loaded, &sections))?,
+    }
+    Ok(ExitCode::Ok)
 }
 
 fn print_schema() -> Result<ExitCode, Error> {

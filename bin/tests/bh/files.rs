@@ -132,3 +132,30 @@ fn a_native_service_that_is_none_is_refused_with_the_known_ones() {
     hint: known are identity, storage
     ");
 }
+
+#[test]
+fn what_would_hold_on_this_host_is_explained_and_noted() {
+    let home = home();
+    write(
+        home.path(),
+        "[services.api]\ncommand = [\"sh\"]\nresources = { files_max = 1_073_741_816, nice = 5 }\n\
+         [services.db]\ncommand = [\"sh\"]\nenforce = \"strict\"\nsandbox = \"standard\"\n\
+         resources = { files_max = 1_073_741_816 }\n",
+    );
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let table = stdout(home.path(), &["check", "config.toml", "--explain", "sandbox"]);
+    let lines: Vec<String> = table.lines().map(words).collect();
+    let has = |start: &str| lines.iter().any(|line| line.starts_with(start));
+    assert!(has("preset standard") && has("preset strict") && has("service api"), "{table}");
+    assert!(has("resources.files_max 1073741816 downgraded"), "{table}");
+    assert!(has("resources.files_max 1073741816 refused"), "{table}");
+    assert!(has("resources.nice 5 enforced"), "{table}");
+    assert!(has("sandbox.seccomp \"standard\" enforced"), "{table}");
+
+    let output = bh(home.path()).args(["check", "config.toml"]).output().expect("runs");
+    assert!(output.status.success(), "a note is no mistake");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("note: `services.api.resources.files_max` does not hold"), "{said}");
+    assert!(said.contains("note: `services.db.resources.files_max` stops the start"), "{said}");
+    assert!(said.contains("config.toml:3:"), "{said}");
+}

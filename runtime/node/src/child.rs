@@ -27,7 +27,7 @@ use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 pub(crate) use limits::Plans;
-pub(crate) use request::writes_its_own;
+pub(crate) use request::{of as request_of, own_directory, writes_its_own};
 pub(crate) use resources::{Resources, Sockets};
 
 use self::{

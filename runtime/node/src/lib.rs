@@ -5,6 +5,7 @@ mod connections;
 mod control;
 mod directories;
 mod heartbeat;
+pub mod holding;
 pub mod host;
 mod http;
 pub mod logs;

@@ -1,11 +1,30 @@
 //! What a service is kept from: it tries all the same, and is refused.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    os::unix::{fs::chown, process::CommandExt},
+    path::Path,
+};
 
 use blackhole_tests::{TestNode, pid, skipped, until};
 
+/// Who runs the node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum As {
+    /// Whoever runs the test.
+    Ourselves,
+    /// An ordinary user, where the test is root's.
+    Nobody,
+}
+
+const NOBODY: u32 = 65534;
+
 /// A node whose directories are not below /tmp, which some of its services do not see.
 fn launch(file: &str) -> TestNode {
+    launch_as(As::Ourselves, file)
+}
+
+fn launch_as(user: As, file: &str) -> TestNode {
     let folder = std::env::current_exe().expect("the test knows its own path");
     let folder =
         folder.ancestors().find(|path| path.ends_with("debug") || path.ends_with("release"));
@@ -18,7 +37,15 @@ fn launch(file: &str) -> TestNode {
         .replace("{fixture}", &blackhole_tests::fixture().display().to_string())
         .replace("{directory}", &directory.path().display().to_string());
     fs::write(&path, text).expect("the file is written");
-    let node = TestNode::launch_file(directory, &path, |_| {});
+    let other = (user == As::Nobody && is_root()).then_some(NOBODY);
+    if other.is_some() {
+        chown(directory.path(), other, other).expect("it is given away");
+    }
+    let node = TestNode::launch_file(directory, &path, |command| {
+        if let Some(other) = other {
+            command.uid(other).gid(other);
+        }
+    });
     node.until("the node answers", |status| !status.is_null());
     node
 }
@@ -192,4 +219,52 @@ fn what_a_host_does_not_permit_stops_the_start_unless_it_is_optional() {
     until("it has failed to start", || node.history("stern"), |ends| !ends.is_empty());
     let end = node.history("stern").remove(0);
     assert_eq!(end["stage"], "preparing what it may use", "{end}");
+}
+
+#[test]
+fn an_ordinary_users_node_hides_things_in_name_spaces_of_users() {
+    let permitted = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    if permitted.trim() == "0" {
+        return skipped("this host lets ordinary users make no name spaces");
+    }
+    let marker = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in("/tmp")
+        .expect("a file");
+    let marker = marker.path().display();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let strict = "sandbox = \"strict\"";
+    let node = launch_as(
+        As::Nobody,
+        &[
+            section("looker", &format!("\"read\", \"{marker}\""), "sandbox.private_tmp = true"),
+            section("seer", &format!("\"read\", \"{marker}\""), ""),
+            section("hidden", r#""read", "/etc/passwd""#, r#"sandbox.hidden = ["/etc"]"#),
+            section(
+                "fixed",
+                r#""write", "{directory}/data/x""#,
+                r#"sandbox.read_only = ["{data_dir}"]"#,
+            ),
+            section(
+                "offline",
+                &format!("\"connect\", \"{address}\""),
+                "sandbox.network = \"none\"",
+            ),
+            section("online", &format!("\"connect\", \"{address}\""), ""),
+            section("keeper", r#""write", "{directory}/data/keeper/file""#, strict),
+            section("writer", r#""write", "{directory}/file""#, strict),
+            section("temporary", r#""write", "/tmp/blackhole-rootless""#, strict),
+            section("tracer", &format!("\"trace\", \"{}\"", std::process::id()), strict),
+        ]
+        .concat(),
+    );
+    for name in ["looker", "hidden", "fixed", "offline", "writer", "tracer"] {
+        refused(&node, name);
+    }
+    assert!(told(&node, "seer").contains("bytes"), "without the key it is seen");
+    assert!(told(&node, "online").contains("connected"));
+    assert!(told(&node, "keeper").contains("written"));
+    assert!(told(&node, "temporary").contains("written"));
+    assert!(!Path::new("/tmp/blackhole-rootless").exists());
 }

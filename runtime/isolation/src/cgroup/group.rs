@@ -98,8 +98,29 @@ impl Groups {
                 }
             }
         }
+        if self.legacy.contains_key(&Controller::Memory) {
+            check_legacy_memory(limits, enforcement, downgraded)?;
+        }
         Ok(offered)
     }
+}
+
+/// What v1 accepts and does not do.
+fn check_legacy_memory(
+    limits: &Limits,
+    enforcement: Enforcement,
+    downgraded: &mut Vec<Downgrade>,
+) -> Result<(), GroupError> {
+    let swap_alone = limits.swap_max.is_some() && limits.memory_max.is_none();
+    let lacking = [
+        (limits.memory_high.is_some(), "memory_high", "v1 heeds it only when the host is short"),
+        (swap_alone, "swap", "v1 limits memory and swap together: write `memory` as well"),
+    ];
+    for (key, reason) in lacking.into_iter().filter(|it| it.0).map(|(_, key, why)| (key, why)) {
+        let error = GroupError::NotEnforceable { key, reason: reason.to_owned() };
+        enforcement.relent(key, error, downgraded)?;
+    }
+    Ok(())
 }
 
 /// What a crash left behind may have limits that nobody asks for now.

@@ -37,7 +37,7 @@ impl Limits {
                 vec![self.cpus.as_ref().map(|it| set("cpus", &["cpuset.cpus"], it))]
             }
             Controller::Memory => vec![
-                self.swap_max.map(|it| set("swap_max", &["memory.swap.max"], it)),
+                self.swap_max.map(|it| set("swap", &["memory.swap.max"], it)),
                 self.memory_high.map(|it| set("memory_high", &["memory.high"], it)),
                 self.memory_max.map(|it| set("memory", &["memory.max"], it)),
             ],
@@ -66,8 +66,7 @@ impl Limits {
             Controller::Memory => vec![
                 self.memory_high.map(|it| set("memory_high", &["memory.soft_limit_in_bytes"], it)),
                 self.memory_max.map(|it| set("memory", &["memory.limit_in_bytes"], it)),
-                self.memory_and_swap()
-                    .map(|it| set("swap_max", &["memory.memsw.limit_in_bytes"], it)),
+                self.memory_and_swap().map(|it| set("swap", &["memory.memsw.limit_in_bytes"], it)),
             ],
             Controller::Tasks => vec![self.tasks_max.map(|it| set("tasks_max", &["pids.max"], it))],
             Controller::Io => {
@@ -150,7 +149,7 @@ mod tests {
             "cpus: cpuset.cpus = 0-1",
             "io_weight: io.weight = 500",
             "io: io.max = 8:0 rbps=1 wiops=9",
-            "swap_max: memory.swap.max = 0",
+            "swap: memory.swap.max = 0",
             "memory_high: memory.high = 536870912",
             "memory: memory.max = 1073741824",
             "tasks_max: pids.max = 64",
@@ -172,7 +171,7 @@ mod tests {
             "io: blkio.throttle.write_iops_device = 8:0 9",
             "memory_high: memory.soft_limit_in_bytes = 536870912",
             "memory: memory.limit_in_bytes = 1073741824",
-            "swap_max: memory.memsw.limit_in_bytes = 1073741824",
+            "swap: memory.memsw.limit_in_bytes = 1073741824",
             "tasks_max: pids.max = 64",
         ];
         assert_eq!(told, expected);

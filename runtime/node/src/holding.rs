@@ -1,0 +1,270 @@
+//! What of a file would hold on this host, here and now, for `bh check`: nothing is started, made or
+//! changed. The answer is that of the start, key by key, because it is asked of the same plan.
+
+use std::{error::Error, num::NonZeroU32, path::PathBuf};
+
+use blackhole_config::{Config, Scope, Service};
+use blackhole_isolation::{
+    Enforcement, Groups, Host, Limits, Mounts, Network, Part, Priorities, Request, Sandbox,
+    Temporary, View, rehearse,
+};
+
+use crate::child::{own_directory, request_of};
+
+/// Whether a key would hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// The kernel sees to it.
+    Enforced,
+    /// The service runs without it, and status says so.
+    Downgraded,
+    /// The service is not started.
+    Refused,
+}
+
+impl Holds {
+    /// The word for people and programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Downgraded => "downgraded",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What becomes of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Below the service, such as `resources.memory` or `sandbox.network`; of a preset the part.
+    pub key: String,
+    /// What becomes of it.
+    pub holds: Holds,
+    /// Why not, or what else should be known; empty when there is nothing.
+    pub why: String,
+}
+
+/// This host as a node that was started here and now would find it.
+#[derive(Debug)]
+pub struct Survey {
+    host: Host,
+    cpus: usize,
+    memory: Option<u64>,
+}
+
+impl Survey {
+    /// Looks at this host.
+    pub fn of_this_host() -> Self {
+        let groups = Groups::survey(&Mounts::detect());
+        let kibibytes = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        });
+        Self {
+            host: Host::detect().with_groups(groups),
+            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            memory: kibibytes.map(|kibibytes| kibibytes * 1024),
+        }
+    }
+
+    /// What becomes of everything that the file says about a service's limits and privileges.
+    pub fn of_service(&self, config: &Config, service: &Service) -> Vec<Verdict> {
+        let node = &config.node;
+        let scope = Scope {
+            runtime_dir: &node.runtime_dir,
+            data_dir: &node.data_dir,
+            log_dir: &node.log_dir,
+            node: &node.name,
+            service: &service.name,
+            instance: NonZeroU32::MIN,
+        };
+        let request = request_of(service, &scope);
+        let mut verdicts = self.of_request(&request, Some(&own_directory(&scope)));
+        if service.resources.files_max.is_some() {
+            let files = verdicts.iter_mut().filter(|it| it.key == "resources.rlimits.nofile");
+            files.for_each(|verdict| verdict.key = "resources.files_max".to_owned());
+        }
+        self.compare(service, &mut verdicts);
+        verdicts
+    }
+
+    /// What becomes of the parts of a preset.
+    pub fn of_preset(&self, preset: Sandbox) -> Vec<Verdict> {
+        self.of_request(&Request::default().sandboxed(preset, &[]), None)
+    }
+
+    fn of_request(&self, request: &Request, own: Option<&PathBuf>) -> Vec<Verdict> {
+        fragments(request, own)
+            .into_iter()
+            .map(|fragment| {
+                let (holds, why) = self.try_out(request, &fragment);
+                Verdict { key: fragment.key, holds, why }
+            })
+            .collect()
+    }
+
+    fn try_out(&self, whole: &Request, fragment: &Fragment) -> (Holds, String) {
+        let lenient = Request {
+            enforcement: Enforcement::BestEffort,
+            optional: Part::ALL.into(),
+            ..fragment.request.clone()
+        };
+        let plan = match rehearse(&lenient, &self.host) {
+            Ok(plan) => plan,
+            Err(error) => return (Holds::Refused, told(&error)),
+        };
+        let Some(lacking) = plan.downgraded().first() else {
+            return (Holds::Enforced, String::new());
+        };
+        let may_lack = match fragment.part {
+            Some(part) => whole.optional.contains(&part),
+            None => whole.enforcement == Enforcement::BestEffort,
+        };
+        let holds = if may_lack { Holds::Downgraded } else { Holds::Refused };
+        (holds, lacking.reason.clone())
+    }
+
+    /// Limits that this host can never reach.
+    fn compare(&self, service: &Service, verdicts: &mut [Verdict]) {
+        let resources = &service.resources;
+        let above = |key: &str, limit: Option<f64>, has: Option<f64>, what: &str| {
+            let reached = limit.zip(has).is_none_or(|(limit, has)| limit <= has);
+            (!reached).then(|| (format!("resources.{key}"), format!("this host has only {what}")))
+        };
+        let bytes = self.memory.unwrap_or_default();
+        let memory = self.memory.map(|memory| memory as f64);
+        let has = format!("{} MiB", bytes / (1 << 20));
+        let cpus = format!("{} CPUs", self.cpus);
+        let found = [
+            above("cpu", resources.cpu, Some(self.cpus as f64), &cpus),
+            above("memory", resources.memory.map(|it| it as f64), memory, &has),
+            above("memory_high", resources.memory_high.map(|it| it as f64), memory, &has),
+        ];
+        for (key, why) in found.into_iter().flatten() {
+            for verdict in verdicts.iter_mut().filter(|it| it.key == key && it.why.is_empty()) {
+                verdict.why.clone_from(&why);
+            }
+        }
+    }
+}
+
+/// One key alone, as a request of its own.
+struct Fragment {
+    key: String,
+    /// `None`: not of the sandbox.
+    part: Option<Part>,
+    request: Request,
+}
+
+fn fragments(whole: &Request, own: Option<&PathBuf>) -> Vec<Fragment> {
+    let mut found = Vec::new();
+    if let Some(user) = &whole.user {
+        let request = Request { user: Some(user.clone()), ..Request::default() };
+        found.push(Fragment { key: "user".into(), part: None, request });
+    }
+    let resources = limits(whole).into_iter().chain(process_limits(whole));
+    found.extend(resources.map(|(key, request)| Fragment {
+        key: format!("resources.{key}"),
+        part: None,
+        request,
+    }));
+    if whole.no_new_privileges {
+        let request = Request { no_new_privileges: true, ..Request::default() };
+        found.push(Fragment { key: "sandbox.no_new_privileges".into(), part: None, request });
+    }
+    for part in Part::ALL {
+        if let Some(request) = of_part(whole, part, own) {
+            let key = format!("sandbox.{}", part.key());
+            found.push(Fragment { key, part: Some(part), request });
+        }
+    }
+    found
+}
+
+fn limits(whole: &Request) -> Vec<(String, Request)> {
+    let all = &whole.limits;
+    let none = Limits::default;
+    let alone = [
+        ("cpu", Limits { cpu: all.cpu, ..none() }),
+        ("cpu_weight", Limits { cpu_weight: all.cpu_weight, ..none() }),
+        ("cpus", Limits { cpus: all.cpus.clone(), ..none() }),
+        ("memory", Limits { memory_max: all.memory_max, ..none() }),
+        ("memory_high", Limits { memory_high: all.memory_high, ..none() }),
+        // Alone it may mean less than beside a limit of memory.
+        (
+            "swap",
+            match all.swap_max {
+                Some(_) => Limits { swap_max: all.swap_max, memory_max: all.memory_max, ..none() },
+                None => none(),
+            },
+        ),
+        ("io_weight", Limits { io_weight: all.io_weight, ..none() }),
+        ("tasks_max", Limits { tasks_max: all.tasks_max, ..none() }),
+    ];
+    let asked = alone.into_iter().filter(|(_, limits)| *limits != Limits::default());
+    let mut asked: Vec<_> = asked
+        .map(|(key, limits)| (key.to_owned(), Request { limits, ..Request::default() }))
+        .collect();
+    for rates in &whole.disks {
+        let request = Request { disks: vec![rates.clone()], ..Request::default() };
+        asked.push(("io".to_owned(), request));
+    }
+    asked
+}
+
+fn process_limits(whole: &Request) -> Vec<(String, Request)> {
+    let mut found = Vec::new();
+    for limit in &whole.rlimits {
+        let request = Request { rlimits: vec![*limit], ..Request::default() };
+        found.push((format!("rlimits.{}", limit.resource.key()), request));
+    }
+    let all = &whole.priorities;
+    let none = Priorities::default;
+    let alone = [
+        ("nice", Priorities { nice: all.nice, ..none() }),
+        ("io_priority", Priorities { io: all.io, ..none() }),
+        ("scheduler", Priorities { scheduler: all.scheduler, ..none() }),
+        ("affinity", Priorities { affinity: all.affinity.clone(), ..none() }),
+        ("oom_score_adj", Priorities { oom_score_adjust: all.oom_score_adjust, ..none() }),
+    ];
+    let asked = alone.into_iter().filter(|(_, priorities)| *priorities != Priorities::default());
+    found.extend(
+        asked.map(|(key, priorities)| {
+            (key.to_owned(), Request { priorities, ..Request::default() })
+        }),
+    );
+    found
+}
+
+/// The service's own directory is made when it is started.
+fn of_part(whole: &Request, part: Part, own: Option<&PathBuf>) -> Option<Request> {
+    let view = &whole.view;
+    let empty = Request::default;
+    let seen = |view: View| (view != View::default()).then(|| Request { view, ..empty() });
+    match part {
+        Part::Capabilities => {
+            whole.capabilities.map(|it| Request { capabilities: Some(it), ..empty() })
+        }
+        Part::Seccomp => whole.seccomp.clone().map(|it| Request { seccomp: Some(it), ..empty() }),
+        Part::Paths => whole.paths.clone().map(|mut paths| {
+            paths.write.retain(|path| Some(path) != own || path.exists());
+            Request { paths: Some(paths), ..empty() }
+        }),
+        Part::PrivateTmp => seen(View { temporary: view.temporary, ..View::default() })
+            .filter(|_| view.temporary == Temporary::Private),
+        Part::ReadOnly => seen(View { read_only: view.read_only.clone(), ..View::default() }),
+        Part::Hidden => seen(View { hidden: view.hidden.clone(), ..View::default() }),
+        Part::Network => seen(View { network: view.network, ..View::default() })
+            .filter(|_| view.network == Network::None),
+    }
+}
+
+/// An error and its causes in one line, without hints.
+fn told(error: &dyn Error) -> String {
+    let text = error.to_string();
+    let head = text.split("\nhint:").next().unwrap_or_default();
+    match error.source() {
+        Some(source) => format!("{head}: {}", told(source)),
+        None => head.to_owned(),
+    }
+}
