@@ -24,8 +24,14 @@ const ACTOR: &str = "echo";
 #[derive(Message)]
 #[blackhole(crate = "blackhole_actors")]
 enum EchoMessage {
-    Call { payload: Payload, reply: Reply<Payload> },
-    Put { payload: Payload, reply: Reply<()> },
+    Call {
+        payload: Payload,
+        reply: Reply<Payload>,
+    },
+    Put {
+        payload: Payload,
+        reply: Reply<()>,
+    },
     Cast(Payload),
     /// To be answered never.
     Hold(Reply<()>),

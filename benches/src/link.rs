@@ -48,12 +48,7 @@ const CASES: [Case; 4] = [
         goal: Goal::AtLeast(300_000.0),
     },
     Case { word: "cast", name: "casts", unit: Unit::PerSecond, goal: Goal::AtLeast(1_000_000.0) },
-    Case {
-        word: "large",
-        name: "put 64 KiB",
-        unit: Unit::PerSecond,
-        goal: Goal::LimitOver(1.25),
-    },
+    Case { word: "large", name: "put 64 KiB", unit: Unit::PerSecond, goal: Goal::LimitOver(1.25) },
 ];
 
 /// Everything, of all contenders, in turns.
@@ -81,7 +76,8 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
         figures.extend(ours(setting, rounds, stopped_s)?);
     }
     remarks.push(
-        "`tonic` has no message without an answer: its `casts` are calls one after the other".into(),
+        "`tonic` has no message without an answer: its `casts` are calls one after the other"
+            .into(),
     );
     let versions = contenders.iter().map(|(name, _)| (*name, version(name))).collect();
     Ok(Findings { figures, versions, remarks })
@@ -98,14 +94,15 @@ fn in_turns(
             samples.push(run(program, &[case.word])?);
         }
     }
-    let figures = contenders.iter().zip(samples).enumerate().map(|(index, ((name, _), samples))| {
-        let figure = Figure::new(BENCH, case.name, name, case.unit, samples);
-        match index {
-            0 => figure.as_limit(),
-            _ if *name == BH => figure.held_to(Some(case.goal)),
-            _ => figure,
-        }
-    });
+    let figures =
+        contenders.iter().zip(samples).enumerate().map(|(index, ((name, _), samples))| {
+            let figure = Figure::new(BENCH, case.name, name, case.unit, samples);
+            match index {
+                0 => figure.as_limit(),
+                _ if *name == BH => figure.held_to(Some(case.goal)),
+                _ => figure,
+            }
+        });
     Ok(figures.collect())
 }
 
@@ -116,10 +113,7 @@ fn ours(setting: &Setting<'_>, rounds: usize, stopped_s: u32) -> anyhow::Result<
     let kill = Figure::new(BENCH, "kill", BH, Unit::Milliseconds, kills);
     let case = format!("growth {stopped_s} s");
     let growth = Figure::new(BENCH, case, BH, Unit::KiB, vec![growth]);
-    Ok([
-        kill.held_to(Some(Goal::AtMost(1.0))),
-        growth.held_to(Some(Goal::AtMost(16.0 * 1024.0))),
-    ])
+    Ok([kill.held_to(Some(Goal::AtMost(1.0))), growth.held_to(Some(Goal::AtMost(16.0 * 1024.0)))])
 }
 
 fn run(program: &PathBuf, words: &[&str]) -> anyhow::Result<f64> {

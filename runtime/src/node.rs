@@ -5,6 +5,7 @@
 
 use std::{
     fmt, io,
+    num::NonZeroU32,
     ops::Deref,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -16,7 +17,8 @@ use blackhole_node::{
     Ending, Node as Inner, NodeError, Operator, OperatorError, Options, Patience, Selection,
     registry::{Entry, HistoryEntry, NodeState, Registry, State},
 };
-use blackhole_protocol::Name;
+use blackhole_protocol::{InstanceId, Name, NameError};
+use blackhole_sdk::{Message, Remote};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
@@ -114,6 +116,16 @@ impl Drop for Node {
 }
 
 impl NodeHandle {
+    /// A reference to an actor that a native service hosts, or rather the first of its processes. The
+    /// runtime in which it is first used drives its connection.
+    ///
+    /// # Errors
+    /// When `service` cannot be a name.
+    pub fn remote<M: Message>(&self, service: &str, actor: &str) -> Result<Remote<M>, NameError> {
+        let instance = InstanceId { service: service.parse()?, index: NonZeroU32::MIN };
+        Ok(self.operator.peers().remote(&instance, actor))
+    }
+
     /// Waits until a service or everything in a group is ready, or rests because it finished.
     ///
     /// # Errors

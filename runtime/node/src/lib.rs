@@ -16,6 +16,7 @@ mod nursery;
 mod operator;
 pub mod probe;
 pub mod registry;
+mod standing;
 mod usage;
 
 pub use directories::DirectoryError;

@@ -168,6 +168,15 @@ impl Registry {
         self.table().entries.values().filter(|entry| wanted(entry)).cloned().collect()
     }
 
+    /// Something about one row, without copying it; nothing if there is no such row.
+    pub(crate) fn look<T>(
+        &self,
+        instance: &InstanceId,
+        look: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        self.table().entries.get(instance).map(look)
+    }
+
     /// One number or word about every row, without copying the rows.
     pub fn survey<T>(&self, look: impl FnMut(&Entry) -> T) -> Vec<T> {
         self.table().entries.values().map(look).collect()

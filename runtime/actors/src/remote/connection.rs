@@ -11,7 +11,7 @@ use blackhole_protocol::{
         EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, append_value, decode,
         end_of_values,
         gateway::{ExitReason, FromGateway, SCHEMA, ToGateway, VERSION, Window},
-        take_value, version_of,
+        greeting_of, take_value,
     },
 };
 use tokio::{
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     CallError, Message,
-    link::LinkError,
+    link::{LinkError, compare},
     message::Encoder,
     wire::{Collected, End, Outgoing, drive},
 };
@@ -54,14 +54,8 @@ pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened,
     }
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame).await.map_err(closed)?;
-    let theirs = version_of(&frame)?;
-    if theirs != VERSION {
-        return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
-    }
+    compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
     match decode(&frame)? {
-        FromGateway::Welcome { schema, .. } if schema != SCHEMA => {
-            Err(LinkError::SchemaMismatch { ours: SCHEMA, theirs: schema })
-        }
         FromGateway::Welcome { instance, generation, window, .. } => {
             Ok(Opened { instance, generation, window })
         }

@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 use super::{
     body::{self, Body},
-    link::Link,
+    link::{Link, Unopened},
     request,
     resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
@@ -42,6 +42,7 @@ use crate::{
     nursery::Household,
     probe::{ExecContext, ResolveError, ResolvedProbe},
     registry::Exited,
+    standing::Standings,
 };
 
 /// The name under which a native service finds its socket.
@@ -164,7 +165,7 @@ pub(super) fn give_birth(
             match mode {
                 Mode::Subprocess => {
                     let command = household.resources.native.command(&service.name);
-                    let (link, unopened) = Link::new(node_end, assignment);
+                    let (link, unopened) = midwife.link(node_end, assignment);
                     let linked = midwife.linked(link, unopened);
                     midwife.spawn(command, Some(NativeParts { sockets, child_end, linked }))
                 }
@@ -302,7 +303,7 @@ impl<'a> Midwife<'a> {
         let service = native
             .embed(&self.service.name, listeners, child_end, &assignment)
             .map_err(BirthError::Embed)?;
-        let (link, unopened) = Link::new(node_end, assignment);
+        let (link, unopened) = self.link(node_end, assignment);
         let context = ExecContext::default();
         let (readiness, _) = self.readiness(&context)?;
         Ok(Birth {
@@ -320,7 +321,11 @@ impl<'a> Midwife<'a> {
         })
     }
 
-    fn linked(&self, link: Link, unopened: super::link::Unopened) -> Linked {
+    fn link(&self, node_end: UnixStream, assignment: Assignment) -> (Link, Unopened) {
+        Link::new(node_end, assignment, Standings::of(self.household.registry.clone()))
+    }
+
+    fn linked(&self, link: Link, unopened: Unopened) -> Linked {
         let patience = match self.service.live {
             Some(Live::Native { timeout }) => timeout,
             Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,
