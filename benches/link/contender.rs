@@ -54,6 +54,8 @@ pub const IN_FLIGHT: usize = 64;
 pub const IN_FLIGHT_LARGE: usize = 16;
 /// How long one number is measured.
 pub const SPAN: Duration = Duration::from_millis(1500);
+/// How often something is done between two looks at the clock.
+pub const BETWEEN_LOOKS: u64 = 8;
 /// What is done before, so that nothing is done for the first time.
 pub const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -130,17 +132,17 @@ pub fn median(taken: &mut [Duration]) -> f64 {
 
 /// Calls in a second, so many at a time.
 async fn flight<C: Contender>(wire: &C, length: usize, in_flight: usize) -> f64 {
-    let payload = Payload(vec![7; length]);
-    during(in_flight, || {
+    let (wire, payload) = (wire.clone(), Payload(vec![7; length]));
+    during(in_flight, move || {
         let (wire, payload) = (wire.clone(), payload.clone());
-        async move { wire.call(payload.clone()).await }
+        async move { wire.call(payload).await }
     })
     .await
 }
 
 async fn large<C: Contender>(wire: &C) -> f64 {
-    let payload = Payload(vec![7; LARGE]);
-    during(IN_FLIGHT_LARGE, || {
+    let (wire, payload) = (wire.clone(), Payload(vec![7; LARGE]));
+    during(IN_FLIGHT_LARGE, move || {
         let (wire, payload) = (wire.clone(), payload.clone());
         async move { wire.put(payload).await }
     })
@@ -158,11 +160,17 @@ async fn during<F: Future<Output = ()> + Send + 'static>(
             let mut once = once.clone();
             tokio::spawn(async move {
                 let mut count = 0u64;
-                while start.elapsed() < WARM_UP + SPAN {
-                    once().await;
-                    count += u64::from(start.elapsed() > WARM_UP);
+                loop {
+                    // Looking at the clock after each would be measured too.
+                    for _ in 0..BETWEEN_LOOKS {
+                        once().await;
+                    }
+                    match start.elapsed() {
+                        elapsed if elapsed > WARM_UP + SPAN => return count,
+                        elapsed if elapsed > WARM_UP => count += BETWEEN_LOOKS,
+                        _ => {}
+                    }
                 }
-                count
             })
         })
         .collect();

@@ -1,7 +1,7 @@
 //! The family *link*, of bare tonic: a unary call on the same kind of socket. The service is that of gRPC
 //! health, whose request carries a text: its answer is a number, and shorter than what others echo.
 
-#[expect(dead_code, reason = "each program uses what it needs")]
+#[expect(dead_code, unreachable_pub, reason = "shared: each program uses what it needs")]
 mod contender;
 
 use std::{
@@ -13,7 +13,7 @@ use contender::{Contender, Payload, runtime};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{
     Request, Response, Status,
-    transport::{Channel, Server},
+    transport::{Channel, Endpoint, Server},
 };
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
@@ -57,8 +57,8 @@ struct Unary(HealthClient<Channel>);
 impl Contender for Unary {
     async fn connect(path: &Path) -> Self {
         contender::stream(path).await;
-        let address = format!("unix://{}", path.display());
-        let channel = Channel::from_shared(address).expect("an address").connect().await;
+        let address = format!("unix:{}", path.display());
+        let channel = Endpoint::from_shared(address).expect("an address").connect().await;
         Self(HealthClient::new(channel.expect("it serves")))
     }
 

@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     task::Waker,
+    time::Duration,
 };
 
 use blackhole_protocol::{
@@ -189,16 +190,17 @@ impl Connection {
         &self,
         target: u32,
         message: M,
-        deadline: Instant,
+        mut within: Duration,
     ) -> Result<(), CallError> {
         loop {
             if let Some(state) = self.credited()? {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let within_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+                let within_us = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
                 let sent = self.send(state, target, Wants::Answer { within_us }, message);
                 return sent.map_err(|error| CallError::Encode(error.into()));
             }
+            let began = Instant::now();
             self.credit().await;
+            within = within.saturating_sub(began.elapsed());
         }
     }
 

@@ -77,6 +77,7 @@ impl Unopened {
         self.stream.set_nonblocking(true).map_err(LinkError::from)?;
         let stream = tokio::net::UnixStream::from_std(self.stream).map_err(LinkError::from)?;
         let (mut receiver, mut sender) = link::accept(stream, self.assignment).await?.split();
+        pulse.felt();
         let (answering, mut answers) = mpsc::channel(ANSWERS_MAX);
         let mut questions = JoinSet::new();
         let listen = async {

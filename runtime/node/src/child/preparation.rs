@@ -50,7 +50,7 @@ const GRPC: &str = "grpc";
 /// The name under which it finds the socket on which its actors are reached.
 const GATEWAY: &str = "gateway";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a native child has between the request to stop and its end, where the file says that
 /// it may take for ever.
 const GRACE_UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
