@@ -21,6 +21,7 @@ pub mod outside;
 pub mod probe;
 pub mod registry;
 mod secrets;
+mod standing;
 mod usage;
 
 pub use adapting::InsufficientResources;

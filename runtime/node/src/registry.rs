@@ -160,6 +160,15 @@ impl Registry {
             .collect()
     }
 
+    /// Something about one row, without copying it; nothing if there is no such row.
+    pub(crate) fn look<T>(
+        &self,
+        instance: &InstanceId,
+        look: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        self.table().entries.get(instance).map(|entry| look(entry))
+    }
+
     /// One number or word about every row, without copying the rows.
     pub fn survey<T>(&self, look: impl FnMut(&Entry) -> T) -> Vec<T> {
         let mut look = look;

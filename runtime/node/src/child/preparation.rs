@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 use super::{
     body::{self, Body},
     disk::DiskWatch,
-    link::Link,
+    link::{Link, Unopened},
     request,
     resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
@@ -45,6 +45,7 @@ use crate::{
     probe::{ExecContext, ResolveError, ResolvedProbe},
     registry::{ADMISSION, Exited},
     secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
+    standing::Standings,
 };
 
 /// The name under which a native service finds its socket.
@@ -52,7 +53,7 @@ const GRPC: &str = "grpc";
 /// The name under which it finds the socket on which its actors are reached.
 const GATEWAY: &str = "gateway";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a native child has between the request to stop and its end, where the file says that
 /// it may take for ever.
 const GRACE_UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -299,7 +300,7 @@ impl<'a> Midwife<'a> {
                 match mode {
                     Mode::Subprocess => {
                         let command = resources.native.command(&self.service.name);
-                        let (link, unopened) = Link::new(node_end, assignment);
+                        let (link, unopened) = self.link(node_end, assignment);
                         let linked = self.linked(link, unopened);
                         self.spawn(command, Some(NativeParts { sockets, child_end, linked }))
                     }
@@ -400,7 +401,7 @@ impl<'a> Midwife<'a> {
         let service = native
             .embed(&self.service.name, listeners, child_end, &assignment)
             .map_err(BirthError::Embed)?;
-        let (link, unopened) = Link::new(node_end, assignment);
+        let (link, unopened) = self.link(node_end, assignment);
         let context = ExecContext::default();
         let (readiness, _) = self.readiness(&context)?;
         Ok(Birth {
@@ -419,7 +420,11 @@ impl<'a> Midwife<'a> {
         })
     }
 
-    fn linked(&self, link: Link, unopened: super::link::Unopened) -> Linked {
+    fn link(&self, node_end: UnixStream, assignment: Assignment) -> (Link, Unopened) {
+        Link::new(node_end, assignment, Standings::of(self.household.registry.clone()))
+    }
+
+    fn linked(&self, link: Link, unopened: Unopened) -> Linked {
         let patience = match self.service.live {
             Some(Live::Native { timeout }) => timeout,
             Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,

@@ -82,6 +82,13 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Ends that are remembered, the latest first.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = &HistoryEntry> {
+        self.last_exit.as_deref().into_iter().chain(self.history.iter().rev())
+    }
+}
+
 /// An [`Exited`] with its place in time and among instances.
 #[derive(Debug, Clone)]
 pub struct HistoryEntry {
