@@ -65,8 +65,11 @@ pub(crate) async fn start(
     };
     let service = find_service(&household.config, &instance.service)
         .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
-    let birth =
-        preparation::give_birth(household, service, &instance, generation).map_err(refused)?;
+    let delivered = preparation::deliver_secrets(household, service, &instance, generation).await;
+    let birth = delivered
+        .and_then(|()| preparation::give_birth(household, service, &instance, generation))
+        .inspect_err(|_| preparation::withdraw_secrets(household, &instance, generation))
+        .map_err(refused)?;
     household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });
     let lacking = birth.body.unenforced();
     if !lacking.is_empty() {
@@ -248,6 +251,7 @@ impl State {
             stderr: remains.stderr,
             message,
         }));
+        preparation::withdraw_secrets(&self.household, &self.instance, self.reporter.generation());
         self.report(exit);
         self.read_to_the_end();
     }

@@ -17,6 +17,7 @@ mod nursery;
 mod operator;
 pub mod probe;
 pub mod registry;
+mod secrets;
 mod usage;
 
 pub use directories::DirectoryError;

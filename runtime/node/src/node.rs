@@ -38,6 +38,7 @@ use crate::{
     nursery::{Crib, Household, Member, Roster, policy},
     operator::Operator,
     registry::{Kind, NodeState, Registry, State},
+    secrets::Secrets,
     usage::Sampler,
 };
 
@@ -167,8 +168,9 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans = Plans::open(&config, &group_name(&config), &own_processes);
-        entrust(options.lifeline.as_ref(), &plans);
+        let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
+        let secrets = Arc::new(Secrets::of(&config));
+        entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -179,7 +181,8 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans,
+                plans: plans.clone(),
+                secrets,
             },
             recorder: Recorder::default(),
             token: token(),
@@ -193,7 +196,7 @@ impl Node {
             registry: registry.clone(),
             operator: operator.clone(),
             logs: logs.clone(),
-            sampler: Arc::new(Sampler::default()),
+            sampler: Arc::new(Sampler::new(&plans)),
             recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
@@ -433,12 +436,13 @@ fn group_name(config: &Config) -> String {
     format!("blackhole-{:016x}", hasher.finish())
 }
 
-/// A node that is killed cannot remove its groups itself.
-fn entrust(lifeline: Option<&Lifeline>, plans: &Plans) {
-    for root in plans.roots() {
-        if let Some(Err(error)) = lifeline.map(|lifeline| lifeline.entrust_cgroup(root)) {
-            tracing::warn!(%error, "a crash would leave the node's control groups behind");
-        }
+/// A node that is killed cannot remove its groups and its services' secrets itself.
+fn entrust(lifeline: Option<&Lifeline>, plans: &Plans, secrets: &Secrets) {
+    let Some(lifeline) = lifeline else { return };
+    let groups = plans.roots().map(|root| lifeline.entrust_cgroup(root));
+    let secrets = secrets.entrusted().map(|root| lifeline.entrust_directory(root));
+    for error in groups.chain(secrets).filter_map(Result::err) {
+        tracing::warn!(%error, "a crash would leave control groups or secrets behind");
     }
 }
 

@@ -39,9 +39,10 @@ use crate::{
     directories::{make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
-    nursery::Household,
+    nursery::{Household, find_service},
     probe::{ExecContext, ResolveError, ResolvedProbe},
     registry::Exited,
+    secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
 };
 
 /// The name under which a native service finds its socket.
@@ -78,6 +79,8 @@ pub(super) enum BirthError {
     Link(#[source] io::Error),
     #[error("could not prepare what it may use")]
     Isolation(#[from] IsolationError),
+    #[error("could not deliver its secrets")]
+    Secrets(#[from] SecretsError),
     #[error("could not prepare its command")]
     Launch(#[from] LaunchError),
     #[error(transparent)]
@@ -127,6 +130,7 @@ impl BirthError {
             Self::Directory { .. } => "making its directory".into(),
             Self::Link(_) => "opening the link".into(),
             Self::Isolation(_) => "preparing what it may use".into(),
+            Self::Secrets(_) => "delivering its secrets".into(),
             Self::Launch(_) => "preparing the command".into(),
             Self::Output(_) => "capturing its output".into(),
             Self::Spawn(error) => error.stage.to_string(),
@@ -162,6 +166,57 @@ pub(super) fn give_birth(
     }
 }
 
+/// Where they are kept may not answer, and a start does not wait for ever.
+const SECRETS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
+/// come from a disk or further away.
+pub(super) async fn deliver_secrets(
+    household: &Household,
+    service: &Service,
+    instance: &InstanceId,
+    generation: Generation,
+) -> Result<(), BirthError> {
+    if service.secrets.is_empty() || is_embedded(service) {
+        return Ok(());
+    }
+    let midwife = Midwife { household, service, instance, generation };
+    let directory = midwife.scope().own_secrets_dir();
+    // What it may touch is planned only of what is there.
+    household.resources.secrets.make(&directory)?;
+    let owner = midwife.plan()?.identity().cloned();
+    let (secrets, wanted) = (household.resources.secrets.clone(), service.secrets.clone());
+    let instance = instance.clone();
+    let deliver = tokio::task::spawn_blocking(move || {
+        secrets.deliver((&instance, generation), &wanted, &directory, owner.as_ref())
+    });
+    match tokio::time::timeout(SECRETS_WAIT_MAX, deliver).await {
+        Ok(Ok(delivered)) => Ok(delivered?),
+        Ok(Err(_)) | Err(_) => {
+            Err(SecretsError::Slow { seconds: SECRETS_WAIT_MAX.as_secs() }.into())
+        }
+    }
+}
+
+fn is_embedded(service: &Service) -> bool {
+    matches!(service.kind, Kind::Native { mode: Mode::Embedded, .. })
+}
+
+/// The process is gone, or never came to be: so do its secrets.
+pub(super) fn withdraw_secrets(
+    household: &Household,
+    instance: &InstanceId,
+    generation: Generation,
+) {
+    if let Some(service) = find_service(&household.config, &instance.service)
+        && !service.secrets.is_empty()
+    {
+        let directory = Midwife { household, service, instance, generation }.scope();
+        let directory = directory.own_secrets_dir();
+        household.resources.secrets.withdraw(instance, generation, &directory);
+    }
+}
+
 /// What makes a native child's process differ from a command's.
 struct NativeParts {
     sockets: NativeSockets,
@@ -173,6 +228,8 @@ struct NativeParts {
 struct Outfit {
     clear_environment: bool,
     variables: Vec<(OsString, OsString)>,
+    /// What of the node's environment is somebody's secret.
+    withheld: Vec<String>,
     working_directory: Option<String>,
     plan: Arc<Plan>,
 }
@@ -182,6 +239,9 @@ impl Outfit {
         builder = builder.isolation(self.plan.clone());
         if self.clear_environment {
             builder = builder.clear_environment();
+        }
+        for name in &self.withheld {
+            builder = builder.withhold(name);
         }
         for (name, value) in &self.variables {
             builder = builder.variable(name, value);
@@ -236,6 +296,7 @@ impl<'a> Midwife<'a> {
             runtime_dir: &node.runtime_dir,
             data_dir: &node.data_dir,
             log_dir: &node.log_dir,
+            secrets_dir: self.household.resources.secrets.root(),
             node: &node.name,
             service: &self.instance.service,
             instance: self.instance.index,
@@ -377,6 +438,7 @@ impl<'a> Midwife<'a> {
         Ok(Outfit {
             clear_environment: self.service.environment.clear,
             variables: self.variables(account),
+            withheld: secrets::withheld(self.config()).map(str::to_owned).collect(),
             working_directory: directory.map(|path| path.render(&self.scope())),
             plan,
         })
@@ -420,7 +482,10 @@ impl<'a> Midwife<'a> {
             (environment::RUNTIME_DIR, scope.runtime_dir.into()),
             (environment::DATA_DIR, self.data_dir().into()),
         ];
-        let told = told.into_iter().map(|(name, value)| (name.into(), value));
+        let secrets = (!self.service.secrets.is_empty())
+            .then(|| (CREDENTIALS_DIRECTORY, scope.own_secrets_dir().into()));
+        let told = told.into_iter().chain(secrets);
+        let told = told.map(|(name, value)| (name.into(), value));
         account.chain(from_files).chain(inline).chain(told).collect()
     }
 

@@ -27,7 +27,10 @@ pub(crate) fn of(service: &Service, scope: &Scope<'_>) -> Request {
         priorities: priorities(resources),
         ..Request::default()
     };
-    let request = confined(request, &service.sandbox, scope);
+    let mut request = confined(request, &service.sandbox, scope);
+    if let (Some(paths), false) = (&mut request.paths, service.secrets.is_empty()) {
+        paths.read.push(scope.own_secrets_dir());
+    }
     if request == Request::default() {
         return request;
     }
