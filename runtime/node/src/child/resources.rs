@@ -20,7 +20,7 @@ pub(crate) struct Resources {
     pub(crate) native: Arc<dyn NativeServices>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) sockets: Sockets,
-    pub(crate) plans: Plans,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) secrets: Arc<Secrets>,
 }
 
