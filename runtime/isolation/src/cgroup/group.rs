@@ -241,7 +241,7 @@ impl Group {
                 let path = self.directories().into_iter().next().unwrap_or(Path::new(""));
                 return Err(GroupError::Busy { path: path.to_owned(), processes: pids.len() });
             }
-            process_list::kill_each(&pids);
+            process_list::kill_each(&pids, || self.pids())?;
             process_list::wait_for_end(&pids, deadline);
         }
     }
