@@ -26,7 +26,7 @@ mod view;
 pub use capability::{Capabilities, CapabilityError};
 pub use cgroup::{
     Controller, CpuQuota, DeviceLimit, DeviceLimitError, Group, GroupError, GroupUsage, Groups,
-    Limits, Mounts, Oom, Pressure, Weight,
+    Limits, Mounts, Notice, Oom, Pressure, Weight,
 };
 pub use cpus::{CpuList, CpuListError};
 pub use enforcement::{Downgrade, Enforcement, Part};

@@ -10,3 +10,4 @@ pub mod instance;
 pub mod moment;
 pub mod rehearsal;
 pub mod supervision;
+pub mod usage_alert;

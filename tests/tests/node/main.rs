@@ -1,11 +1,13 @@
 //! `bh run`, end to end.
 
+mod alerts;
 mod children;
 mod deaths;
 mod examples;
 mod limits;
 mod many;
 mod native;
+mod nested;
 mod operation;
 mod probes;
 mod sandboxes;
