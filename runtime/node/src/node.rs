@@ -165,8 +165,7 @@ impl Node {
         let roster = Roster::default();
         let guardian_pid =
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
-        let own_processes = [std::process::id(), guardian_pid];
-        let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+        let own_processes = own_processes(guardian_pid);
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
@@ -428,6 +427,11 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
+}
+
+/// The node and its guardian, where there is one.
+fn own_processes(guardian_pid: u32) -> Vec<u32> {
+    [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect()
 }
 
 /// The node's own directory among control groups: one for each runtime directory, so that a node
