@@ -10,6 +10,7 @@ pub mod holding;
 pub mod host;
 mod http;
 pub mod incident;
+mod limit_watch;
 pub mod logs;
 pub mod native;
 mod node;

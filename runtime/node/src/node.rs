@@ -35,6 +35,7 @@ use crate::{
     heartbeat::Heartbeat,
     http,
     incident::Recorder,
+    limit_watch::LimitWatch,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
@@ -182,8 +183,7 @@ impl Node {
         let roster = Roster::default();
         let guardian_pid =
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
-        let own_processes: Vec<u32> =
-            [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect();
+        let own_processes = own_processes(guardian_pid);
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let adapting = Adapting::new(&config, &registry, clock);
@@ -201,6 +201,7 @@ impl Node {
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
                 plans: plans.clone(),
+                limit_watch: LimitWatch::new(registry.clone(), clock),
                 secrets,
             },
             adapting: adapting.clone(),
@@ -473,6 +474,11 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
     }
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
+}
+
+/// The node and its guardian, where there is one.
+fn own_processes(guardian_pid: u32) -> Vec<u32> {
+    [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect()
 }
 
 /// The node's own directory among control groups: one for each runtime directory, so that a node

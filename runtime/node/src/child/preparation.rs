@@ -11,11 +11,11 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
+use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service, is_configuration};
 use blackhole_isolation::{Account, Identity, IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
@@ -261,6 +261,9 @@ struct Outfit {
 impl Outfit {
     fn dress(&self, mut builder: LaunchBuilder) -> LaunchBuilder {
         builder = builder.isolation(self.plan.clone());
+        for name in own_configuration() {
+            builder = builder.withhold(name);
+        }
         if self.clear_environment {
             builder = builder.clear_environment();
         }
@@ -275,6 +278,15 @@ impl Outfit {
             None => builder,
         }
     }
+}
+
+/// The variables that place and configure this very node, which are none of its services' business.
+fn own_configuration() -> &'static [OsString] {
+    static NAMES: OnceLock<Vec<OsString>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let names = std::env::vars_os().map(|(name, _)| name);
+        names.filter(|name| name.to_str().is_some_and(is_configuration)).collect()
+    })
 }
 
 struct Midwife<'a> {
@@ -485,6 +497,7 @@ impl<'a> Midwife<'a> {
         own.as_ref().map_or(Ok(()), |path| make(path, None))?;
         let plan = self.household.resources.plans.of(self.service, &scope, self.instance)?;
         own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
+        self.household.resources.limit_watch.add(self.instance, &plan);
         Ok(plan)
     }
 
@@ -511,12 +524,23 @@ impl<'a> Midwife<'a> {
             (environment::INSTANCE, scope.instance.to_string().into()),
             (environment::RUNTIME_DIR, scope.runtime_dir.into()),
             (environment::DATA_DIR, self.data_dir().into()),
+            (environment::TOLD, self.told()),
         ];
         let secrets = (!self.service.secrets.is_empty())
             .then(|| (CREDENTIALS_DIRECTORY, scope.own_secrets_dir().into()));
         let told = told.into_iter().chain(secrets);
         let told = told.map(|(name, value)| (name.into(), value));
         account.chain(from_files).chain(inline).chain(told).collect()
+    }
+
+    /// What a node that this service starts must not take for its own configuration.
+    fn told(&self) -> OsString {
+        let parts = [
+            OsString::from(self.scope().node),
+            self.scope().runtime_dir.into(),
+            self.data_dir().into(),
+        ];
+        parts.join(":".as_ref())
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.

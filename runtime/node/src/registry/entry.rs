@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use blackhole_policy::{instance::Reason, supervision::Generation};
+use blackhole_policy::{instance::Reason, supervision::Generation, usage_alert::Alert};
 use blackhole_protocol::{InstanceId, Name};
 
 use super::{Change, Exited, Histogram, Kind, State};
@@ -188,6 +188,7 @@ impl Entry {
                 Draft::silent()
             }
             Change::Leaked(what) => Draft::of("leaked", what),
+            Change::Alerted(alert) => alerted(alert),
         }
     }
 
@@ -272,4 +273,15 @@ impl Entry {
 
 fn waiting_note(waits_for: &[String]) -> String {
     if waits_for.is_empty() { String::new() } else { format!("waits for {}", waits_for.join(", ")) }
+}
+fn alerted(alert: Alert) -> Draft {
+    match alert {
+        Alert::NearMemoryLimit { bytes, limit } => {
+            Draft::of("near_memory_limit", format!("uses {} of {} MiB", bytes >> 20, limit >> 20))
+        }
+        Alert::Throttled { percent } => Draft::of(
+            "throttled",
+            format!("was held back by its CPU quota for {percent} % of the time"),
+        ),
+    }
 }
