@@ -7,7 +7,11 @@
 mod clock;
 pub mod family;
 mod figure;
+mod footprint;
+mod growth;
+mod instructions;
 pub mod machine;
+mod native;
 mod processes;
 pub mod report;
 mod stamps;
