@@ -23,7 +23,8 @@ use ractor::{Actor, ActorRef};
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
+    task::JoinHandle,
 };
 
 use crate::{
@@ -143,8 +144,24 @@ pub struct Node {
     lifeline: Option<Lifeline>,
     signals: Signals,
     _lock: fs::File,
+    control: Served,
     control_path: PathBuf,
     household: Arc<Household>,
+}
+
+/// What is served until the node has ended.
+struct Served {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Served {
+    /// Everybody who has asked for something gets an answer, within [`FAREWELL`].
+    async fn finish(self) {
+        // A server that is gone has said why.
+        let _ = self.end.send(());
+        let _ = tokio::time::timeout(FAREWELL, self.task).await;
+    }
 }
 
 impl Node {
@@ -164,11 +181,9 @@ impl Node {
         let roster = Roster::default();
         let guardian_pid =
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
-        let own_processes = [std::process::id(), guardian_pid];
-        let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans = Plans::open(&config, &group_name(&config), &own_processes);
+        let plans = Plans::open(&config, &group_name(&config), &own_processes(guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
@@ -200,7 +215,7 @@ impl Node {
             recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
-        serve(&config, &control_path, control)?;
+        let control = serve(&config, &control_path, control)?;
         let policy =
             policy(&config, &registry, None).map_err(|error| NodeError::Tree(error.to_string()))?;
         let nursery = Arc::new(Crib::root(household.clone()));
@@ -218,6 +233,7 @@ impl Node {
             lifeline: options.lifeline,
             signals: options.signals,
             _lock: lock,
+            control,
             control_path,
             household,
         })
@@ -274,7 +290,7 @@ impl Node {
         if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
         }
-        tokio::time::sleep(FAREWELL).await;
+        self.control.finish().await;
         if let Err(error) = self.logs.flush(FLUSH_WAIT_MAX).await {
             tracing::error!(%error, "the last log lines may be lost");
         }
@@ -354,6 +370,11 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
     }
 }
 
+/// The node and, where there is one, its guardian.
+fn own_processes(guardian_pid: u32) -> Vec<u32> {
+    [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect()
+}
+
 /// Every instance that the file names, before anything has started.
 fn enter_all(registry: &Registry, config: &Config) {
     for service in &config.services {
@@ -366,7 +387,7 @@ fn enter_all(registry: &Registry, config: &Config) {
 }
 
 /// Opens the control socket and the HTTP port, and serves them as long as the node lives.
-fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<(), NodeError> {
+fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<Served, NodeError> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| NodeError::ControlSocket(error);
     let socket = sockets::listen_unix_with(control_path, 0o600).map_err(|e| refused(e.into()))?;
     let socket = std::os::unix::net::UnixListener::from(socket);
@@ -383,8 +404,12 @@ fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<
         };
         tokio::spawn(report("HTTP", http::serve(listener, sources)));
     }
-    tokio::spawn(report("the control API", control::serve(listener, control)));
-    Ok(())
+    let (end, ended) = oneshot::channel();
+    let serving = control::serve(listener, control, async {
+        // That the node is dropped ends it as well.
+        let _ = ended.await;
+    });
+    Ok(Served { end, task: tokio::spawn(report("the control API", serving)) })
 }
 
 async fn report<E: std::fmt::Display>(
@@ -423,7 +448,10 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
         }
         Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
     }
-    file.set_len(0).map_err(failed)?;
+    // Not for nothing: to cut even an empty file may take a file system half a millisecond.
+    if file.metadata().is_ok_and(|it| it.len() > 0) {
+        file.set_len(0).map_err(failed)?;
+    }
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
 }

@@ -41,7 +41,7 @@ pub(super) fn status(entry: &Entry, sampler: &Sampler) -> proto::InstanceStatus 
         uptime: entry.spawned_at.map(|at| duration(Instant::now() - at)),
         memory_bytes: usage.map(|usage| usage.memory_bytes),
         cpu_percent: usage.map(|usage| usage.cpu_percent),
-        last_exit: entry.last_exit.as_ref().map(last_exit),
+        last_exit: entry.last_exit.as_deref().map(last_exit),
         note: entry.note.clone(),
         unenforced: entry.unenforced.clone(),
     }

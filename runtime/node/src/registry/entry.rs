@@ -37,7 +37,7 @@ pub struct Entry {
     /// Restarts since the node started, by the reason of the exit before.
     pub restarts: BTreeMap<Reason, u64>,
     /// How the last process ended.
-    pub last_exit: Option<HistoryEntry>,
+    pub last_exit: Option<Box<HistoryEntry>>,
     /// What it waits for or says about itself.
     pub note: String,
     /// What the file asks for and does not hold, each with its key and the reason.
@@ -243,13 +243,13 @@ impl Entry {
             self.history.pop_front();
         }
         self.history.push_back(record.clone());
-        self.last_exit = Some(record);
+        self.last_exit = Some(Box::new(record));
         draft
     }
 
     /// The end may be forgotten by now.
     fn note_stderr(&mut self, generation: Generation, stderr: &str) {
-        let ends = self.history.iter_mut().chain(&mut self.last_exit);
+        let ends = self.history.iter_mut().chain(self.last_exit.as_deref_mut());
         for end in ends.filter(|end| end.generation == generation) {
             end.exited.stderr = Some(stderr.to_owned());
         }
