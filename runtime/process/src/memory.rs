@@ -72,6 +72,5 @@ mod tests {
         let_go_of_the_beginning();
         let after = resident_of_files();
         assert!(after < before / 2, "{before} KiB before, {after} KiB after");
-        assert_eq!(format!("{:?}", "it runs on".split(' ').collect::<Vec<_>>()).len(), 19);
     }
 }
