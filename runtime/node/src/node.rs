@@ -37,7 +37,7 @@ use crate::{
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
     operator::Operator,
-    registry::{Kind, NodeState, Registry, State},
+    registry::{self, Kind, NodeState, Registry, State},
     secrets::Secrets,
     usage::Sampler,
 };
@@ -168,7 +168,7 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans = Plans::open(&config, &group_name(&config), &own_processes);
+        let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
@@ -181,7 +181,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans,
+                plans: plans.clone(),
                 secrets,
             },
             recorder: Recorder::default(),
@@ -189,6 +189,7 @@ impl Node {
             outcome: outcome_sender,
         });
         enter_all(&registry, &config);
+        open_native_sockets(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
@@ -196,7 +197,7 @@ impl Node {
             registry: registry.clone(),
             operator: operator.clone(),
             logs: logs.clone(),
-            sampler: Arc::new(Sampler::default()),
+            sampler: Arc::new(Sampler::new(&plans)),
             recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
@@ -361,6 +362,20 @@ fn enter_all(registry: &Registry, config: &Config) {
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
             let instance = InstanceId { service: service.name.clone(), index };
             registry.add(instance, service.group.clone(), Kind::of(service), state);
+        }
+    }
+}
+
+/// Before anything has started, so that whoever speaks to a native service at once waits in its backlog.
+fn open_native_sockets(household: &Household) {
+    let wanted =
+        |entry: &registry::Entry| entry.kind == Kind::Native || entry.kind == Kind::Embedded;
+    for entry in household.registry.entries(|entry| wanted(entry) && entry.state != State::Disabled)
+    {
+        let runtime_dir = &household.config.node.runtime_dir;
+        if let Err(error) = household.resources.sockets.native(&entry.instance, runtime_dir) {
+            // Its start tries again, and is what fails.
+            tracing::debug!(instance = %entry.instance, %error, "could not open its sockets yet");
         }
     }
 }

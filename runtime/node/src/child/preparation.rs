@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 
 use super::{
     body::{self, Body},
+    disk::DiskWatch,
     link::Link,
     request,
     resources::{NamedSocket, NativeSockets},
@@ -271,7 +272,7 @@ impl<'a> Midwife<'a> {
             }
             Kind::Native { mode, settings } => {
                 let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-                let sockets = resources.sockets.native(self.instance, &self.scope())?;
+                let sockets = resources.sockets.native(self.instance, self.scope().runtime_dir)?;
                 let assignment = self.assignment(settings)?;
                 match mode {
                     Mode::Subprocess => {
@@ -352,6 +353,7 @@ impl<'a> Midwife<'a> {
                 liveness: self.liveness(&context)?,
                 notify: notify.map(access),
                 link: native.map(|native| native.linked),
+                disk: self.disk(),
                 running: Vec::new(),
                 starting: None,
             },
@@ -388,6 +390,7 @@ impl<'a> Midwife<'a> {
                 liveness: self.liveness(&context)?,
                 notify: None,
                 link: Some(self.linked(link, unopened)),
+                disk: None,
                 running: Vec::new(),
                 starting: None,
             },
@@ -576,6 +579,11 @@ impl<'a> Midwife<'a> {
             settings: settings.to_owned(),
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    fn disk(&self) -> Option<DiskWatch> {
+        let limit = self.service.resources.disk?;
+        Some(DiskWatch { directory: self.data_dir(), limit })
     }
 
     fn data_dir(&self) -> PathBuf {

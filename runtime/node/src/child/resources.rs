@@ -21,7 +21,7 @@ pub(crate) struct Resources {
     pub(crate) native: Arc<dyn NativeServices>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) sockets: Sockets,
-    pub(crate) plans: Plans,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) secrets: Arc<Secrets>,
 }
 
@@ -87,9 +87,9 @@ impl Sockets {
     pub(crate) fn native(
         &self,
         instance: &InstanceId,
-        scope: &Scope<'_>,
+        runtime_dir: &Path,
     ) -> Result<NativeSockets, SocketError> {
-        let open = |file: String| self.open(Address::Unix(scope.runtime_dir.join(file)));
+        let open = |file: String| self.open(Address::Unix(runtime_dir.join(file)));
         Ok(NativeSockets {
             grpc: open(instance.socket_file_name())?,
             gateway: open(instance.link_file_name())?,
