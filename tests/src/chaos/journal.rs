@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use super::action::Action;
 
+/// More of them say nothing new.
+const VIOLATIONS_MAX: usize = 20;
+
 /// Clones write into the same file.
 #[derive(Debug, Clone)]
 pub(super) struct Journal(Arc<Shared>);
@@ -66,6 +69,11 @@ impl Journal {
 
     pub(super) fn violations(&self) -> Vec<String> {
         self.inner().violations.clone()
+    }
+
+    /// So much is wrong that looking further only takes time.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.inner().violations.len() >= VIOLATIONS_MAX
     }
 
     fn ms(&self) -> u64 {
