@@ -482,11 +482,6 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
     Ok(file)
 }
 
-/// The node and its guardian, where there is one.
-fn own_processes(guardian_pid: u32) -> Vec<u32> {
-    [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect()
-}
-
 /// The node's own directory among control groups: one for each runtime directory, so that a node
 /// finds what a predecessor that crashed in the same place has left.
 fn group_name(config: &Config) -> String {
