@@ -188,8 +188,7 @@ impl Node {
             token: token(),
             outcome: outcome_sender,
         });
-        enter_all(&registry, &config);
-        open_native_sockets(&household);
+        enter_all(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
@@ -356,7 +355,8 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
 }
 
 /// Every instance that the file names, before anything has started.
-fn enter_all(registry: &Registry, config: &Config) {
+fn enter_all(household: &Household) {
+    let Household { registry, config, .. } = household;
     for service in &config.services {
         let state = if service.enabled { State::Pending } else { State::Disabled };
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
@@ -364,6 +364,7 @@ fn enter_all(registry: &Registry, config: &Config) {
             registry.add(instance, service.group.clone(), Kind::of(service), state);
         }
     }
+    open_native_sockets(household);
 }
 
 /// Before anything has started, so that whoever speaks to a native service at once waits in its backlog.

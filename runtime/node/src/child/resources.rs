@@ -9,7 +9,10 @@ use std::{
 };
 
 use blackhole_config::{Listen, Scope, Service};
-use blackhole_process::sockets::{self, SocketError};
+use blackhole_process::{
+    snapshot,
+    sockets::{self, SocketError},
+};
 use blackhole_protocol::InstanceId;
 
 use super::limits::Plans;
@@ -35,6 +38,8 @@ pub(crate) struct NativeSockets {
     pub(crate) grpc: Arc<OwnedFd>,
     /// Where its actors are reached.
     pub(crate) gateway: Arc<OwnedFd>,
+    /// What its incarnations hand on.
+    pub(crate) snapshot: Arc<OwnedFd>,
 }
 
 /// Listening sockets. They belong to the node and stay open while their services come and go, so
@@ -60,6 +65,8 @@ struct SocketFile {
 enum Address {
     Tcp(std::net::SocketAddr),
     Unix(PathBuf),
+    /// No socket: where an instance's incarnations hand on their state.
+    Memory(InstanceId),
 }
 
 impl Sockets {
@@ -93,12 +100,14 @@ impl Sockets {
         Ok(NativeSockets {
             grpc: open(instance.socket_file_name())?,
             gateway: open(instance.link_file_name())?,
+            snapshot: self.open(Address::Memory(instance.clone()))?,
         })
     }
 
     /// Closes the sockets of an instance that is no longer wanted, and removes their files.
     pub(crate) fn close_native(&self, instance: &InstanceId, runtime_dir: &Path) {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&Address::Memory(instance.clone()));
         for file in [instance.socket_file_name(), instance.link_file_name()] {
             let path = runtime_dir.join(file);
             if open.remove(&Address::Unix(path.clone())).is_some() {
@@ -118,6 +127,9 @@ impl Sockets {
         let socket = Arc::new(match &address {
             Address::Tcp(address) => sockets::listen_tcp(*address)?,
             Address::Unix(path) => sockets::listen_unix(path)?,
+            Address::Memory(instance) => {
+                snapshot::memory_file(&instance.to_string()).map_err(SocketError::Memory)?
+            }
         });
         let held = Held { socket: socket.clone(), file: address.file() };
         open.insert(address, held);
