@@ -413,7 +413,9 @@ async fn report<E: std::fmt::Display>(
 /// Makes the node's directories and locks the runtime directory against a second node.
 fn take_possession(config: &Config) -> Result<fs::File, NodeError> {
     directories::prepare(config)?;
-    lock(&config.node.runtime_dir)
+    let lock = lock(&config.node.runtime_dir)?;
+    directories::remove_stale_notify_sockets(&config.node.runtime_dir)?;
+    Ok(lock)
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {

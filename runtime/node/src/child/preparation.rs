@@ -38,7 +38,7 @@ use super::{
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
-    directories::{make_owned, make_passage},
+    directories::{NOTIFY, make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
     nursery::{Household, find_service},
@@ -506,7 +506,7 @@ impl<'a> Midwife<'a> {
         if !told {
             return Ok(None);
         }
-        let directory = self.scope().runtime_dir.join("notify");
+        let directory = self.scope().runtime_dir.join(NOTIFY);
         make_passage(&directory, uid)
             .map_err(|source| BirthError::Directory { path: directory.clone(), source })?;
         let path = directory.join(format!("{}.{}", self.instance, self.generation));
