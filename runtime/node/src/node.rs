@@ -377,11 +377,6 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
     }
 }
 
-/// The node and, where there is one, its guardian.
-fn own_processes(guardian_pid: u32) -> Vec<u32> {
-    [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect()
-}
-
 /// Every instance that the file names, before anything has started.
 fn enter_all(household: &Household) {
     let Household { registry, config, .. } = household;
