@@ -164,11 +164,9 @@ impl Node {
         let roster = Roster::default();
         let guardian_pid =
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
-        let own_processes = [std::process::id(), guardian_pid];
-        let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
+        let plans = Arc::new(open_plans(&config, guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
@@ -452,6 +450,13 @@ fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// The node and its guardian, where it has one, may be moved out of the way of its groups.
+fn open_plans(config: &Config, guardian_pid: u32) -> Plans {
+    let own_processes = [std::process::id(), guardian_pid];
+    let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+    Plans::open(config, &group_name(config), &own_processes)
 }
 
 /// A node that is killed cannot remove its groups and its services' secrets itself.
