@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use blackhole_protocol::control::v1::{
     Event, GetHistoryRequest, GetStatusRequest, GetStatusResponse, HistoryEntry, InstanceStatus,
-    LogRecord, RestartRequest, ScaleRequest, ShutdownRequest, StartRequest, StopRequest,
-    StreamEventsRequest, StreamLogsRequest, control_service_client::ControlServiceClient,
+    LogRecord, RecordRequest, RecordResponse, RestartRequest, ScaleRequest, ShutdownRequest,
+    StartRequest, StopRequest, StreamEventsRequest, StreamLogsRequest,
+    control_service_client::ControlServiceClient,
 };
 use tonic::{
     Response,
@@ -92,6 +93,11 @@ impl Client {
         let end = End::of(!request.no_follow);
         let answer = self.0.stream_events(request).await.map_err(refused("read events"))?;
         Ok(Records { stream: answer.into_inner(), doing: "read events", end })
+    }
+
+    pub(crate) async fn record(&mut self) -> Result<Records<RecordResponse>, ClientError> {
+        let answer = self.0.record(RecordRequest {}).await.map_err(refused("record"))?;
+        Ok(Records { stream: answer.into_inner(), doing: "record", end: End::of(true) })
     }
 
     pub(crate) async fn logs(

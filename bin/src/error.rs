@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use blackhole_config::{Color, Rejected};
 use blackhole_node::{
     NodeError,
+    incident::replay::ReplayError,
     logs::{LogsError, wire::WireError},
 };
 use blackhole_process::guardian::GuardianError;
@@ -42,6 +43,10 @@ pub(crate) enum Error {
     Usage(String),
     #[error("{0}")]
     Failed(String),
+    #[error("could not {doing} the recording `{}`", path.display())]
+    Recording { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("could not replay `{}`", path.display())]
+    Replay { path: PathBuf, source: ReplayError },
     #[error("could not write `{}`{hint}", path.display(), hint = exists_hint(source))]
     Create { path: PathBuf, source: io::Error },
 }
@@ -75,6 +80,11 @@ impl Error {
             Self::Node(error) => node_exit_code(error),
             Self::Usage(_) => ExitCode::Usage,
             Self::Failed(_) => ExitCode::Failed,
+            Self::Recording { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ExitCode::NoInput
+            }
+            Self::Recording { .. } => ExitCode::Io,
+            Self::Replay { .. } => ExitCode::Failed,
             Self::Create { .. } => ExitCode::CannotCreate,
         }
     }

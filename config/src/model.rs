@@ -138,6 +138,29 @@ pub struct Service {
     pub enforcement: Enforcement,
     /// What it is kept from.
     pub sandbox: Sandbox,
+    /// What it finds as files in its secrets' directory.
+    pub secrets: Vec<Secret>,
+}
+
+/// Something that only the service and the node may know. Its value is read when the service is
+/// started, never before, and is no part of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The file's name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: SecretSource,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file; absolute.
+    File(PathBuf),
+    /// A variable of the node's environment.
+    Environment(String),
+    /// A file of this name in the node's `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
 }
 
 /// What a service is made of.
@@ -328,6 +351,8 @@ pub struct Resources {
     pub cpus: Option<CpuList>,
     /// What may pass to and from disks.
     pub io: Vec<DiskRates>,
+    /// Bytes in the service's own directory.
+    pub disk: Option<u64>,
     /// Open files.
     pub files_max: Option<u32>,
     /// Processes and threads.

@@ -1,13 +1,17 @@
 //! Texts with `{placeholders}`, checked when the file is read and filled in when a process starts.
 
-use std::{fmt, num::NonZeroU32, path::Path};
+use std::{
+    fmt,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
 
 use blackhole_protocol::Name;
 
 use crate::problem::nearest;
 
-/// A text in which `{runtime_dir}`, `{data_dir}`, `{log_dir}`, `{node}`, `{service}` and
-/// `{instance}` stand for what they name. `{{node}}` is the literal text `{node}`. All other braces
+/// A text in which `{runtime_dir}`, `{data_dir}`, `{log_dir}`, `{secrets_dir}`, `{node}`, `{service}`
+/// and `{instance}` stand for what they name. `{{node}}` is the literal text `{node}`. All other braces
 /// are literal: commands are full of shell variables and JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
@@ -23,6 +27,7 @@ enum Placeholder {
     RuntimeDir,
     DataDir,
     LogDir,
+    SecretsDir,
     Node,
     Service,
     Instance,
@@ -37,12 +42,21 @@ pub struct Scope<'a> {
     pub data_dir: &'a Path,
     /// The node's directory for log files.
     pub log_dir: &'a Path,
+    /// The directory in memory below which each instance finds its secrets.
+    pub secrets_dir: &'a Path,
     /// The node's name.
     pub node: &'a str,
     /// The service that the text belongs to.
     pub service: &'a Name,
     /// Which of the service's processes.
     pub instance: NonZeroU32,
+}
+
+impl Scope<'_> {
+    /// Where the instance finds its secrets.
+    pub fn own_secrets_dir(&self) -> PathBuf {
+        self.secrets_dir.join(format!("{}-{}", self.service, self.instance))
+    }
 }
 
 /// A name between braces that means nothing, and is so like one that does that it must be a slip.
@@ -57,8 +71,8 @@ pub struct Misspelt {
 
 impl Template {
     /// The names that may stand between braces.
-    pub const PLACEHOLDERS: [&str; 6] =
-        ["runtime_dir", "data_dir", "log_dir", "node", "service", "instance"];
+    pub const PLACEHOLDERS: [&str; 7] =
+        ["runtime_dir", "data_dir", "log_dir", "secrets_dir", "node", "service", "instance"];
 
     /// Reads a text as written in the file.
     pub fn parse(text: &str) -> Result<Self, Misspelt> {
@@ -113,7 +127,10 @@ impl Template {
         let absolute = match self.0.first() {
             Some(Piece::Text(text)) => text.starts_with('/'),
             Some(Piece::Placeholder(
-                Placeholder::RuntimeDir | Placeholder::DataDir | Placeholder::LogDir,
+                Placeholder::RuntimeDir
+                | Placeholder::DataDir
+                | Placeholder::LogDir
+                | Placeholder::SecretsDir,
             )) => true,
             Some(Piece::Placeholder(_)) | None => false,
         };
@@ -179,6 +196,7 @@ impl Placeholder {
             "runtime_dir" => Self::RuntimeDir,
             "data_dir" => Self::DataDir,
             "log_dir" => Self::LogDir,
+            "secrets_dir" => Self::SecretsDir,
             "node" => Self::Node,
             "service" => Self::Service,
             "instance" => Self::Instance,
@@ -191,6 +209,7 @@ impl Placeholder {
             Self::RuntimeDir => "runtime_dir",
             Self::DataDir => "data_dir",
             Self::LogDir => "log_dir",
+            Self::SecretsDir => "secrets_dir",
             Self::Node => "node",
             Self::Service => "service",
             Self::Instance => "instance",
@@ -202,6 +221,7 @@ impl Placeholder {
             Self::RuntimeDir => scope.runtime_dir.display().to_string(),
             Self::DataDir => scope.data_dir.display().to_string(),
             Self::LogDir => scope.log_dir.display().to_string(),
+            Self::SecretsDir => scope.own_secrets_dir().display().to_string(),
             Self::Node => scope.node.to_owned(),
             Self::Service => scope.service.to_string(),
             Self::Instance => scope.instance.to_string(),
@@ -235,6 +255,7 @@ mod tests {
             runtime_dir: Path::new("/run/x"),
             data_dir: Path::new("/data"),
             log_dir: Path::new("/log"),
+            secrets_dir: Path::new("/secrets"),
             node: "dev",
             service: &name,
             instance: NonZeroU32::MIN,

@@ -12,6 +12,7 @@ mod probes;
 mod programs;
 mod resources;
 mod sandbox;
+mod secrets;
 mod service;
 
 use std::time::Duration;

@@ -19,6 +19,25 @@ pub fn bh() -> Command {
     command
 }
 
+/// A group that was handed to whoever runs the tests (cgroup v2), without processes of its own.
+const DELEGATED: &str = "BLACKHOLE_TEST_DELEGATED";
+
+/// Where the tests have a group to divide: the command in a new group below it, as a service manager
+/// would start a node, because no group that also holds the test can be divided by a node.
+fn in_own_group(command: Command) -> Command {
+    let Some(delegated) = std::env::var_os(DELEGATED) else { return command };
+    let enter = r#"mkdir "$0/node-$$" && echo 0 > "$0/node-$$/cgroup.procs" && exec "$@""#;
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(enter).arg(delegated).arg(command.get_program());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// The path of the misbehaving child; see its source for the flags.
 pub fn fixture() -> PathBuf {
     binary("fixture-service")
@@ -88,13 +107,8 @@ impl TestNode {
 
     /// As [`Self::launch`], with the command changed.
     pub fn launch_with(text: &str, change: impl FnOnce(&mut Command)) -> Self {
-        let directory = tempfile::Builder::new().prefix("bh").tempdir().expect("a directory");
-        let text = text
-            .replace("{fixture}", &fixture().display().to_string())
-            .replace("{misbehaving}", &misbehaving().display().to_string())
-            .replace("{directory}", &directory.path().display().to_string());
-        let file = directory.path().join("config.toml");
-        fs::write(&file, text).expect("the file is written");
+        let directory = own_directory();
+        let file = write_file(directory.path(), text);
         Self::launch_file(directory, &file, change)
     }
 
@@ -105,7 +119,7 @@ impl TestNode {
         change: impl FnOnce(&mut Command),
     ) -> Self {
         let output = fs::File::create(directory.path().join("output")).expect("a file");
-        let mut command = bh();
+        let mut command = in_own_group(bh());
         command
             .args(["run".as_ref(), file.as_os_str()])
             .args(placed(directory.path()))
@@ -116,6 +130,16 @@ impl TestNode {
         change(&mut command);
         let guardian = command.spawn().expect("bh starts");
         Self { guardian, directory }
+    }
+
+    /// A node in the place of this one, which has ended; waits until everything is up.
+    pub fn succeeded_by(mut self, text: &str) -> Self {
+        self.ended();
+        let directory = std::mem::replace(&mut self.directory, own_directory());
+        let file = write_file(directory.path(), text);
+        let node = Self::launch_file(directory, &file, |_| {});
+        node.until("the node runs", |status| status["node"]["state"] == "running");
+        node
     }
 
     /// The test's own directory.
@@ -237,6 +261,20 @@ impl Drop for TestNode {
         self.ended();
         self.nothing_left();
     }
+}
+
+fn own_directory() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("bh").tempdir().expect("a directory")
+}
+
+fn write_file(directory: &Path, text: &str) -> PathBuf {
+    let text = text
+        .replace("{fixture}", &fixture().display().to_string())
+        .replace("{misbehaving}", &misbehaving().display().to_string())
+        .replace("{directory}", &directory.display().to_string());
+    let file = directory.join("config.toml");
+    fs::write(&file, text).expect("the file is written");
+    file
 }
 
 /// The flags that place a node below a directory.

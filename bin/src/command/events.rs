@@ -1,6 +1,8 @@
 //! `bh events`.
 
-use std::io::Write;
+mod recording;
+
+use std::{io::Write, path::PathBuf};
 
 use anstyle::{AnsiColor, Style};
 use blackhole_protocol::control::v1::{Event, StreamEventsRequest};
@@ -24,7 +26,9 @@ use crate::{
 #[command(after_help = "Examples:
   bh events
   bh events api --no-follow
-  bh events --json | jq 'select(.event == \"exited\")'")]
+  bh events --json | jq 'select(.event == \"exited\")'
+  bh events --record incident.jsonl       until Ctrl-C, or the node's end
+  bh events --replay incident.jsonl")]
 pub(crate) struct Events {
     /// Services or groups; everything when none is named
     #[arg(value_name = "NAME")]
@@ -38,10 +42,22 @@ pub(crate) struct Events {
     /// Print one JSON object a line, also on a terminal
     #[arg(long)]
     json: bool,
+    /// Instead: write what supervisors are told and decide into FILE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "no_follow", "json", "replay"])]
+    record: Option<PathBuf>,
+    /// Instead: let this program decide again what FILE recorded; needs no node
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "no_follow", "json"])]
+    replay: Option<PathBuf>,
 }
 
 impl Events {
     pub(crate) async fn execute(self, global: &Global) -> Result<(), Error> {
+        if let Some(file) = &self.record {
+            return recording::record(file, global).await;
+        }
+        if let Some(file) = &self.replay {
+            return recording::replay(file);
+        }
         let form = Form::for_reader(self.json);
         let request = StreamEventsRequest { names: self.names, no_follow: self.no_follow };
         let mut client = Client::connect(&global.address()).await?;

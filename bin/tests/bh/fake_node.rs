@@ -119,6 +119,29 @@ fn instance(service: &str, instance: u32, state: InstanceState) -> InstanceStatu
     }
 }
 
+/// As of an instance with a control group of both versions.
+fn usage() -> proto::Usage {
+    proto::Usage {
+        scope: proto::UsageScope::Group.into(),
+        memory_bytes: 8_493_466,
+        memory_peak_bytes: Some(9 << 20),
+        memory_max_bytes: Some(64 << 20),
+        swap_bytes: None,
+        cpu: duration(2),
+        throttled: duration(1),
+        throttled_periods: Some(12),
+        io_read_bytes: Some(4096),
+        io_written_bytes: Some(0),
+        processes: 2,
+        threads: 7,
+        descriptors: Some(21),
+        connections: Some(3),
+        cpu_pressure: Some(proto::Pressure { some_percent: 1.5, full_percent: 0.0 }),
+        memory_pressure: Some(proto::Pressure::default()),
+        io_pressure: None,
+    }
+}
+
 /// One instance in each of the usual situations.
 pub(crate) fn instances() -> Vec<InstanceStatus> {
     let identity = InstanceStatus {
@@ -127,6 +150,7 @@ pub(crate) fn instances() -> Vec<InstanceStatus> {
         uptime: duration(192),
         memory_bytes: Some(8_493_466),
         cpu_percent: Some(0.25),
+        usage: Some(usage()),
         ..instance("identity", 1, InstanceState::Ready)
     };
     let api = InstanceStatus {
@@ -253,6 +277,13 @@ fn known(names: &[String]) -> Result<(), Status> {
     })
 }
 
+/// A supervisor without children is asked to start, and is up at once.
+const RECORDING: [&str; 3] = [
+    r#"{"incident":{"version":1,"node":"dev"}}"#,
+    r#"{"checkpoint":{"supervisor":"root #1","remembers":{"spec":{"strategy":"one_for_one","discipline":"concurrent","counting":"per_child","auto_shutdown":"never"},"template":null,"children":[],"restarts":[],"groups":[],"course":"unstarted","generation_floor":0,"generation_max":0}}}"#,
+    r#"{"decided":{"supervisor":"root #1","at_ns":5,"event":"start_requested","commands":["Up"],"deadline_ns":null}}"#,
+];
+
 #[tonic::async_trait]
 impl ControlService for Answers {
     async fn get_status(
@@ -339,6 +370,13 @@ impl ControlService for Answers {
     ) -> Answer<Self::StreamEventsStream> {
         known(&request.into_inner().names)?;
         Ok(Response::new(stream(events())))
+    }
+
+    type RecordStream = Streamed<proto::RecordResponse>;
+
+    async fn record(&self, _: Request<proto::RecordRequest>) -> Answer<Self::RecordStream> {
+        let lines = RECORDING.iter().map(|line| proto::RecordResponse { line: (*line).to_owned() });
+        Ok(Response::new(stream(lines.collect())))
     }
 
     type StreamLogsStream = Streamed<proto::LogRecord>;

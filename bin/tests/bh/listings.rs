@@ -1,5 +1,5 @@
 use crate::{
-    bh::{bh, stdout},
+    bh::{bh, stdout, transcript},
     fake_node::FakeNode,
 };
 
@@ -23,6 +23,33 @@ fn status_is_a_table() {
     let (home, _node) = node();
     let _redacted = redacted();
     insta::assert_snapshot!(stdout(home.path(), &["status"]));
+}
+
+#[test]
+fn a_wide_status_says_what_is_used() {
+    let (home, _node) = node();
+    let _redacted = redacted();
+    insta::assert_snapshot!(stdout(home.path(), &["status", "--wide", "identity", "cron"]));
+}
+
+#[test]
+fn top_for_programs_prints_once() {
+    let (home, _node) = node();
+    let arguments = ["top", "--interval", "100ms", "--sort", "memory"];
+    let piped = stdout(home.path(), &arguments);
+    assert_eq!(piped, stdout(home.path(), &[&arguments[..], &["--once"]].concat()));
+    insta::assert_snapshot!(piped);
+}
+
+#[test]
+fn top_as_json_is_one_object_a_look() {
+    let (home, _node) = node();
+    let _redacted = redacted();
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r#""at":"[^"]+""#, r#""at":"[TIME]""#);
+    let _bound = settings.bind_to_scope();
+    let arguments = ["top", "identity", "--interval", "100ms", "--json", "--once"];
+    insta::assert_snapshot!(stdout(home.path(), &arguments));
 }
 
 #[test]
@@ -63,6 +90,26 @@ fn events_for_programs_are_json_lines() {
     let plain = stdout(home.path(), &["events"]);
     assert_eq!(plain, stdout(home.path(), &["events", "--json", "--no-follow"]));
     insta::assert_snapshot!(plain);
+}
+
+#[test]
+fn a_recording_is_kept_and_decided_again() {
+    let (home, _node) = node();
+    assert_eq!(stdout(home.path(), &["events", "--record", "incident.jsonl"]), "");
+    assert_eq!(
+        stdout(home.path(), &["events", "--replay", "incident.jsonl"]),
+        "1 decisions of 1 supervisors of node dev, 1 commands: all the same\n"
+    );
+    let kept = home.path().join("incident.jsonl");
+    let text = std::fs::read_to_string(&kept).expect("it was kept");
+    std::fs::write(&kept, text.replace("\"Up\"", "")).expect("it is a file");
+    assert_eq!(
+        transcript(home.path(), &["events", "--replay", "incident.jsonl"]),
+        "exit code 1\n--- stderr\nerror: could not replay `incident.jsonl`\n  caused by: line 3: \
+         supervisor `root #1` decides otherwise now\n  recorded: nothing\n  replayed: Up\n"
+    );
+    let missing = transcript(home.path(), &["events", "--replay", "nothing.jsonl"]);
+    assert!(missing.starts_with("exit code 66"), "{missing}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::{
     AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawDiskRates, RawLive,
-    RawProbe, RawReady, RawRlimits, RawSandbox, Share, Signal, Size, SizeOrUnlimited, Umask,
-    Weight,
+    RawProbe, RawReady, RawRlimits, RawSandbox, RawSecret, Share, Signal, Size, SizeOrUnlimited,
+    Umask, Weight,
 };
 use crate::{
     Mode, OnFailed, Template,
@@ -73,6 +73,8 @@ keys! {
         resources: RawResources,
         /// What happens when this host cannot enforce a limit of `resources`. Default: the node's.
         enforce: Enforcement,
+        /// Secrets, by the names of the files that it finds in `{secrets_dir}` and `$CREDENTIALS_DIRECTORY`.
+        secrets: Entries<RawSecret>,
         /// What it is kept from: "standard", "strict", or a table. Default: nothing.
         sandbox: RawSandbox,
     }
@@ -123,6 +125,8 @@ keys! {
         io_weight: Weight,
         /// What may pass to and from disks in a second, by a path on each.
         io: Entries<RawDiskRates>,
+        /// What the service's own directory, `{data_dir}/{service}`, may hold: near it is warned of, beyond it the service is stopped.
+        disk: Size,
         /// Open files.
         files_max: Count<3, 1_073_741_816>,
         /// Processes and threads.

@@ -55,6 +55,7 @@ fn scope<'a>(config: &'a Config, service: &'a Service) -> Scope<'a> {
         runtime_dir: &config.node.runtime_dir,
         data_dir: &config.node.data_dir,
         log_dir: &config.node.log_dir,
+        secrets_dir: &config.node.runtime_dir,
         node: &config.node.name,
         service: &service.name,
         instance: service.instances,

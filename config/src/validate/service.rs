@@ -11,7 +11,7 @@ use blackhole_policy::{
 use super::{
     Context, Unit, environment, limit,
     probes::{self, Speaker},
-    resources, sandbox,
+    resources, sandbox, secrets,
 };
 use crate::{
     Config, Kind, Listen, Mode, OnFailed, Service, Stop, User,
@@ -74,6 +74,7 @@ pub(super) fn validate(
         resources: resources::validate(raw.resources.value(), context, problems),
         enforcement: raw.enforce.value().copied().unwrap_or(default.enforcement),
         sandbox: sandbox::validate(raw, context, problems),
+        secrets: secrets::validate(raw, context, problems),
     }
 }
 
@@ -125,6 +126,7 @@ fn warn_embedded(raw: &RawService, speaker: Speaker, problems: &mut Problems) {
         key(&raw.resources),
         key(&raw.enforce),
         key(&raw.sandbox),
+        key(&raw.secrets),
         key(&raw.supplementary_groups),
     ];
     for place in needs_process.into_iter().flatten() {

@@ -53,6 +53,7 @@ fn the_default_file_shows_every_key_of_the_schema() {
         &service["resources"]["properties"]["io"]["additionalProperties"]["properties"],
         &service["resources"]["properties"]["rlimits"]["properties"],
         &service["sandbox"]["anyOf"][1]["properties"],
+        &service["secrets"]["additionalProperties"]["properties"],
         &service["sandbox"]["anyOf"][1]["properties"]["paths"]["properties"],
         probe,
         &probe["tls"]["properties"],

@@ -53,9 +53,11 @@ pub struct InstanceStatus {
     /// How long the process has lived; absent when none does.
     #[prost(message, optional, tag = "10")]
     pub uptime: ::core::option::Option<::prost_types::Duration>,
+    /// As in `usage`.
     #[prost(uint64, optional, tag = "11")]
     pub memory_bytes: ::core::option::Option<u64>,
-    /// Of one core, since the previous look at it; 100 is one core busy.
+    /// Of one core, since the previous look at it by anybody; 100 is one core busy. Who looks at a
+    /// pace of its own compares `usage.cpu` with what it was before.
     #[prost(double, optional, tag = "12")]
     pub cpu_percent: ::core::option::Option<f64>,
     #[prost(message, optional, tag = "13")]
@@ -66,6 +68,70 @@ pub struct InstanceStatus {
     /// What the file asks for and this host does not enforce, as `memory: why`.
     #[prost(string, repeated, tag = "40")]
     pub unenforced: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it uses now; absent when no process lives.
+    #[prost(message, optional, tag = "15")]
+    pub usage: ::core::option::Option<Usage>,
+}
+/// What an instance uses, read when it was asked for. What is absent is not counted on this host, or
+/// not for an instance without a control group.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Usage {
+    /// Whom the numbers are about.
+    #[prost(enumeration = "UsageScope", tag = "1")]
+    pub scope: i32,
+    /// Memory that cannot be had back for nothing: of a control group without page cache that was not
+    /// used lately, of processes what is resident.
+    #[prost(uint64, tag = "2")]
+    pub memory_bytes: u64,
+    /// The most memory; of a control group since it was made, which restarts do not change, and with
+    /// page cache.
+    #[prost(uint64, optional, tag = "3")]
+    pub memory_peak_bytes: ::core::option::Option<u64>,
+    /// The limit of its memory.
+    #[prost(uint64, optional, tag = "4")]
+    pub memory_max_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub swap_bytes: ::core::option::Option<u64>,
+    /// CPU time; of a control group since it was made.
+    #[prost(message, optional, tag = "6")]
+    pub cpu: ::core::option::Option<::prost_types::Duration>,
+    /// Time that it was held back by its CPU quota, and the periods of 100 ms in which it was.
+    #[prost(message, optional, tag = "7")]
+    pub throttled: ::core::option::Option<::prost_types::Duration>,
+    #[prost(uint64, optional, tag = "8")]
+    pub throttled_periods: ::core::option::Option<u64>,
+    /// Bytes read from and written to block devices.
+    #[prost(uint64, optional, tag = "9")]
+    pub io_read_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    pub io_written_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "11")]
+    pub processes: u64,
+    #[prost(uint64, tag = "12")]
+    pub threads: u64,
+    /// Absent when the node may not look.
+    #[prost(uint64, optional, tag = "13")]
+    pub descriptors: ::core::option::Option<u64>,
+    /// Established TCP connections and accepted Unix ones. Absent when the node may not look.
+    #[prost(uint64, optional, tag = "14")]
+    pub connections: ::core::option::Option<u64>,
+    /// How much of the last ten seconds was lost to waiting; only of control groups of version 2.
+    #[prost(message, optional, tag = "15")]
+    pub cpu_pressure: ::core::option::Option<Pressure>,
+    #[prost(message, optional, tag = "16")]
+    pub memory_pressure: ::core::option::Option<Pressure>,
+    #[prost(message, optional, tag = "17")]
+    pub io_pressure: ::core::option::Option<Pressure>,
+}
+/// See Documentation/accounting/psi of the kernel.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Pressure {
+    /// Percent of the time in which some tasks waited.
+    #[prost(double, tag = "1")]
+    pub some_percent: f64,
+    /// Percent of the time in which all tasks waited.
+    #[prost(double, tag = "2")]
+    pub full_percent: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LastExit {
@@ -185,6 +251,14 @@ pub struct HistoryEntry {
     #[prost(string, repeated, tag = "40")]
     pub unenforced: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordResponse {
+    /// A JSON object, as `bh events --replay` reads it.
+    #[prost(string, tag = "1")]
+    pub line: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamEventsRequest {
     /// Services or groups; all when empty.
@@ -198,7 +272,7 @@ pub struct StreamEventsRequest {
 pub struct Event {
     #[prost(message, optional, tag = "1")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Past participles: pending spawned unenforced ready unready stopping exited backing_off stopped completed
+    /// Past participles: pending spawned unenforced near_disk_limit ready unready stopping exited backing_off stopped completed
     /// failed scaled leaked; of the node: node_started node_running node_stopping.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
@@ -232,7 +306,7 @@ pub struct StreamLogsRequest {
     /// Only records at or after this time.
     #[prost(message, optional, tag = "3")]
     pub since: ::core::option::Option<::prost_types::Timestamp>,
-    /// Only records whose message matches this regular expression.
+    /// Only records whose message, or the JSON text of whose fields, matches this regular expression.
     #[prost(string, tag = "4")]
     pub grep: ::prost::alloc::string::String,
     /// Only the last so many records that match, per request; 0 is all.
@@ -385,6 +459,42 @@ impl ServiceKind {
             "SERVICE_KIND_COMMAND" => Some(Self::Command),
             "SERVICE_KIND_NATIVE" => Some(Self::Native),
             "SERVICE_KIND_EMBEDDED" => Some(Self::Embedded),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UsageScope {
+    Unspecified = 0,
+    /// Its control group, with daemons that have left its session; what the group does not count is
+    /// that of the processes in it.
+    Group = 1,
+    /// Its process with all descendants, and the members of its session.
+    Processes = 2,
+    /// The node's own process, in which an embedded service lives.
+    Node = 3,
+}
+impl UsageScope {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "USAGE_SCOPE_UNSPECIFIED",
+            Self::Group => "USAGE_SCOPE_GROUP",
+            Self::Processes => "USAGE_SCOPE_PROCESSES",
+            Self::Node => "USAGE_SCOPE_NODE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "USAGE_SCOPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "USAGE_SCOPE_GROUP" => Some(Self::Group),
+            "USAGE_SCOPE_PROCESSES" => Some(Self::Processes),
+            "USAGE_SCOPE_NODE" => Some(Self::Node),
             _ => None,
         }
     }
@@ -713,6 +823,34 @@ pub mod control_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
+        /// What supervisors are told and decide, from now on, for a replay. One recording at a time: a second one
+        /// is FAILED_PRECONDITION. A reader that falls behind ends it with DATA_LOSS.
+        pub async fn record(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RecordResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/blackhole.control.v1.ControlService/Record",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("blackhole.control.v1.ControlService", "Record"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Log records, from the files and then as they are written.
         pub async fn stream_logs(
             &mut self,
@@ -813,6 +951,18 @@ pub mod control_service_server {
             tonic::Response<Self::StreamEventsStream>,
             tonic::Status,
         >;
+        /// Server streaming response type for the Record method.
+        type RecordStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RecordResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What supervisors are told and decide, from now on, for a replay. One recording at a time: a second one
+        /// is FAILED_PRECONDITION. A reader that falls behind ends it with DATA_LOSS.
+        async fn record(
+            &self,
+            request: tonic::Request<super::RecordRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RecordStream>, tonic::Status>;
         /// Server streaming response type for the StreamLogs method.
         type StreamLogsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::LogRecord, tonic::Status>,
@@ -1244,6 +1394,52 @@ pub mod control_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StreamEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/blackhole.control.v1.ControlService/Record" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecordSvc<T: ControlService>(pub Arc<T>);
+                    impl<
+                        T: ControlService,
+                    > tonic::server::ServerStreamingService<super::RecordRequest>
+                    for RecordSvc<T> {
+                        type Response = super::RecordResponse;
+                        type ResponseStream = T::RecordStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecordRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ControlService>::record(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecordSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

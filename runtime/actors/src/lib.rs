@@ -11,6 +11,7 @@ pub mod message;
 mod remote;
 mod reply;
 pub mod supervisor;
+pub mod tree;
 mod wire;
 
 pub use alarm::Alarm;
@@ -24,3 +25,4 @@ pub use remote::{
     Remote, Standing, Unreachable,
 };
 pub use reply::{Answer, CallError, Reply};
+pub use tree::{ActorSpec, Tree, TreeError, TreeSpec};

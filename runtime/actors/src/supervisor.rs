@@ -14,6 +14,7 @@ use std::{
 };
 
 use crate::{Alarm, Clock};
+use blackhole_policy::moment::Moment;
 use blackhole_policy::supervision::{
     Call, CallId, Command, Event, Exit, Generation, Reply, Supervisor as Policy, SupervisorExit,
     Transition,
@@ -49,6 +50,40 @@ pub trait Nursery: Send + Sync + 'static {
 
     /// Hears that all children are down and the supervisor ends.
     fn ended(&self, exit: SupervisorExit<Self::Id>);
+
+    /// How a child ended whose actor ended without having said so itself. A child that speaks for itself
+    /// says so before its actor ends, and what is thought of it here is stale.
+    fn silent_end(&self, actor: &ActorCell, end: SilentEnd<'_>) -> Exit {
+        match end {
+            SilentEnd::Terminated(_) => Exit::Normal,
+            SilentEnd::Failed(error) => {
+                tracing::error!(actor = %actor.get_id(), %error, "an actor failed: this is a bug");
+                Exit::Abnormal
+            }
+        }
+    }
+
+    /// Who takes down what the policy is told and decides, if anybody does now.
+    fn witness(&self) -> Option<&dyn Witness<Self::Id>> {
+        None
+    }
+}
+
+/// What ractor tells of the end of an actor.
+#[derive(Debug)]
+pub enum SilentEnd<'a> {
+    /// It stopped, or was stopped or killed; with the reason given.
+    Terminated(Option<&'a str>),
+    /// Its handler returned an error, or panicked.
+    Failed(&'a ActorProcessingErr),
+}
+
+/// Takes down what a supervisor's policy is told and decides.
+pub trait Witness<Id: ChildId>: Send + Sync {
+    /// Before the policy is asked.
+    fn hear(&self, now: Moment, policy: &Policy<Id>, event: &Event<Id>);
+    /// After it has decided that.
+    fn see(&self, commands: &[Command<Id>], next_deadline: Option<Moment>);
 }
 
 /// A running child, as its supervisor holds it.
@@ -114,6 +149,12 @@ impl<Id: ChildId> Reporter<Id> {
     pub fn started(&self) {
         let (child, generation) = (self.child.clone(), self.generation);
         self.send(Event::Started { child, generation });
+    }
+
+    /// It did not get up, and nothing of it is left.
+    pub fn start_failed(&self) {
+        let (child, generation) = (self.child.clone(), self.generation);
+        self.send(Event::StartFailed { child, generation, jitter: draw() });
     }
 
     /// It is gone, with everything it had started.
@@ -222,11 +263,13 @@ impl<N: Nursery> Actor for Supervisor<N> {
         event: SupervisionEvent,
         state: &mut State<N>,
     ) -> Result<(), ActorProcessingErr> {
-        let (actor, exit) = match event {
-            SupervisionEvent::ActorTerminated(actor, _, _) => (actor, Exit::Normal),
+        let (actor, exit) = match &event {
+            SupervisionEvent::ActorTerminated(actor, _, reason) => {
+                let end = SilentEnd::Terminated(reason.as_deref());
+                (actor, state.nursery.silent_end(actor, end))
+            }
             SupervisionEvent::ActorFailed(actor, error) => {
-                tracing::error!(actor = %actor.get_id(), %error, "an actor failed: this is a bug");
-                (actor, Exit::Abnormal)
+                (actor, state.nursery.silent_end(actor, SilentEnd::Failed(error)))
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
                 return Ok(());
@@ -261,11 +304,24 @@ impl<N: Nursery> State<N> {
             if let Event::Exited { child, generation, .. } = &event {
                 self.release(child, *generation);
             }
-            for command in self.policy.on_event(self.clock.now(), event) {
+            for command in self.ask(event) {
                 failures.extend(self.carry_out(myself, command).await);
             }
             next = failures.pop_front();
         }
+    }
+
+    fn ask(&mut self, event: Event<N::Id>) -> Vec<Command<N::Id>> {
+        let now = self.clock.now();
+        let witness = self.nursery.witness();
+        if let Some(witness) = witness {
+            witness.hear(now, &self.policy, &event);
+        }
+        let commands = self.policy.on_event(now, event);
+        if let Some(witness) = witness {
+            witness.see(&commands, self.policy.next_deadline());
+        }
+        commands
     }
 
     async fn carry_out(

@@ -22,6 +22,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    incident::{RecordError, Recorder},
     logs::{Filter, Logs, Query, Selector},
     operator::{Operator, OperatorError, Patience, Selection},
     registry::Registry,
@@ -35,6 +36,7 @@ pub(crate) struct Control {
     pub(crate) operator: Operator,
     pub(crate) logs: Logs,
     pub(crate) sampler: std::sync::Arc<Sampler>,
+    pub(crate) recorder: Recorder,
     pub(crate) identity: Identity,
 }
 
@@ -65,6 +67,7 @@ pub(crate) async fn serve(
 }
 
 type EventStream = Pin<Box<dyn Stream<Item = Result<proto::Event, Status>> + Send>>;
+type RecordStream = Pin<Box<dyn Stream<Item = Result<proto::RecordResponse, Status>> + Send>>;
 type LogStream = Pin<Box<dyn Stream<Item = Result<proto::LogRecord, Status>> + Send>>;
 
 impl Control {
@@ -94,7 +97,8 @@ impl Control {
         let (registry, sampler) = (self.registry.clone(), self.sampler.clone());
         let look = move || {
             let entries = registry.entries(|entry| selection.contains(&entry.instance.service));
-            entries.iter().map(|entry| wire::status(entry, &sampler)).collect()
+            let mut look = sampler.look();
+            entries.iter().map(|entry| wire::status(entry, &mut look)).collect()
         };
         let rows = tokio::task::spawn_blocking(look).await;
         rows.map_err(|error| Status::internal(format!("could not look at processes: {error}")))
@@ -200,6 +204,23 @@ impl ControlService for Control {
             std::future::ready(wanted.then(|| Ok(wire::event(&event))))
         });
         Ok(Response::new(events.boxed()))
+    }
+
+    type RecordStream = RecordStream;
+
+    async fn record(
+        &self,
+        _: Request<proto::RecordRequest>,
+    ) -> Result<Response<RecordStream>, Status> {
+        let lines = self.recorder.record(&self.identity.name).map_err(|error| match error {
+            RecordError::AlreadyRecorded => Status::failed_precondition(error.to_string()),
+            RecordError::FellBehind => Status::data_loss(error.to_string()),
+        })?;
+        let lines = lines.map(|line| match line {
+            Ok(line) => Ok(proto::RecordResponse { line }),
+            Err(error) => Err(Status::data_loss(error.to_string())),
+        });
+        Ok(Response::new(lines.boxed()))
     }
 
     type StreamLogsStream = LogStream;

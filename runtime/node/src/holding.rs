@@ -9,7 +9,10 @@ use blackhole_isolation::{
     Temporary, View, rehearse,
 };
 
-use crate::child::{own_directory, request_of};
+use crate::{
+    child::{own_directory, request_of},
+    secrets,
+};
 
 /// Whether a key would hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,27 +77,37 @@ impl Survey {
             runtime_dir: &node.runtime_dir,
             data_dir: &node.data_dir,
             log_dir: &node.log_dir,
+            // Of the file's own words about paths; no secret is there before the start.
+            secrets_dir: &node.runtime_dir,
             node: &node.name,
             service: &service.name,
             instance: NonZeroU32::MIN,
         };
         let request = request_of(service, &scope);
-        let mut verdicts = self.of_request(&request, Some(&own_directory(&scope)));
+        let mut verdicts =
+            self.of_request(&request, &[own_directory(&scope), scope.own_secrets_dir()]);
         if service.resources.files_max.is_some() {
             let files = verdicts.iter_mut().filter(|it| it.key == "resources.rlimits.nofile");
             files.for_each(|verdict| verdict.key = "resources.files_max".to_owned());
         }
         self.compare(service, &mut verdicts);
+        verdicts.extend(service.secrets.iter().map(|secret| {
+            let (holds, why) = match secrets::look(&secret.source) {
+                Ok(()) => (Holds::Enforced, String::new()),
+                Err(error) => (Holds::Refused, told(&error)),
+            };
+            Verdict { key: format!("secrets.{}", secret.name), holds, why }
+        }));
         verdicts
     }
 
     /// What becomes of the parts of a preset.
     pub fn of_preset(&self, preset: Sandbox) -> Vec<Verdict> {
-        self.of_request(&Request::default().sandboxed(preset, &[]), None)
+        self.of_request(&Request::default().sandboxed(preset, &[]), &[])
     }
 
-    fn of_request(&self, request: &Request, own: Option<&PathBuf>) -> Vec<Verdict> {
-        fragments(request, own)
+    fn of_request(&self, request: &Request, made: &[PathBuf]) -> Vec<Verdict> {
+        fragments(request, made)
             .into_iter()
             .map(|fragment| {
                 let (holds, why) = self.try_out(request, &fragment);
@@ -156,7 +169,7 @@ struct Fragment {
     request: Request,
 }
 
-fn fragments(whole: &Request, own: Option<&PathBuf>) -> Vec<Fragment> {
+fn fragments(whole: &Request, made: &[PathBuf]) -> Vec<Fragment> {
     let mut found = Vec::new();
     if let Some(user) = &whole.user {
         let request = Request { user: Some(user.clone()), ..Request::default() };
@@ -173,7 +186,7 @@ fn fragments(whole: &Request, own: Option<&PathBuf>) -> Vec<Fragment> {
         found.push(Fragment { key: "sandbox.no_new_privileges".into(), part: None, request });
     }
     for part in Part::ALL {
-        if let Some(request) = of_part(whole, part, own) {
+        if let Some(request) = of_part(whole, part, made) {
             let key = format!("sandbox.{}", part.key());
             found.push(Fragment { key, part: Some(part), request });
         }
@@ -236,8 +249,8 @@ fn process_limits(whole: &Request) -> Vec<(String, Request)> {
     found
 }
 
-/// The service's own directory is made when it is started.
-fn of_part(whole: &Request, part: Part, own: Option<&PathBuf>) -> Option<Request> {
+/// The service's own directories (`made`) need not be there before it is started.
+fn of_part(whole: &Request, part: Part, made: &[PathBuf]) -> Option<Request> {
     let view = &whole.view;
     let empty = Request::default;
     let seen = |view: View| (view != View::default()).then(|| Request { view, ..empty() });
@@ -247,7 +260,9 @@ fn of_part(whole: &Request, part: Part, own: Option<&PathBuf>) -> Option<Request
         }
         Part::Seccomp => whole.seccomp.clone().map(|it| Request { seccomp: Some(it), ..empty() }),
         Part::Paths => whole.paths.clone().map(|mut paths| {
-            paths.write.retain(|path| Some(path) != own || path.exists());
+            let is_there = |path: &PathBuf| !made.contains(path) || path.exists();
+            paths.write.retain(is_there);
+            paths.read.retain(is_there);
             Request { paths: Some(paths), ..empty() }
         }),
         Part::PrivateTmp => seen(View { temporary: view.temporary, ..View::default() })

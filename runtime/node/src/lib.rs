@@ -8,6 +8,7 @@ mod heartbeat;
 pub mod holding;
 pub mod host;
 mod http;
+pub mod incident;
 pub mod logs;
 pub mod native;
 mod node;
@@ -16,6 +17,7 @@ mod nursery;
 mod operator;
 pub mod probe;
 pub mod registry;
+mod secrets;
 mod standing;
 mod usage;
 

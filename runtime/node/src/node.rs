@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use blackhole_actors::{
@@ -32,11 +32,13 @@ use crate::{
     directories::{self, DirectoryError},
     heartbeat::Heartbeat,
     http,
+    incident::Recorder,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
     operator::Operator,
     registry::{Kind, NodeState, Registry, State},
+    secrets::Secrets,
     usage::Sampler,
 };
 
@@ -46,6 +48,9 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 const LOCK: &str = "node.lock";
 /// After everything has stopped, what is still being told to clients may take so long.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// A signal so soon after another is the same one, by another way: whoever signals a whole control group,
+/// as systemd does, reaches the node directly and through its guardian.
+const ECHO_MAX: Duration = Duration::from_millis(250);
 /// What services printed last may take so long to reach the disk.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -163,8 +168,9 @@ impl Node {
         let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans = Plans::open(&config, &group_name(&config), &own_processes);
-        entrust(options.lifeline.as_ref(), &plans);
+        let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
+        let secrets = Arc::new(Secrets::of(&config));
+        entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -175,8 +181,10 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans,
+                plans: plans.clone(),
+                secrets,
             },
+            recorder: Recorder::default(),
             token: token(),
             outcome: outcome_sender,
         });
@@ -188,7 +196,8 @@ impl Node {
             registry: registry.clone(),
             operator: operator.clone(),
             logs: logs.clone(),
-            sampler: Arc::new(Sampler::default()),
+            sampler: Arc::new(Sampler::new(&plans)),
+            recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         serve(&config, &control_path, control)?;
@@ -224,6 +233,11 @@ impl Node {
         &self.logs
     }
 
+    /// For whoever wants to record what supervisors decide.
+    pub fn recorder(&self) -> &Recorder {
+        &self.household.recorder
+    }
+
     /// For wishes from inside the program.
     pub fn operator(&self) -> &Operator {
         &self.operator
@@ -255,6 +269,7 @@ impl Node {
             }
         };
         reaper.abort();
+        self.household.recorder.end();
         // Without a guardian the process may have other children than this node's.
         if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
@@ -284,25 +299,39 @@ impl Node {
 }
 
 /// The signals that ask a node to end.
-struct Asked(Option<[Signal; 3]>);
+struct Asked {
+    signals: Option<[Signal; 3]>,
+    last_at: Option<Instant>,
+}
 
 impl Asked {
     fn by(signals: Signals) -> Result<Self, NodeError> {
         let listen =
             |kind| signal(kind).map_err(|error| NodeError::Part("signal handling", error.into()));
-        Ok(Self(match signals {
+        let signals = match signals {
             Signals::Left => None,
             Signals::Heeded => Some([
                 listen(SignalKind::terminate())?,
                 listen(SignalKind::interrupt())?,
                 listen(SignalKind::hangup())?,
             ]),
-        }))
+        };
+        Ok(Self { signals, last_at: None })
     }
 
-    /// The name of the next one.
+    /// The name of the next one that is not the echo of another.
     async fn next(&mut self) -> &'static str {
-        let Some([terminate, interrupt, hangup]) = &mut self.0 else {
+        loop {
+            let name = self.any().await;
+            if self.last_at.is_none_or(|last_at| last_at.elapsed() > ECHO_MAX) {
+                self.last_at = Some(Instant::now());
+                return name;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> &'static str {
+        let Some([terminate, interrupt, hangup]) = &mut self.signals else {
             return std::future::pending().await;
         };
         tokio::select! {
@@ -407,12 +436,13 @@ fn group_name(config: &Config) -> String {
     format!("blackhole-{:016x}", hasher.finish())
 }
 
-/// A node that is killed cannot remove its groups itself.
-fn entrust(lifeline: Option<&Lifeline>, plans: &Plans) {
-    for root in plans.roots() {
-        if let Some(Err(error)) = lifeline.map(|lifeline| lifeline.entrust_cgroup(root)) {
-            tracing::warn!(%error, "a crash would leave the node's control groups behind");
-        }
+/// A node that is killed cannot remove its groups and its services' secrets itself.
+fn entrust(lifeline: Option<&Lifeline>, plans: &Plans, secrets: &Secrets) {
+    let Some(lifeline) = lifeline else { return };
+    let groups = plans.roots().map(|root| lifeline.entrust_cgroup(root));
+    let secrets = secrets.entrusted().map(|root| lifeline.entrust_directory(root));
+    for error in groups.chain(secrets).filter_map(Result::err) {
+        tracing::warn!(%error, "a crash would leave control groups or secrets behind");
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use blackhole_actors::{
     Clock,
-    supervisor::{self, Arguments, Child, Nursery, Reporter, StartFailed, Supervisor},
+    supervisor::{self, Arguments, Child, Nursery, Reporter, StartFailed, Supervisor, Witness},
 };
 use blackhole_config::{Config, Group, OnFailed, Service};
 use blackhole_policy::{
@@ -28,11 +28,12 @@ use tokio::sync::watch;
 
 use crate::{
     child,
+    incident::{Place, Recorder},
     registry::{Change, NodeState, Registry},
 };
 
 /// A child of the root or of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Member {
     /// One process of a service.
     Instance(InstanceId),
@@ -56,6 +57,13 @@ impl fmt::Display for Member {
             Self::Instance(instance) => instance.fmt(formatter),
             Self::Group(name) => write!(formatter, "group {name}"),
         }
+    }
+}
+
+/// As its name would print: a recording has names where the node has members.
+impl fmt::Debug for Member {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), formatter)
     }
 }
 
@@ -90,6 +98,7 @@ pub(crate) struct Household {
     pub(crate) registry: Registry,
     pub(crate) roster: Roster,
     pub(crate) resources: child::Resources,
+    pub(crate) recorder: Recorder,
     /// Part of every child's token, so that those of an earlier node cannot be taken for ours.
     pub(crate) token: String,
     /// Set when the root supervisor has ended.
@@ -110,12 +119,14 @@ pub(crate) struct Crib {
     household: Arc<Household>,
     /// The group, and how its parent hears of it; `None` is the root.
     group: Option<(Name, Reporter<Member>)>,
+    place: Place,
 }
 
 impl Crib {
     /// The nursery of the root.
     pub(crate) fn root(household: Arc<Household>) -> Self {
-        Self { household, group: None }
+        let place = household.recorder.place("root");
+        Self { household, group: None, place }
     }
 
     async fn start_group(
@@ -130,8 +141,9 @@ impl Crib {
                 StartFailed
             })?;
         let supervisor = reporter.supervisor();
-        let nursery =
-            Arc::new(Self { household: household.clone(), group: Some((name.clone(), reporter)) });
+        let place = household.recorder.place(&format!("group {name}"));
+        let group = Some((name.clone(), reporter));
+        let nursery = Arc::new(Self { household: household.clone(), group, place });
         let arguments = Arguments { policy, nursery, clock: household.clock };
         let started =
             Actor::spawn_linked(None, Supervisor::<Self>::default(), arguments, supervisor).await;
@@ -203,6 +215,10 @@ impl Nursery for Crib {
                 self.record(child, &Change::Leaked(what));
             }
         }
+    }
+
+    fn witness(&self) -> Option<&dyn Witness<Member>> {
+        self.place.if_recorded().map(|place| place as _)
     }
 
     fn up(&self) {

@@ -23,11 +23,13 @@
 //! * [`Command::Exit`] comes last, when every child that was ever started has been reported down.
 //! * A stop asked for twice skips the graces.
 
+pub mod checkpoint;
 mod concurrent;
 mod decision;
 mod grace;
 mod machine;
 mod message;
+mod rename;
 mod restarts;
 mod roster;
 mod spec;

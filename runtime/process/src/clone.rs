@@ -45,9 +45,10 @@ pub(crate) unsafe fn clone_and_wait(
     let result = unsafe { clone3(&raw const arguments, child, argument) };
     // The kernel answers with a pid or a negated error number; both fit.
     let result = i32::try_from(result).unwrap_or(-libc::EOVERFLOW);
-    let Some(pid) = Pid::from_raw(result).filter(|_| result > 0) else {
+    if result <= 0 {
         return Err(io::Error::from_raw_os_error(-result));
-    };
+    }
+    let pid = Pid::from_raw(result).expect("a number above zero");
     // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows of it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Cloned { pid, pidfd })

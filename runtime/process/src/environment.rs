@@ -1,11 +1,13 @@
 //! The environment of a child, put together once and reused for every generation.
 
+use std::ffi::OsString;
 use std::ffi::{CStr, CString, c_char};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::OnceLock;
 
 /// What speaks of the process that holds it; a child must not take it for its own.
-const NEVER_INHERITED: [&str; 6] = [
+const NEVER_INHERITED: [&str; 7] = [
+    "CREDENTIALS_DIRECTORY",
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -41,11 +43,12 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn new(inherit: Inherit, own: Vec<CString>) -> Self {
+    pub(crate) fn new(inherit: Inherit, withheld: &[OsString], own: Vec<CString>) -> Self {
         let wanted = |entry: &&'static CStr| {
             let name = name_of(entry.to_bytes());
             inherit == Inherit::Everything
                 && !NEVER_INHERITED.iter().any(|never| never.as_bytes() == name)
+                && !withheld.iter().any(|never| never.as_bytes() == name)
                 && !own.iter().any(|mine| name_of(mine.to_bytes()) == name)
         };
         let inherited = of_this_process().iter().map(CString::as_c_str).filter(wanted).collect();

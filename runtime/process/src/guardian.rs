@@ -86,7 +86,7 @@ fn guard(variable: &str) -> Result<Outcome, GuardianError> {
     let exit_code = watch(node, &signals).map_err(failed("watching the node"))?;
     let entrusted = lifeline::kill_entrusted(&own_end);
     let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
-    entrusted.iter().for_each(|group| lifeline::remove_group(group));
+    entrusted.iter().for_each(lifeline::Entrusted::remove);
     Ok(Outcome { exit_code, surviving })
 }
 

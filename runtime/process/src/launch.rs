@@ -74,6 +74,7 @@ pub enum LaunchError {
 pub struct LaunchBuilder {
     command: Vec<OsString>,
     inherit: Inherit,
+    withheld: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     working_directory: Option<PathBuf>,
     sockets: Vec<(String, Arc<OwnedFd>)>,
@@ -88,6 +89,7 @@ impl Launch {
         LaunchBuilder {
             command: command.into_iter().map(Into::into).collect(),
             inherit: Inherit::Everything,
+            withheld: Vec::new(),
             variables: Vec::new(),
             working_directory: None,
             sockets: Vec::new(),
@@ -118,6 +120,13 @@ impl LaunchBuilder {
     #[must_use]
     pub fn clear_environment(mut self) -> Self {
         self.inherit = Inherit::Nothing;
+        self
+    }
+
+    /// Does not hand on this variable of this process.
+    #[must_use]
+    pub fn withhold(mut self, name: impl Into<OsString>) -> Self {
+        self.withheld.push(name.into());
         self
     }
 
@@ -188,7 +197,7 @@ impl LaunchBuilder {
         Ok(Launch {
             program,
             arguments,
-            environment: Environment::new(self.inherit, own),
+            environment: Environment::new(self.inherit, &self.withheld, own),
             working_directory: directory,
             sockets: self.sockets.into_iter().map(|(_, socket)| socket).collect(),
             token_variable: self.token_variable,

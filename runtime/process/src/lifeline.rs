@@ -111,6 +111,13 @@ impl Lifeline {
         }
     }
 
+    /// Has the guardian remove this directory and all in it when the node has ended and nothing is left.
+    pub fn entrust_directory(&self, directory: &Path) -> io::Result<()> {
+        let message = [&[DIRECTORY], directory.as_os_str().as_bytes()].concat();
+        send(&self.socket, &message, SendFlags::DONTWAIT)?;
+        Ok(())
+    }
+
     /// Has the guardian kill this control group, where it can be killed as one, at once when the node has
     /// ended, before it kills what falls to it; and remove it, with those below it, when nothing is left.
     pub fn entrust_cgroup(&self, directory: &Path) -> io::Result<()> {
@@ -119,27 +126,61 @@ impl Lifeline {
     }
 }
 
+/// What the guardian is asked to see to when the node has ended.
+#[derive(Debug)]
+pub(crate) enum Entrusted {
+    /// Killed as one, and removed when it is empty.
+    Group(PathBuf),
+    /// Removed with all in it.
+    Directory(PathBuf),
+}
+
+/// Before the path of a directory that is no group; paths begin with a slash.
+const DIRECTORY: u8 = b'-';
+
 /// The guardian's end, after the node has ended: kills the cgroups it was told of, and says which. A cgroup
 /// that is gone or cannot be killed does not matter: its processes fall to the guardian.
-pub(crate) fn kill_entrusted(socket: &OwnedFd) -> Vec<PathBuf> {
+pub(crate) fn kill_entrusted(socket: &OwnedFd) -> Vec<Entrusted> {
     let mut entrusted = Vec::new();
     let mut buffer = [0; PATH_LENGTH_MAX];
     while let Ok((_, length @ 1..)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
-        let directory = Path::new(OsStr::from_bytes(&buffer[..length.min(PATH_LENGTH_MAX)]));
+        let message = &buffer[..length.min(PATH_LENGTH_MAX)];
+        if let Some(path) = message.strip_prefix(&[DIRECTORY]) {
+            entrusted.push(Entrusted::Directory(OsStr::from_bytes(path).into()));
+            continue;
+        }
+        let directory = Path::new(OsStr::from_bytes(message));
         // Never made: v1 has no such file, and a directory that is no group must not get one.
         let switch = std::fs::OpenOptions::new().write(true).open(directory.join("cgroup.kill"));
         let _gone = switch.and_then(|mut switch| switch.write_all(b"1"));
-        entrusted.push(directory.to_owned());
+        entrusted.push(Entrusted::Group(directory.to_owned()));
     }
     entrusted
 }
 
+impl Entrusted {
+    /// When no process is left. What the node has removed itself is gone; what cannot be removed is
+    /// the next start's.
+    pub(crate) fn remove(&self) {
+        match self {
+            Self::Group(directory) => remove_group(directory),
+            Self::Directory(directory) => {
+                let below = std::fs::read_dir(directory).into_iter().flatten().flatten();
+                for entry in below.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())) {
+                    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+                    let _gone = std::fs::set_permissions(entry.path(), mode);
+                }
+                let _gone = std::fs::remove_dir_all(directory);
+            }
+        }
+    }
+}
+
 /// A control group and those below it, which have no processes any more. The kernel removes no other.
-pub(crate) fn remove_group(directory: &Path) {
+fn remove_group(directory: &Path) {
     let below = std::fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         remove_group(&entry.path());
     }
-    // What the node has removed itself is gone; what it had not is the next start's.
     let _gone = std::fs::remove_dir(directory);
 }

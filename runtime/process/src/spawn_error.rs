@@ -106,6 +106,13 @@ impl SpawnError {
         self.stage == Stage::Execute && self.source.raw_os_error() == Some(libc::ENOENT)
     }
 
+    /// Whether somebody has removed the control group that the process was to begin in.
+    pub fn is_group_gone(&self) -> bool {
+        let gone = [Some(libc::ENODEV), Some(libc::ENOENT)].contains(&self.source.raw_os_error());
+        let entering = Stage::Isolation(blackhole_isolation::Step::EnterGroup);
+        gone && [Stage::Clone, entering].contains(&self.stage)
+    }
+
     /// What the child reported.
     pub(crate) fn reported(launch: &Launch, program: &CStr, failure: Failure) -> Self {
         let source = io::Error::from_raw_os_error(failure.errno);

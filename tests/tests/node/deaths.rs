@@ -22,6 +22,9 @@ fn daemons(node: &TestNode) -> Vec<i32> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
+/// Somewhat more than the node takes for one and the same signal.
+const ECHO_MAX: Duration = Duration::from_millis(400);
+
 #[test]
 fn every_process_may_be_killed_and_its_service_comes_back_whole() {
     let node = TestNode::start_all(THREE);
@@ -129,9 +132,31 @@ fn terminate_stops_everything_once_and_a_second_one_skips_the_grace() {
         "#,
     );
     node.signal(Signal::TERM);
+    let asked_at = Instant::now();
     node.until_state("deaf", "stopping");
+    until("a second one is no echo of the first", || asked_at.elapsed(), |since| *since > ECHO_MAX);
     node.signal(Signal::TERM);
     let status = node.ended();
     assert_eq!(status.code(), Some(0), "{}", node.output());
+    node.nothing_left();
+}
+
+/// As systemd asks, unless told to leave the node's processes to the guardian.
+#[test]
+fn a_signal_to_guardian_and_node_at_once_is_one() {
+    let mut node = TestNode::start_all(
+        r#"
+        [services.slow]
+        command = ["sh", "-c", "trap 'sleep 1; echo finished; exit 0' TERM; while :; do sleep 0.1; done"]
+        ready = { up_for = "300ms" }
+        stop = { grace = "10m" }
+        "#,
+    );
+    let inner = processes::children(node.guardian_pid()).into_iter().next().expect("the node");
+    send(inner.pid, Signal::TERM);
+    node.signal(Signal::TERM);
+    let status = node.ended();
+    assert_eq!(status.code(), Some(0), "{}", node.output());
+    assert!(node.output().contains("finished"), "{}", node.output());
     node.nothing_left();
 }

@@ -9,4 +9,6 @@ mod native;
 mod operation;
 mod probes;
 mod sandboxes;
+mod secrets;
+mod top;
 mod users;

@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 
 use super::{
     body::{self, Body},
+    disk::DiskWatch,
     link::{Link, Unopened},
     request,
     resources::{NamedSocket, NativeSockets},
@@ -39,9 +40,10 @@ use crate::{
     directories::{make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
-    nursery::Household,
+    nursery::{Household, find_service},
     probe::{ExecContext, ResolveError, ResolvedProbe},
     registry::Exited,
+    secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
     standing::Standings,
 };
 
@@ -79,6 +81,8 @@ pub(super) enum BirthError {
     Link(#[source] io::Error),
     #[error("could not prepare what it may use")]
     Isolation(#[from] IsolationError),
+    #[error("could not deliver its secrets")]
+    Secrets(#[from] SecretsError),
     #[error("could not prepare its command")]
     Launch(#[from] LaunchError),
     #[error(transparent)]
@@ -128,6 +132,7 @@ impl BirthError {
             Self::Directory { .. } => "making its directory".into(),
             Self::Link(_) => "opening the link".into(),
             Self::Isolation(_) => "preparing what it may use".into(),
+            Self::Secrets(_) => "delivering its secrets".into(),
             Self::Launch(_) => "preparing the command".into(),
             Self::Output(_) => "capturing its output".into(),
             Self::Spawn(error) => error.stage.to_string(),
@@ -144,7 +149,8 @@ fn split_hint(message: &str) -> (&str, &str) {
     }
 }
 
-/// Starts one incarnation of an instance.
+/// Starts one incarnation of an instance. A control group that somebody else has removed meanwhile is
+/// made again.
 pub(super) fn give_birth(
     household: &Household,
     service: &Service,
@@ -152,26 +158,64 @@ pub(super) fn give_birth(
     generation: Generation,
 ) -> Result<Birth, BirthError> {
     let midwife = Midwife { household, service, instance, generation };
-    match &service.kind {
-        Kind::Command(command) => {
-            let scope = midwife.scope();
-            let words = command.iter().map(|word| word.render(&scope).into()).collect();
-            midwife.spawn(words, None)
+    match midwife.deliver() {
+        Err(BirthError::Spawn(error)) if error.is_group_gone() => {
+            tracing::warn!(%instance, "its control group was removed by somebody else");
+            household.resources.plans.forget(instance);
+            midwife.deliver()
         }
-        Kind::Native { mode, settings } => {
-            let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-            let sockets = household.resources.sockets.native(instance, &midwife.scope())?;
-            let assignment = midwife.assignment(settings)?;
-            match mode {
-                Mode::Subprocess => {
-                    let command = household.resources.native.command(&service.name);
-                    let (link, unopened) = midwife.link(node_end, assignment);
-                    let linked = midwife.linked(link, unopened);
-                    midwife.spawn(command, Some(NativeParts { sockets, child_end, linked }))
-                }
-                Mode::Embedded => midwife.embed(&sockets, node_end, child_end, assignment),
-            }
+        birth => birth,
+    }
+}
+
+/// Where they are kept may not answer, and a start does not wait for ever.
+const SECRETS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
+/// come from a disk or further away.
+pub(super) async fn deliver_secrets(
+    household: &Household,
+    service: &Service,
+    instance: &InstanceId,
+    generation: Generation,
+) -> Result<(), BirthError> {
+    if service.secrets.is_empty() || is_embedded(service) {
+        return Ok(());
+    }
+    let midwife = Midwife { household, service, instance, generation };
+    let directory = midwife.scope().own_secrets_dir();
+    // What it may touch is planned only of what is there.
+    household.resources.secrets.make(&directory)?;
+    let owner = midwife.plan()?.identity().cloned();
+    let (secrets, wanted) = (household.resources.secrets.clone(), service.secrets.clone());
+    let instance = instance.clone();
+    let deliver = tokio::task::spawn_blocking(move || {
+        secrets.deliver((&instance, generation), &wanted, &directory, owner.as_ref())
+    });
+    match tokio::time::timeout(SECRETS_WAIT_MAX, deliver).await {
+        Ok(Ok(delivered)) => Ok(delivered?),
+        Ok(Err(_)) | Err(_) => {
+            Err(SecretsError::Slow { seconds: SECRETS_WAIT_MAX.as_secs() }.into())
         }
+    }
+}
+
+fn is_embedded(service: &Service) -> bool {
+    matches!(service.kind, Kind::Native { mode: Mode::Embedded, .. })
+}
+
+/// The process is gone, or never came to be: so do its secrets.
+pub(super) fn withdraw_secrets(
+    household: &Household,
+    instance: &InstanceId,
+    generation: Generation,
+) {
+    if let Some(service) = find_service(&household.config, &instance.service)
+        && !service.secrets.is_empty()
+    {
+        let directory = Midwife { household, service, instance, generation }.scope();
+        let directory = directory.own_secrets_dir();
+        household.resources.secrets.withdraw(instance, generation, &directory);
     }
 }
 
@@ -186,6 +230,8 @@ struct NativeParts {
 struct Outfit {
     clear_environment: bool,
     variables: Vec<(OsString, OsString)>,
+    /// What of the node's environment is somebody's secret.
+    withheld: Vec<String>,
     working_directory: Option<String>,
     plan: Arc<Plan>,
 }
@@ -195,6 +241,9 @@ impl Outfit {
         builder = builder.isolation(self.plan.clone());
         if self.clear_environment {
             builder = builder.clear_environment();
+        }
+        for name in &self.withheld {
+            builder = builder.withhold(name);
         }
         for (name, value) in &self.variables {
             builder = builder.variable(name, value);
@@ -214,6 +263,31 @@ struct Midwife<'a> {
 }
 
 impl<'a> Midwife<'a> {
+    fn deliver(&self) -> Result<Birth, BirthError> {
+        let resources = &self.household.resources;
+        match &self.service.kind {
+            Kind::Command(command) => {
+                let scope = self.scope();
+                let words = command.iter().map(|word| word.render(&scope).into()).collect();
+                self.spawn(words, None)
+            }
+            Kind::Native { mode, settings } => {
+                let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
+                let sockets = resources.sockets.native(self.instance, &self.scope())?;
+                let assignment = self.assignment(settings)?;
+                match mode {
+                    Mode::Subprocess => {
+                        let command = resources.native.command(&self.service.name);
+                        let (link, unopened) = self.link(node_end, assignment);
+                        let linked = self.linked(link, unopened);
+                        self.spawn(command, Some(NativeParts { sockets, child_end, linked }))
+                    }
+                    Mode::Embedded => self.embed(&sockets, node_end, child_end, assignment),
+                }
+            }
+        }
+    }
+
     fn config(&self) -> &'a Config {
         &self.household.config
     }
@@ -224,6 +298,7 @@ impl<'a> Midwife<'a> {
             runtime_dir: &node.runtime_dir,
             data_dir: &node.data_dir,
             log_dir: &node.log_dir,
+            secrets_dir: self.household.resources.secrets.root(),
             node: &node.name,
             service: &self.instance.service,
             instance: self.instance.index,
@@ -279,6 +354,7 @@ impl<'a> Midwife<'a> {
                 liveness: self.liveness(&context)?,
                 notify: notify.map(access),
                 link: native.map(|native| native.linked),
+                disk: self.disk(),
                 running: Vec::new(),
                 starting: None,
             },
@@ -315,6 +391,7 @@ impl<'a> Midwife<'a> {
                 liveness: self.liveness(&context)?,
                 notify: None,
                 link: Some(self.linked(link, unopened)),
+                disk: None,
                 running: Vec::new(),
                 starting: None,
             },
@@ -369,6 +446,7 @@ impl<'a> Midwife<'a> {
         Ok(Outfit {
             clear_environment: self.service.environment.clear,
             variables: self.variables(account),
+            withheld: secrets::withheld(self.config()).map(str::to_owned).collect(),
             working_directory: directory.map(|path| path.render(&self.scope())),
             plan,
         })
@@ -412,7 +490,10 @@ impl<'a> Midwife<'a> {
             (environment::RUNTIME_DIR, scope.runtime_dir.into()),
             (environment::DATA_DIR, self.data_dir().into()),
         ];
-        let told = told.into_iter().map(|(name, value)| (name.into(), value));
+        let secrets = (!self.service.secrets.is_empty())
+            .then(|| (CREDENTIALS_DIRECTORY, scope.own_secrets_dir().into()));
+        let told = told.into_iter().chain(secrets);
+        let told = told.map(|(name, value)| (name.into(), value));
         account.chain(from_files).chain(inline).chain(told).collect()
     }
 
@@ -503,6 +584,11 @@ impl<'a> Midwife<'a> {
             settings: settings.to_owned(),
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    fn disk(&self) -> Option<DiskWatch> {
+        let limit = self.service.resources.disk?;
+        Some(DiskWatch { directory: self.data_dir(), limit })
     }
 
     fn data_dir(&self) -> PathBuf {

@@ -12,7 +12,7 @@ use blackhole_process::sockets::{self, SocketError};
 use blackhole_protocol::InstanceId;
 
 use super::limits::Plans;
-use crate::{heartbeat::Heartbeat, logs::Logs, native::NativeServices};
+use crate::{heartbeat::Heartbeat, logs::Logs, native::NativeServices, secrets::Secrets};
 
 /// What children are given or looked after with.
 pub(crate) struct Resources {
@@ -20,7 +20,8 @@ pub(crate) struct Resources {
     pub(crate) native: Arc<dyn NativeServices>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) sockets: Sockets,
-    pub(crate) plans: Plans,
+    pub(crate) plans: Arc<Plans>,
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 /// A listening socket and the name that the child knows it by.

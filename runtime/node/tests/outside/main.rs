@@ -39,6 +39,7 @@ fn resolve(probe: &Probe, context: &ExecContext) -> ResolvedProbe {
         runtime_dir: Path::new("/nowhere"),
         data_dir: Path::new("/nowhere"),
         log_dir: Path::new("/nowhere"),
+        secrets_dir: Path::new("/nowhere"),
         node: "test",
         service: &service,
         instance: NonZeroU32::MIN,

@@ -22,6 +22,7 @@
 //! stopped.
 
 mod calls;
+mod checkpoint;
 mod order;
 mod restarting;
 mod starting;
@@ -34,10 +35,8 @@ use std::{
     hash::Hash,
 };
 
-use self::{
-    restarting::Group,
-    state::{Child, State},
-};
+pub use self::state::{Next, State};
+use self::{restarting::Group, state::Child};
 use super::{
     CallId, ChildSpec, ChildStatus, Command, Counts, Event, Exit, Generation, Phase, Refusal,
     Reply, SpecError, Strategy, SupervisorExit, SupervisorSpec,
@@ -70,22 +69,30 @@ pub(super) struct Concurrent<Id> {
 
 /// What the supervisor as a whole is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Course<Id> {
+pub enum Course<Id> {
+    /// Nobody has asked it to start.
     Unstarted,
     /// Not yet everything that can be up is.
     Rising,
+    /// Everything that can be up has been.
     Risen,
+    /// Its children are going.
     Ending {
+        /// Why it ends.
         why: SupervisorExit<Id>,
+        /// How they are asked to.
         graces: Graces,
     },
+    /// Every child is down.
     Ended,
 }
 
 /// Whether children are given time to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Graces {
+pub enum Graces {
+    /// They are.
     Given,
+    /// They are killed at once.
     Skipped,
 }
 

@@ -17,10 +17,17 @@ pub(super) const KILL_OVERDUE_AFTER: Duration = Duration::from_secs(5);
 
 /// Where a stop stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grace {
+pub enum Grace {
+    /// It has all the time that it needs.
     Unlimited,
+    /// It is killed then.
     Until(Moment),
-    Killed { overdue_at: Moment },
+    /// It was killed.
+    Killed {
+        /// By then it should be gone.
+        overdue_at: Moment,
+    },
+    /// It was killed and did not go.
     Unkillable,
 }
 

@@ -4,7 +4,8 @@ use std::{fmt::Debug, hash::Hash};
 
 use super::{
     ChildSpec, ChildStatus, Command, Counts, Discipline, Event, Generation, Phase, SpecError,
-    SupervisorSpec, concurrent::Concurrent, decision::Turn, spec, strict::Strict,
+    SupervisorSpec, checkpoint::Checkpoint, concurrent::Concurrent, decision::Turn, spec,
+    strict::Strict,
 };
 use crate::moment::Moment;
 
@@ -63,6 +64,22 @@ impl<Id: Clone + Eq + Hash + Debug> Supervisor<Id> {
             Machine::Strict(strict) => strict.next_deadline(),
             Machine::Concurrent(concurrent) => concurrent.next_deadline(),
         }
+    }
+
+    /// Everything that it remembers; `None` under [`Discipline::Strict`], which keeps its own counsel.
+    pub fn checkpoint(&self) -> Option<Checkpoint<Id>> {
+        match &self.machine {
+            Machine::Strict(_) => None,
+            Machine::Concurrent(concurrent) => Some(concurrent.checkpoint()),
+        }
+    }
+
+    /// A machine that goes on from there.
+    ///
+    /// # Errors
+    /// When the children come after each other in a circle.
+    pub fn resume(checkpoint: Checkpoint<Id>) -> Result<Self, SpecError<Id>> {
+        Ok(Self { machine: Machine::Concurrent(Concurrent::resume(checkpoint)?) })
     }
 
     /// What it was told to be, last.

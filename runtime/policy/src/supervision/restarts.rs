@@ -46,6 +46,16 @@ impl Restarts {
         Tally::Within
     }
 
+    /// Those that may still count, oldest first.
+    pub(super) fn moments(&self) -> Vec<Moment> {
+        self.at.iter().copied().collect()
+    }
+
+    /// As another machine counted them.
+    pub(super) fn at(moments: Vec<Moment>) -> Self {
+        Self { at: moments.into() }
+    }
+
     /// Forgets all of them.
     pub(super) fn clear(&mut self) {
         self.at = VecDeque::new();

@@ -19,6 +19,18 @@ pub(super) struct Member<Id, State> {
     generation: Generation,
 }
 
+impl<Id, State> Member<Id, State> {
+    /// Its latest incarnation.
+    pub(super) const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Goes on after an incarnation that another machine issued.
+    pub(super) const fn resume_at(&mut self, generation: Generation) {
+        self.generation = generation;
+    }
+}
+
 /// The children, in start order.
 #[derive(Debug, Clone)]
 pub(super) struct Roster<Id, State> {
@@ -48,6 +60,16 @@ impl<Id: Clone + Eq + Hash, State> Roster<Id, State> {
         for member in self.members.values_mut() {
             member.generation = member.generation.max(generation);
         }
+    }
+
+    /// The furthest that a removed child, and that any child, got.
+    pub(super) const fn generations(&self) -> (Generation, Generation) {
+        (self.generation_floor, self.generation_max)
+    }
+
+    /// Goes on where another roster of the same children was.
+    pub(super) const fn resume_generations(&mut self, floor: Generation, max: Generation) {
+        (self.generation_floor, self.generation_max) = (floor, max);
     }
 
     /// Adds a child whose id is not yet taken, as the last.

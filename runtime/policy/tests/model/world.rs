@@ -78,6 +78,21 @@ impl World {
         }
     }
 
+    /// Asks the machine, and another one that goes on from where it was: both decide the same.
+    fn decide(&mut self, event: Event<usize>) -> Vec<Command<usize>> {
+        let successor = self.machine.checkpoint().map(|checkpoint| {
+            let mut successor = Supervisor::resume(checkpoint).expect("it made sense before");
+            let commands = successor.on_event(self.now, event.clone());
+            (commands, successor.next_deadline(), successor.checkpoint())
+        });
+        let commands = self.machine.on_event(self.now, event);
+        if let Some(successor) = successor {
+            let own = (commands.clone(), self.machine.next_deadline(), self.machine.checkpoint());
+            assert_eq!(successor, own);
+        }
+        commands
+    }
+
     pub(crate) fn play(mut self, steps: Vec<Step>, stubborn: bool) {
         self.tell(Event::StartRequested);
         for step in steps {
@@ -123,7 +138,7 @@ impl World {
                     let generation = *generation;
                     let exit = Exit::Abnormal;
                     let again = Event::Exited { child, generation, exit, jitter: 0.0 };
-                    let commands = self.machine.on_event(self.now, again);
+                    let commands = self.decide(again);
                     assert_eq!(commands, [], "an exit told twice");
                 }
             }
@@ -175,7 +190,7 @@ impl World {
                 Command::Report(Transition::Failed { .. } | Transition::Completed { .. })
             )
         };
-        let commands = self.machine.on_event(self.now, event);
+        let commands = self.decide(event);
         if !commands.iter().any(is_failed) {
             self.restarts.push((self.now, child));
             self.check_limit(child);
@@ -244,7 +259,7 @@ impl World {
     }
 
     fn tell(&mut self, event: Event<usize>) {
-        let commands = self.machine.on_event(self.now, event);
+        let commands = self.decide(event);
         self.carry_out(commands);
     }
 

@@ -230,6 +230,15 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 }
 
 impl Group {
+    pub(super) fn resume(members: BTreeSet<Position>, until: Option<Moment>) -> Self {
+        Self { members, wait: until.map_or(Wait::Over, Wait::Until) }
+    }
+
+    /// In start order.
+    pub(super) fn members(&self) -> impl Iterator<Item = Position> {
+        self.members.iter().copied()
+    }
+
     pub(super) fn deadline(&self) -> Option<Moment> {
         match self.wait {
             Wait::Over => None,

@@ -17,26 +17,62 @@ pub(super) struct Child {
     pub(super) callers: Vec<CallId>,
 }
 
-/// See the table of the module above.
+/// What a child is doing; how each state is left stands in the table of `concurrent.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub enum State {
+    /// Would start, but something has to be up or down first.
     Pending,
-    Starting { generation: Generation },
-    Up { generation: Generation, since: Moment },
-    BackingOff { until: Moment },
-    Leaving { generation: Generation, next: Next },
-    Stopping { generation: Generation, grace: Grace, next: Next },
+    /// Told to start.
+    Starting {
+        /// Which incarnation.
+        generation: Generation,
+    },
+    /// Up.
+    Up {
+        /// Which incarnation.
+        generation: Generation,
+        /// Since then.
+        since: Moment,
+    },
+    /// Waits for its restart.
+    BackingOff {
+        /// Until then.
+        until: Moment,
+    },
+    /// Will be told to stop when those after it are down.
+    Leaving {
+        /// Which incarnation.
+        generation: Generation,
+        /// What follows.
+        next: Next,
+    },
+    /// Told to stop.
+    Stopping {
+        /// Which incarnation.
+        generation: Generation,
+        /// How long it still has.
+        grace: Grace,
+        /// What follows.
+        next: Next,
+    },
+    /// Ended, and is not to be restarted.
     Completed(Exit),
+    /// Down because an operator wanted that.
     Stopped,
+    /// Down because it was restarted too often.
     Failed,
 }
 
 /// What becomes of a child that is being stopped when it is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
+    /// It starts again.
     Start,
+    /// It rests, as after an end of its own.
     Complete,
+    /// It rests, as an operator wanted.
     Stop,
+    /// It is forgotten.
     Remove,
 }
 

@@ -1,0 +1,245 @@
+//! Trees of plain actors under OTP's rules, by the same supervisor that supervises processes.
+//!
+//! ractor links actors and tells a parent of an end; when to restart, in which order to stop, and how long a
+//! stop may take is decided here as everywhere else, by [`blackhole_policy::supervision`]. A
+//! [`TreeSpec`] says what is supervised, [`Tree::start`] starts it and is ready when everything is up,
+//! [`Tree::stop`] stops it in reverse start order, each actor within its own budget.
+//!
+//! ```
+//! use blackhole_actors::{ActorSpec, Tree, TreeSpec};
+//! use ractor::{Actor, ActorProcessingErr, ActorRef};
+//!
+//! struct Echo;
+//!
+//! impl Actor for Echo {
+//!     type Msg = String;
+//!     type State = ();
+//!     type Arguments = ();
+//!
+//!     async fn pre_start(&self, _: ActorRef<String>, (): ()) -> Result<(), ActorProcessingErr> {
+//!         Ok(())
+//!     }
+//!
+//!     async fn handle(&self, _: ActorRef<String>, said: String, (): &mut ()) -> Result<(), ActorProcessingErr> {
+//!         if said == "crash" { Err(said.into()) } else { Ok(()) }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tree = Tree::start(TreeSpec::one_for_one().child(ActorSpec::new("echo", || (Echo, ())))).await?;
+//! tree.actor::<String>("echo").expect("it is up").cast("hello".to_owned())?;
+//! tree.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod nursery;
+mod spec;
+
+use std::{collections::HashMap, sync::Arc};
+
+use blackhole_policy::supervision::{
+    Answer, Call, ChildStatus, Counts, Event, Refusal, SpecError, SupervisorExit,
+};
+use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
+use tokio::sync::watch;
+
+use self::nursery::Actors;
+pub use self::spec::{ActorSpec, TreeSpec};
+use crate::{
+    Clock,
+    supervisor::{self, Arguments, Supervisor},
+};
+
+/// Why a tree, or an actor of it, did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// What was described makes no sense.
+    #[error("the tree of actors cannot be")]
+    Spec(#[from] SpecError<String>),
+    /// The supervisor's own actor.
+    #[error("could not start the tree's supervisor")]
+    Start(#[from] SpawnErr),
+    /// The tree ended before everything was up.
+    #[error("the tree ended before it was up: {}", told(.0))]
+    Ended(SupervisorExit<String>),
+    /// The supervisor did not grant it.
+    #[error("the supervisor refused: {0:?}")]
+    Refused(Refusal<String>),
+}
+
+fn told(exit: &SupervisorExit<String>) -> String {
+    match exit {
+        SupervisorExit::Stopped => "it was stopped".to_owned(),
+        SupervisorExit::RestartedTooOften(child) => format!("`{child}` was restarted too often"),
+        SupervisorExit::AutoShutdown(child) => format!("`{child}` ended, and was significant"),
+        SupervisorExit::StartFailed(child) => format!("`{child}` did not start"),
+    }
+}
+
+/// A running tree of actors; clones are the same. It runs on when the last of them is dropped.
+#[derive(Clone)]
+pub struct Tree {
+    supervisor: ActorRef<supervisor::Message<String>>,
+    actors: Arc<Actors>,
+    course: watch::Receiver<Course>,
+}
+
+/// How far a tree is.
+#[derive(Debug, Clone)]
+enum Course {
+    Rising,
+    Up,
+    Ended(SupervisorExit<String>),
+}
+
+impl Tree {
+    /// Starts a tree, and waits until every actor is up.
+    ///
+    /// # Errors
+    /// When the description breaks a rule, or an actor does not start: then nothing is left of the tree.
+    pub async fn start(spec: TreeSpec) -> Result<Self, TreeError> {
+        Self::start_below(spec, None).await
+    }
+
+    /// As [`start`](Self::start), linked to another supervisor, which hears of the end of the tree's
+    /// own.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_below(spec: TreeSpec, parent: Option<ActorCell>) -> Result<Self, TreeError> {
+        let (course, heard) = watch::channel(Course::Rising);
+        let (policy, starts) = spec.into_policy()?;
+        let actors = Arc::new(Actors::root(starts, course));
+        let arguments = Arguments { policy, nursery: actors.clone(), clock: Clock::start() };
+        let supervisor = Supervisor::<Actors>::default();
+        let (supervisor, _) = match parent {
+            Some(parent) => Actor::spawn_linked(None, supervisor, arguments, parent).await?,
+            None => Actor::spawn(None, supervisor, arguments).await?,
+        };
+        let tree = Self { supervisor, actors, course: heard };
+        match tree.until(|course| !matches!(course, Course::Rising)).await {
+            Course::Rising | Course::Up => Ok(tree),
+            Course::Ended(exit) => Err(TreeError::Ended(exit)),
+        }
+    }
+
+    /// The actor that is up under this id now. After a restart it is another one: ask again.
+    pub fn actor<M: Message>(&self, id: &str) -> Option<ActorRef<M>> {
+        let cell = self.actors.running(id)?;
+        cell.is_message_type_of::<M>().unwrap_or(false).then(|| cell.into())
+    }
+
+    /// Adds an actor at the end of the start order, starts it, and waits until it is up: OTP's
+    /// `start_child`.
+    ///
+    /// # Errors
+    /// When there is one of that id, or it does not start.
+    pub async fn add(&self, child: ActorSpec) -> Result<(), TreeError> {
+        let id = child.id().to_owned();
+        let (spec, start) = child.into_parts();
+        // An id that is taken keeps what it has: the supervisor refuses before it starts anything.
+        let is_new = self.actors.learn(&id, start);
+        let added = self.call(Call::AddChild(spec)).await.map(drop);
+        if added.is_err() && is_new {
+            self.actors.forget(&id);
+        }
+        added
+    }
+
+    /// Stops an actor within its budget and leaves it stopped: OTP's `terminate_child`.
+    ///
+    /// # Errors
+    /// When there is none of that id.
+    pub async fn stop_child(&self, id: &str) -> Result<(), TreeError> {
+        self.call(Call::StopChild(id.to_owned())).await.map(drop)
+    }
+
+    /// Starts an actor that is down: OTP's `restart_child`.
+    ///
+    /// # Errors
+    /// When there is none of that id, or it runs.
+    pub async fn start_child(&self, id: &str) -> Result<(), TreeError> {
+        self.call(Call::StartChild(id.to_owned())).await.map(drop)
+    }
+
+    /// Forgets an actor that is down: OTP's `delete_child`.
+    ///
+    /// # Errors
+    /// When there is none of that id, or it runs.
+    pub async fn remove(&self, id: &str) -> Result<(), TreeError> {
+        self.call(Call::RemoveChild(id.to_owned())).await?;
+        self.actors.forget(id);
+        Ok(())
+    }
+
+    /// The children, newest first, as OTP lists them.
+    ///
+    /// # Errors
+    /// When the tree has ended.
+    pub async fn children(&self) -> Result<Vec<ChildStatus<String>>, TreeError> {
+        match self.call(Call::WhichChildren).await? {
+            Answer::Children(children) => Ok(children),
+            _ => unreachable!("the answer to this call"),
+        }
+    }
+
+    /// How many children there are, and how many are up.
+    ///
+    /// # Errors
+    /// When the tree has ended.
+    pub async fn count(&self) -> Result<Counts, TreeError> {
+        match self.call(Call::CountChildren).await? {
+            Answer::Counts(counts) => Ok(counts),
+            _ => unreachable!("the answer to this call"),
+        }
+    }
+
+    /// Asks it to stop; asked a second time, it skips the budgets.
+    pub fn ask_to_stop(&self) {
+        // A supervisor that is gone has stopped already.
+        let _ = self.supervisor.cast(supervisor::Message::Event(Event::StopRequested));
+    }
+
+    /// Stops everything in reverse start order, each actor within its own budget, and waits for that.
+    pub async fn stop(&self) -> SupervisorExit<String> {
+        self.ask_to_stop();
+        self.ended().await
+    }
+
+    /// Waits until it has ended, with every actor in it; says why.
+    pub async fn ended(&self) -> SupervisorExit<String> {
+        match self.until(|course| matches!(course, Course::Ended(_))).await {
+            Course::Ended(exit) => exit,
+            Course::Rising | Course::Up => SupervisorExit::Stopped,
+        }
+    }
+
+    async fn until(&self, reached: impl FnMut(&Course) -> bool) -> Course {
+        let mut course = self.course.clone();
+        match course.wait_for(reached).await {
+            Ok(course) => course.clone(),
+            // Its supervisor was killed, and ractor took the actors with it.
+            Err(_gone) => Course::Ended(SupervisorExit::Stopped),
+        }
+    }
+
+    async fn call(&self, request: Call<String>) -> Result<Answer<String>, TreeError> {
+        let (port, answer) = tokio::sync::oneshot::channel();
+        let message = supervisor::Message::Call(request, port.into());
+        let gone = || TreeError::Refused(Refusal::SupervisorEnding);
+        self.supervisor.cast(message).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.map_err(TreeError::Refused)
+    }
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Tree").field("course", &*self.course.borrow()).finish()
+    }
+}
+
+/// How actors are started, by their ids.
+type Starts = HashMap<String, spec::Start>;

@@ -1,0 +1,270 @@
+//! Secrets on their way from where they are kept to the services, as files in memory.
+//!
+//! Each instance has a directory of its own on a file system in memory: below the runtime directory
+//! where that is in memory, else below `/dev/shm`. It is filled anew at every start, belongs to the
+//! service's user (0500, the files 0400) and goes with the process. Values pass through the node's
+//! memory only while they are written, and are overwritten afterwards; they are in no argument, no
+//! variable, no log and no message. A directory and not a memfd, because programs want paths, and
+//! because the service's own children and probes must be able to open them too.
+
+mod source;
+
+use std::{
+    collections::HashMap,
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use blackhole_config::{Config, Secret, SecretSource};
+use blackhole_isolation::Identity;
+use blackhole_policy::supervision::Generation;
+use blackhole_protocol::InstanceId;
+
+pub(crate) use source::SourceError;
+pub(crate) use source::{CREDENTIALS_DIRECTORY, look};
+
+/// Passable, so that services of other users reach what is theirs; not to be listed.
+const PASSAGE: u32 = 0o711;
+const OWN: u32 = 0o700;
+const READ_ONLY_DIRECTORY: u32 = 0o500;
+const READ_ONLY: u32 = 0o400;
+
+/// Why a service did not get its secrets.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SecretsError {
+    /// One of them cannot be had.
+    #[error("could not get the secret `{name}`")]
+    Source {
+        /// As in the file.
+        name: String,
+        /// Why.
+        source: SourceError,
+    },
+    /// Secrets are never put on a disk.
+    #[error(
+        "there is no file system in memory for secrets: neither `{}` nor `{SHARED_MEMORY}` is one\n\
+         hint: choose a runtime directory on a tmpfs with `--runtime-dir`",
+        runtime_dir.display()
+    )]
+    NoMemory {
+        /// Where the node keeps its sockets.
+        runtime_dir: PathBuf,
+    },
+    /// The place is there already and somebody else's.
+    #[error("the directory for secrets `{}` belongs to somebody else ({uid})", path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// A directory or file.
+    #[error("could not write `{}`", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Where it is kept does not answer.
+    #[error("did not get its secrets within {seconds} s")]
+    Slow {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}
+
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// The directories of all instances.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    runtime_dir: PathBuf,
+    root: PathBuf,
+    /// Made when it is first needed.
+    wanted: bool,
+    /// Whose secrets are there, and for which of its incarnations.
+    delivered: Mutex<HashMap<InstanceId, Generation>>,
+}
+
+impl Secrets {
+    /// Nothing is made before a service needs it; what a predecessor left is removed.
+    pub(crate) fn of(config: &Config) -> Self {
+        let wanted = config.services.iter().any(|service| !service.secrets.is_empty());
+        let runtime_dir = config.node.runtime_dir.clone();
+        let root = root(&runtime_dir);
+        let secrets = Self { runtime_dir, root, wanted, delivered: Mutex::default() };
+        if wanted {
+            secrets.clear();
+        }
+        secrets
+    }
+
+    /// Below which each instance has its own, as [`blackhole_config::Scope`] says.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// For who cleans up after a crash; `None` when no service has secrets.
+    pub(crate) fn entrusted(&self) -> Option<&Path> {
+        self.wanted.then_some(self.root.as_path())
+    }
+
+    /// Makes the directory of an instance, for the node alone as yet.
+    pub(crate) fn make(&self, directory: &Path) -> Result<(), SecretsError> {
+        self.claim_root()?;
+        let failed = |source| SecretsError::Write { path: directory.to_owned(), source };
+        make(directory, OWN).map_err(failed)
+    }
+
+    /// Puts the secrets of an instance into its directory; blocks.
+    pub(crate) fn deliver(
+        &self,
+        (instance, generation): (&InstanceId, Generation),
+        secrets: &[Secret],
+        directory: &Path,
+        owner: Option<&Identity>,
+    ) -> Result<(), SecretsError> {
+        self.delivered().insert(instance.clone(), generation);
+        let failed = |source| SecretsError::Write { path: directory.to_owned(), source };
+        for secret in secrets {
+            put(secret, directory, owner)?;
+        }
+        remove_others(directory, secrets).map_err(failed)?;
+        if let Some(owner) = owner {
+            chown(directory, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
+        }
+        fs::set_permissions(directory, Permissions::from_mode(READ_ONLY_DIRECTORY)).map_err(failed)
+    }
+
+    /// The incarnation is gone, and its secrets go, unless a later one has them by now.
+    pub(crate) fn withdraw(&self, instance: &InstanceId, generation: Generation, directory: &Path) {
+        let mut delivered = self.delivered();
+        if delivered.get(instance) == Some(&generation) {
+            delivered.remove(instance);
+            remove(directory);
+        }
+    }
+
+    fn claim_root(&self) -> Result<(), SecretsError> {
+        let failed = |source| SecretsError::Write { path: self.root.clone(), source };
+        let parent = self.root.parent().unwrap_or(Path::new("/"));
+        if !is_in_memory(parent) {
+            return Err(SecretsError::NoMemory { runtime_dir: self.runtime_dir.clone() });
+        }
+        make(&self.root, PASSAGE).map_err(failed)?;
+        let uid = fs::symlink_metadata(&self.root).map_err(failed)?.uid();
+        match uid == rustix::process::geteuid().as_raw() {
+            true => Ok(()),
+            false => Err(SecretsError::Foreign { path: self.root.clone(), uid }),
+        }
+    }
+
+    fn clear(&self) {
+        remove(&self.root);
+    }
+
+    fn delivered(&self) -> MutexGuard<'_, HashMap<InstanceId, Generation>> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        if self.wanted {
+            self.clear();
+        }
+    }
+}
+
+/// One for each runtime directory, so that a node finds what a predecessor that crashed left.
+fn root(runtime_dir: &Path) -> PathBuf {
+    if is_in_memory(runtime_dir) {
+        return runtime_dir.join("secrets");
+    }
+    let mut hasher = DefaultHasher::new();
+    runtime_dir.hash(&mut hasher);
+    let uid = rustix::process::geteuid().as_raw();
+    Path::new(SHARED_MEMORY).join(format!("blackhole-{uid}-{:016x}", hasher.finish()))
+}
+
+fn is_in_memory(path: &Path) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    rustix::fs::statfs(path).is_ok_and(|it| [TMPFS, RAMFS].contains(&it.f_type))
+}
+
+/// One that is there is as good, if it is a directory and no link to one.
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Written beside its place and then put there, so that nobody ever reads half of it.
+fn put(secret: &Secret, directory: &Path, owner: Option<&Identity>) -> Result<(), SecretsError> {
+    let name = secret.name.clone();
+    let value = source::backend(&secret.source)
+        .read()
+        .map_err(|source| SecretsError::Source { name, source })?;
+    let (path, beside) =
+        (directory.join(&secret.name), directory.join(format!(".{}", secret.name)));
+    let failed = |source| SecretsError::Write { path: path.clone(), source };
+    // Left by a start that was cut short; usually there is none.
+    let _absent = fs::remove_file(&beside);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(READ_ONLY)
+        .open(&beside)
+        .map_err(failed)?;
+    file.write_all(&value).map_err(failed)?;
+    file.set_permissions(Permissions::from_mode(READ_ONLY)).map_err(failed)?;
+    if let Some(owner) = owner {
+        fchown(&file, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
+    }
+    fs::rename(&beside, &path).map_err(failed)
+}
+
+fn remove_others(directory: &Path, secrets: &[Secret]) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !secrets.iter().any(|secret| entry.file_name() == *secret.name) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// With all in it. Its owner may have made it unwritable, as we do.
+fn remove(directory: &Path) {
+    let directories = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in directories.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        let _gone = fs::set_permissions(entry.path(), Permissions::from_mode(OWN));
+    }
+    let _gone = fs::set_permissions(directory, Permissions::from_mode(OWN));
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(directory = %directory.display(), %error, "secrets stay behind");
+        }
+        _ => {}
+    }
+}
+
+/// The variables of the node's environment that no service may inherit.
+pub(crate) fn withheld(config: &Config) -> impl Iterator<Item = &str> {
+    let secrets = config.services.iter().flat_map(|service| &service.secrets);
+    secrets.filter_map(|secret| match &secret.source {
+        SecretSource::Environment(name) => Some(name.as_str()),
+        SecretSource::File(_) | SecretSource::Credential(_) => None,
+    })
+}
