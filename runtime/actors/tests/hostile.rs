@@ -3,6 +3,8 @@
 //! [`fuzz_gateway`] and [`fuzz_reference`] take any bytes and are all that a fuzzer needs; here they are fed with
 //! mutations of what is valid, from a seed that `BLACKHOLE_SEED` replaces.
 
+#![expect(clippy::print_stdout, reason = "whoever repeats a failure needs its seed")]
+
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use blackhole_actors::{CallError, Gateway, Message, Peers, Remote, Reply, Restart};
