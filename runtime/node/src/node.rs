@@ -37,7 +37,7 @@ use crate::{
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
     operator::Operator,
-    registry::{Kind, NodeState, Registry, State},
+    registry::{self, Kind, NodeState, Registry, State},
     secrets::Secrets,
     usage::Sampler,
 };
@@ -189,6 +189,7 @@ impl Node {
             outcome: outcome_sender,
         });
         enter_all(&registry, &config);
+        open_native_sockets(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
@@ -361,6 +362,20 @@ fn enter_all(registry: &Registry, config: &Config) {
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
             let instance = InstanceId { service: service.name.clone(), index };
             registry.add(instance, service.group.clone(), Kind::of(service), state);
+        }
+    }
+}
+
+/// Before anything has started, so that whoever speaks to a native service at once waits in its backlog.
+fn open_native_sockets(household: &Household) {
+    let wanted =
+        |entry: &registry::Entry| entry.kind == Kind::Native || entry.kind == Kind::Embedded;
+    for entry in household.registry.entries(|entry| wanted(entry) && entry.state != State::Disabled)
+    {
+        let runtime_dir = &household.config.node.runtime_dir;
+        if let Err(error) = household.resources.sockets.native(&entry.instance, runtime_dir) {
+            // Its start tries again, and is what fails.
+            tracing::debug!(instance = %entry.instance, %error, "could not open its sockets yet");
         }
     }
 }

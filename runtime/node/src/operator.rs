@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
-use blackhole_actors::{Peers, supervisor};
+use blackhole_actors::supervisor;
 use blackhole_config::{Config, Service};
 use blackhole_policy::supervision::{Call, Refusal, Reply};
 use blackhole_protocol::{InstanceId, Name};
@@ -14,7 +14,6 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     nursery::{Member, Roster, SupervisorRef, specification},
     registry::{Kind, Registry, State},
-    standing::Standings,
 };
 
 /// The most processes one service may have.
@@ -133,20 +132,11 @@ pub struct Operator {
     registry: Registry,
     roster: Roster,
     shutdown: watch::Sender<u32>,
-    peers: Peers,
 }
 
 impl Operator {
     pub(crate) fn new(config: Arc<Config>, registry: Registry, roster: Roster) -> Self {
-        let directory = Arc::new(Standings::of(registry.clone()));
-        let peers = Peers::new("the node", &config.node.runtime_dir, Some(directory));
-        Self { config, registry, roster, shutdown: watch::Sender::new(0), peers }
-    }
-
-    /// The native services, for references to their actors. Connections are driven by the runtime in
-    /// which a reference is first used.
-    pub fn peers(&self) -> &Peers {
-        &self.peers
+        Self { config, registry, roster, shutdown: watch::Sender::new(0) }
     }
 
     /// The services behind names; all of them when there is none.

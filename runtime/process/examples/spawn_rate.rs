@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blackhole_isolation::{
-    Bound, CpuQuota, Enforcement, Groups, Host, Limits, Mounts, Network, Plan, Priorities, Request,
+    Bound, CpuQuota, Enforcement, Groups, Host, Limits, Mounts, Network, Priorities, Request,
     Resource, Rlimit, Sandbox, Umask, View, plan,
 };
 use blackhole_process::{Generation, Launch, Process};
@@ -52,9 +52,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn limited(rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
     let groups = Groups::open(&Mounts::detect(), "blackhole-spawn-rate", &[std::process::id()])?;
     let host = Host::detect().with_groups(groups.clone());
-    let everything = everything(&host)?;
-    let hidden = hidden(&host)?;
-    for (what, plan) in [("every limit", everything), ("and a view of its own", hidden)] {
+    for (what, request) in requests() {
+        let plan = plan(&request, &host)?;
         let lacking: Vec<_> = plan.downgraded().iter().map(|it| it.key).collect();
         println!("{what}; not on this host: {lacking:?}");
         let builder = || Launch::builder([PROGRAM]).token_variable("TOKEN");
@@ -83,37 +82,40 @@ async fn spawn_only(launch: &Launch) -> Result<Duration, Box<dyn std::error::Err
     Ok(elapsed)
 }
 
-fn request() -> Request {
-    let limit = |resource| Rlimit::fixed(resource, Bound::At(1 << 16));
-    let request = Request {
-        instance: "all".into(),
-        limits: Limits {
-            cpu: CpuQuota::from_cores(1.5),
-            memory_max: Some(256 << 20),
-            tasks_max: Some(100),
-            ..Limits::default()
-        },
-        enforcement: Enforcement::BestEffort,
+/// Each kind of limit alone, then all of them.
+fn requests() -> [(&'static str, Request); 6] {
+    let group = Limits {
+        cpu: CpuQuota::from_cores(1.5),
+        memory_max: Some(256 << 20),
+        tasks_max: Some(100),
+        ..Limits::default()
+    };
+    let limit = |resource| Rlimit::fixed(resource, Bound::At(1 << 10));
+    let sandboxed = |preset| Request::default().sandboxed(preset, &[]);
+    let strict = Request { view: View::default(), ..sandboxed(Sandbox::Strict) };
+    let of_process = |request| Request {
         umask: Umask::new(0o027),
         rlimits: vec![limit(Resource::Files), limit(Resource::Core), limit(Resource::LockedMemory)],
-        priorities: Priorities {
-            nice: Some(1),
-            oom_score_adjust: Some(9),
-            ..Priorities::default()
-        },
-        ..Request::default()
+        priorities: Priorities { oom_score_adjust: Some(9), ..Priorities::default() },
+        enforcement: Enforcement::BestEffort,
+        ..request
     };
-    let request = request.sandboxed(Sandbox::Strict, &[]);
-    Request { view: View::default(), ..request }
-}
-
-fn everything(host: &Host) -> Result<Plan, Box<dyn std::error::Error>> {
-    Ok(plan(&request(), host)?)
-}
-
-fn hidden(host: &Host) -> Result<Plan, Box<dyn std::error::Error>> {
+    let grouped = |instance: &str, request| Request {
+        instance: instance.into(),
+        limits: group.clone(),
+        enforcement: Enforcement::BestEffort,
+        ..request
+    };
     let view = View { network: Network::None, hidden: vec!["/home".into()], ..View::default() };
-    Ok(plan(&Request { instance: "hidden".into(), view, ..request() }, host)?)
+    let all = of_process(strict.clone());
+    [
+        ("per-process limits", of_process(Request::default())),
+        ("sandbox = standard", sandboxed(Sandbox::Standard)),
+        ("paths by landlock besides", strict),
+        ("a control group", grouped("group", Request::default())),
+        ("every limit", grouped("all", all.clone())),
+        ("and a view of its own", grouped("hidden", Request { view, ..all })),
+    ]
 }
 
 async fn one(launch: &Launch) -> Result<Duration, Box<dyn std::error::Error>> {

@@ -22,6 +22,12 @@ pub struct Context<Settings> {
 }
 
 impl<Settings> Context<Settings> {
+    /// The settings, and the context without them.
+    pub fn split(self) -> (Context<()>, Settings) {
+        let Self { settings, assignment, family, draining, gateway, peers } = self;
+        (Context { settings: (), assignment, family, draining, gateway, peers }, settings)
+    }
+
     /// The node's name.
     pub fn node(&self) -> &str {
         &self.assignment.node

@@ -23,8 +23,9 @@ mod supervisor;
 pub mod testing;
 
 pub use blackhole_actors::{
-    Answer, CallError, CastError, Down, ExitReason, Failure, Gateway, HostError, Lost, Message,
-    Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Unreachable, message,
+    Answer, Boxed, CallError, CastError, Directory, Down, ExitReason, Failure, Gateway, HostError,
+    Lost, Message, Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Standing,
+    Unreachable, message,
 };
 pub use context::{Context, Draining};
 pub use embedded::{Embedded, Ending, embed};

@@ -65,15 +65,19 @@ impl Groups {
         let legacy: BTreeMap<_, _> =
             legacy.map(|(controller, root)| (*controller, root.join(name))).collect();
         let unified = self.unified.as_ref().map(|root| root.join(name));
-        for directory in unified.iter().chain(legacy.values()) {
-            make_anew(directory)?;
+        let directories: Vec<PathBuf> = unified.iter().chain(legacy.values()).cloned().collect();
+        let made = (|| {
+            directories.iter().try_for_each(|directory| make_anew(directory))?;
+            legacy.iter().try_for_each(|(controller, path)| prepare(*controller, path))?;
+            let group = Group::open(unified, self.unified_controllers.clone(), legacy)?;
+            group.limit(limits, enforcement, downgraded)?;
+            Ok(Some(group))
+        })();
+        if made.is_err() {
+            // Whatever is in the way of that is in the way of the next start too, and said then.
+            let _left = directories.iter().try_for_each(|path| process_list::remove(path));
         }
-        for (controller, directory) in &legacy {
-            prepare(*controller, directory)?;
-        }
-        let group = Group::open(unified, self.unified_controllers.clone(), legacy)?;
-        group.limit(limits, enforcement, downgraded)?;
-        Ok(Some(group))
+        made
     }
 }
 
@@ -218,8 +222,7 @@ impl Group {
         if let Some(switch) = switch.filter(|switch| switch.exists()) {
             file::write(switch, "1")?;
         }
-        process_list::kill_each(&self.pids()?);
-        Ok(())
+        process_list::kill_each(&self.pids()?, || self.pids())
     }
 
     /// Kills every process in it, and waits until they have ended; blocks.
@@ -247,8 +250,10 @@ impl Group {
     /// # Errors
     /// As [`Group::end`].
     pub fn remove(&self, patience: Duration) -> Result<(), GroupError> {
+        let deadline = Instant::now() + patience;
         self.end(patience)?;
-        self.directories().into_iter().try_for_each(process_list::remove)
+        let mut directories = self.directories().into_iter();
+        directories.try_for_each(|directory| process_list::remove_by(directory, deadline))
     }
 }
 

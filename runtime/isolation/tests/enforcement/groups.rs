@@ -199,7 +199,7 @@ fn a_limit_that_cannot_hold_is_refused_or_said() {
 
 #[test]
 fn a_name_that_leaves_the_nodes_directory_is_refused() {
-    for name in ["", "..", "a/b", "cgroup.procs"] {
+    for name in ["", "..", "a/b", "cgroup.procs", "tasks", "node"] {
         let opened = Groups::open(&Mounts::detect(), name, &[]);
         assert!(matches!(opened, Err(GroupError::Name { .. })), "{name}");
     }

@@ -273,7 +273,7 @@ impl<'a> Midwife<'a> {
             }
             Kind::Native { mode, settings } => {
                 let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-                let sockets = resources.sockets.native(self.instance, &self.scope())?;
+                let sockets = resources.sockets.native(self.instance, self.scope().runtime_dir)?;
                 let assignment = self.assignment(settings)?;
                 match mode {
                     Mode::Subprocess => {

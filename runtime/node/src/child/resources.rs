@@ -72,9 +72,9 @@ impl Sockets {
     pub(crate) fn native(
         &self,
         instance: &InstanceId,
-        scope: &Scope<'_>,
+        runtime_dir: &Path,
     ) -> Result<NativeSockets, SocketError> {
-        let open = |file: String| self.open(Address::Unix(scope.runtime_dir.join(file)));
+        let open = |file: String| self.open(Address::Unix(runtime_dir.join(file)));
         Ok(NativeSockets {
             grpc: open(instance.socket_file_name())?,
             gateway: open(instance.link_file_name())?,
