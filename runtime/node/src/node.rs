@@ -38,7 +38,7 @@ use crate::{
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
     operator::Operator,
-    registry::{Kind, NodeState, Registry, State},
+    registry::{self, Kind, NodeState, Registry, State},
     secrets::Secrets,
     usage::Sampler,
 };
@@ -183,7 +183,8 @@ impl Node {
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans = Plans::open(&config, &group_name(&config), &own_processes(guardian_pid));
+        let plans =
+            Arc::new(Plans::open(&config, &group_name(&config), &own_processes(guardian_pid)));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
@@ -196,14 +197,14 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans,
+                plans: plans.clone(),
                 secrets,
             },
             recorder: Recorder::default(),
             token: token(),
             outcome: outcome_sender,
         });
-        enter_all(&registry, &config);
+        enter_all(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
@@ -211,7 +212,7 @@ impl Node {
             registry: registry.clone(),
             operator: operator.clone(),
             logs: logs.clone(),
-            sampler: Arc::new(Sampler::default()),
+            sampler: Arc::new(Sampler::new(&plans)),
             recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
@@ -376,12 +377,28 @@ fn own_processes(guardian_pid: u32) -> Vec<u32> {
 }
 
 /// Every instance that the file names, before anything has started.
-fn enter_all(registry: &Registry, config: &Config) {
+fn enter_all(household: &Household) {
+    let Household { registry, config, .. } = household;
     for service in &config.services {
         let state = if service.enabled { State::Pending } else { State::Disabled };
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
             let instance = InstanceId { service: service.name.clone(), index };
             registry.add(instance, service.group.clone(), Kind::of(service), state);
+        }
+    }
+    open_native_sockets(household);
+}
+
+/// Before anything has started, so that whoever speaks to a native service at once waits in its backlog.
+fn open_native_sockets(household: &Household) {
+    let wanted =
+        |entry: &registry::Entry| entry.kind == Kind::Native || entry.kind == Kind::Embedded;
+    for entry in household.registry.entries(|entry| wanted(entry) && entry.state != State::Disabled)
+    {
+        let runtime_dir = &household.config.node.runtime_dir;
+        if let Err(error) = household.resources.sockets.native(&entry.instance, runtime_dir) {
+            // Its start tries again, and is what fails.
+            tracing::debug!(instance = %entry.instance, %error, "could not open its sockets yet");
         }
     }
 }
@@ -424,7 +441,9 @@ async fn report<E: std::fmt::Display>(
 /// Makes the node's directories and locks the runtime directory against a second node.
 fn take_possession(config: &Config) -> Result<fs::File, NodeError> {
     directories::prepare(config)?;
-    lock(&config.node.runtime_dir)
+    let lock = lock(&config.node.runtime_dir)?;
+    directories::remove_stale_notify_sockets(&config.node.runtime_dir)?;
+    Ok(lock)
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {

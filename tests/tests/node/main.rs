@@ -10,4 +10,5 @@ mod operation;
 mod probes;
 mod sandboxes;
 mod secrets;
+mod top;
 mod users;

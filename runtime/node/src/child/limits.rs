@@ -75,6 +75,11 @@ impl Plans {
         Ok(plan)
     }
 
+    /// The plan of an instance that has been started and asks for something.
+    pub(crate) fn known_plan(&self, instance: &InstanceId) -> Option<Arc<Plan>> {
+        self.known().get(instance).cloned()
+    }
+
     /// The instance is no longer wanted: its group goes.
     pub(crate) fn forget(&self, instance: &InstanceId) {
         let plan = self.known().remove(instance);
