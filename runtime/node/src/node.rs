@@ -183,8 +183,7 @@ impl Node {
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans =
-            Arc::new(Plans::open(&config, &group_name(&config), &own_processes(guardian_pid)));
+        let plans = Arc::new(open_plans(&config, guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
@@ -371,11 +370,6 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
     }
 }
 
-/// The node and, where there is one, its guardian.
-fn own_processes(guardian_pid: u32) -> Vec<u32> {
-    [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect()
-}
-
 /// Every instance that the file names, before anything has started.
 fn enter_all(household: &Household) {
     let Household { registry, config, .. } = household;
@@ -481,6 +475,13 @@ fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// The node and its guardian, where it has one, may be moved out of the way of its groups.
+fn open_plans(config: &Config, guardian_pid: u32) -> Plans {
+    let own_processes = [std::process::id(), guardian_pid];
+    let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+    Plans::open(config, &group_name(config), &own_processes)
 }
 
 /// A node that is killed cannot remove its groups and its services' secrets itself.
