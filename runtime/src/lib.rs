@@ -15,12 +15,11 @@
 //! (`#[tokio::main]` does):
 //!
 //! ```no_run
-//! fn main() {
-//!     let program = blackhole::program().enter();
-//!     program.block_on(async {
-//!         // The node's process: start a node, use it.
-//!     });
-//! }
+//! // In `main`, before anything else:
+//! let program = blackhole::program().enter();
+//! program.block_on(async {
+//!     // The node's process: start a node, use it.
+//! });
 //! ```
 //!
 //! ## 2. A command
@@ -124,6 +123,7 @@ pub use blackhole_policy::{
     backoff::Backoff,
     supervision::{Restart, Strategy},
 };
+pub use blackhole_protocol::{InstanceId, Name};
 pub use builder::{NodeBuilder, StartError};
 pub use events::{Events, Happening};
 pub use hosted::HostedActor;
@@ -166,6 +166,7 @@ pub use blackhole_sdk::message;
 /// What a native service is written with.
 pub mod service {
     pub use blackhole_sdk::{
-        Context, Draining, Embedded, Ending, Routes, Service, ServiceError, embed, serve,
+        Context, Draining, Embedded, Ending, Keeper, Routes, SNAPSHOT_LENGTH_MAX, Service,
+        ServiceError, SnapshotError, embed, serve,
     };
 }

@@ -165,10 +165,9 @@ impl Node {
         let roster = Roster::default();
         let guardian_pid =
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
-        let own_processes = own_processes(guardian_pid);
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
-        let plans = Arc::new(Plans::open(&config, &group_name(&config), &own_processes));
+        let plans = Arc::new(open_plans(&config, guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
@@ -189,8 +188,7 @@ impl Node {
             token: token(),
             outcome: outcome_sender,
         });
-        enter_all(&registry, &config);
-        open_native_sockets(&household);
+        enter_all(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
@@ -357,7 +355,8 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
 }
 
 /// Every instance that the file names, before anything has started.
-fn enter_all(registry: &Registry, config: &Config) {
+fn enter_all(household: &Household) {
+    let Household { registry, config, .. } = household;
     for service in &config.services {
         let state = if service.enabled { State::Pending } else { State::Disabled };
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
@@ -365,6 +364,7 @@ fn enter_all(registry: &Registry, config: &Config) {
             registry.add(instance, service.group.clone(), Kind::of(service), state);
         }
     }
+    open_native_sockets(household);
 }
 
 /// Before anything has started, so that whoever speaks to a native service at once waits in its backlog.
@@ -415,7 +415,9 @@ async fn report<E: std::fmt::Display>(
 /// Makes the node's directories and locks the runtime directory against a second node.
 fn take_possession(config: &Config) -> Result<fs::File, NodeError> {
     directories::prepare(config)?;
-    lock(&config.node.runtime_dir)
+    let lock = lock(&config.node.runtime_dir)?;
+    directories::remove_stale_notify_sockets(&config.node.runtime_dir)?;
+    Ok(lock)
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
@@ -444,17 +446,19 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
     Ok(file)
 }
 
-/// The node and its guardian, where there is one.
-fn own_processes(guardian_pid: u32) -> Vec<u32> {
-    [std::process::id(), guardian_pid].into_iter().filter(|pid| *pid != 0).collect()
-}
-
 /// The node's own directory among control groups: one for each runtime directory, so that a node
 /// finds what a predecessor that crashed in the same place has left.
 fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// The node and its guardian, where it has one, may be moved out of the way of its groups.
+fn open_plans(config: &Config, guardian_pid: u32) -> Plans {
+    let own_processes = [std::process::id(), guardian_pid];
+    let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+    Plans::open(config, &group_name(config), &own_processes)
 }
 
 /// A node that is killed cannot remove its groups and its services' secrets itself.

@@ -27,7 +27,8 @@ pub use blackhole_actors::{
     Lost, Message, Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Standing,
     Unreachable, message,
 };
-pub use context::{Context, Draining};
+pub use blackhole_process::snapshot::{SNAPSHOT_LENGTH_MAX, SnapshotError};
+pub use context::{Context, Draining, Keeper};
 pub use embedded::{Embedded, Ending, embed};
 pub use life::LifeError;
 pub use log::LOG_FILTER;

@@ -87,3 +87,11 @@ fn python_worker_answers_who_asked_while_it_was_away() {
          this question waits in the backlog (1)\n"
     );
 }
+
+#[test]
+fn snapshot_hands_the_total_on_over_a_kill() {
+    assert_eq!(
+        printed("snapshot"),
+        "generation Some(1): 40\ngeneration Some(1): 41\ngeneration Some(2): 42\n"
+    );
+}
