@@ -144,7 +144,7 @@ impl Sockets {
 impl Address {
     fn file(&self) -> Option<SocketFile> {
         match self {
-            Self::Tcp(_) => None,
+            Self::Tcp(_) | Self::Memory(_) => None,
             Self::Unix(path) => SocketFile::at(path),
         }
     }
