@@ -194,6 +194,9 @@ pub struct ScaleRequest {
     pub instances: u32,
     #[prost(bool, tag = "3")]
     pub no_wait: bool,
+    /// The number is left to the service's own rule again; `instances` is not read.
+    #[prost(bool, tag = "4")]
+    pub automatic: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ScaleResponse {

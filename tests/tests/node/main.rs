@@ -1,5 +1,6 @@
 //! `bh run`, end to end.
 
+mod adapting;
 mod alerts;
 mod children;
 mod deaths;

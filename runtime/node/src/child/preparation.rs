@@ -32,19 +32,21 @@ use tokio::sync::oneshot;
 use super::{
     body::{self, Body},
     disk::DiskWatch,
-    link::Link,
+    link::{Link, Unopened},
     request,
     resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
+    adapting::InsufficientResources,
     directories::{NOTIFY, make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
     nursery::{Household, find_service},
     probe::{ExecContext, ResolveError, ResolvedProbe},
-    registry::Exited,
+    registry::{ADMISSION, Exited},
     secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
+    standing::Standings,
 };
 
 /// The name under which a native service finds its socket.
@@ -54,7 +56,7 @@ const GATEWAY: &str = "gateway";
 /// The name under which a native service finds its snapshot.
 const SNAPSHOT: &str = "snapshot";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a native child has between the request to stop and its end, where the file says that
 /// it may take for ever.
 const GRACE_UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -71,6 +73,8 @@ pub(super) struct Birth {
 pub(super) enum BirthError {
     #[error("there is no service `{0}`")]
     Unknown(InstanceId),
+    #[error(transparent)]
+    Refused(#[from] InsufficientResources),
     #[error("could not open a listening socket")]
     Socket(#[from] SocketError),
     #[error("could not open the socket for its notifications")]
@@ -105,7 +109,7 @@ impl BirthError {
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(&self);
         // A transparent error and its source say the same.
-        if matches!(self, Self::Spawn(_) | Self::Output(_)) {
+        if matches!(self, Self::Spawn(_) | Self::Output(_) | Self::Refused(_)) {
             cause = cause.filter(|cause| !message.contains(&cause.to_string()));
         }
         while let Some(error) = cause {
@@ -115,7 +119,7 @@ impl BirthError {
         }
         Exited {
             pid: None,
-            reason: Reason::Spawn,
+            reason: self.reason(),
             code: None,
             signal: None,
             stage: Some(self.stage()),
@@ -125,8 +129,27 @@ impl BirthError {
         }
     }
 
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(_) => Reason::Limit,
+            Self::Unknown(_)
+            | Self::Socket(_)
+            | Self::Notify(_)
+            | Self::Probe(_)
+            | Self::Directory { .. }
+            | Self::Link(_)
+            | Self::Isolation(_)
+            | Self::Secrets(_)
+            | Self::Launch(_)
+            | Self::Spawn(_)
+            | Self::Output(_)
+            | Self::Embed(_) => Reason::Spawn,
+        }
+    }
+
     fn stage(&self) -> String {
         match self {
+            Self::Refused(_) => ADMISSION.into(),
             Self::Unknown(_) => "looking up the service".into(),
             Self::Socket(_) => "opening a listening socket".into(),
             Self::Notify(_) => "opening the notification socket".into(),
@@ -292,7 +315,7 @@ impl<'a> Midwife<'a> {
                 match mode {
                     Mode::Subprocess => {
                         let command = resources.native.command(&self.service.name);
-                        let (link, unopened) = Link::new(node_end, assignment);
+                        let (link, unopened) = self.link(node_end, assignment);
                         let linked = self.linked(link, unopened);
                         self.spawn(command, Some(NativeParts { sockets, child_end, linked }))
                     }
@@ -397,7 +420,7 @@ impl<'a> Midwife<'a> {
         let service = native
             .embed(&self.service.name, listeners, child_end, &assignment)
             .map_err(BirthError::Embed)?;
-        let (link, unopened) = Link::new(node_end, assignment);
+        let (link, unopened) = self.link(node_end, assignment);
         let context = ExecContext::default();
         let (readiness, _) = self.readiness(&context)?;
         Ok(Birth {
@@ -416,7 +439,11 @@ impl<'a> Midwife<'a> {
         })
     }
 
-    fn linked(&self, link: Link, unopened: super::link::Unopened) -> Linked {
+    fn link(&self, node_end: UnixStream, assignment: Assignment) -> (Link, Unopened) {
+        Link::new(node_end, assignment, Standings::of(self.household.registry.clone()))
+    }
+
+    fn linked(&self, link: Link, unopened: Unopened) -> Linked {
         let patience = match self.service.live {
             Some(Live::Native { timeout }) => timeout,
             Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,

@@ -37,7 +37,7 @@ pub struct Entry {
     /// Restarts since the node started, by the reason of the exit before.
     pub restarts: BTreeMap<Reason, u64>,
     /// How the last process ended.
-    pub last_exit: Option<HistoryEntry>,
+    pub last_exit: Option<Box<HistoryEntry>>,
     /// What it waits for or says about itself.
     pub note: String,
     /// What the file asks for and does not hold, each with its key and the reason.
@@ -79,6 +79,13 @@ impl Entry {
     /// Restarts since the node started.
     pub fn restarts_total(&self) -> u64 {
         self.restarts.values().sum()
+    }
+}
+
+impl Entry {
+    /// Ends that are remembered, the latest first.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = &HistoryEntry> {
+        self.last_exit.as_deref().into_iter().chain(self.history.iter().rev())
     }
 }
 
@@ -234,24 +241,30 @@ impl Entry {
             reason: exited.reason.to_string(),
             message: exited.message.clone(),
         };
-        let record = HistoryEntry {
-            at: SystemTime::now(),
-            instance: self.instance.clone(),
-            generation,
-            unenforced: std::mem::take(&mut self.unenforced),
-            exited,
-        };
+        let unenforced = std::mem::take(&mut self.unenforced);
+        self.last_exit = Some(Box::new(self.keep(generation, unenforced, exited)));
+        draft
+    }
+
+    /// Remembers an end in the history, where it is the latest now.
+    pub(super) fn keep(
+        &mut self,
+        generation: Generation,
+        unenforced: Vec<String>,
+        exited: Exited,
+    ) -> HistoryEntry {
+        let (at, instance) = (SystemTime::now(), self.instance.clone());
+        let record = HistoryEntry { at, instance, generation, unenforced, exited };
         if self.history.len() == HISTORY_ENTRIES_MAX {
             self.history.pop_front();
         }
         self.history.push_back(record.clone());
-        self.last_exit = Some(record);
-        draft
+        record
     }
 
     /// The end may be forgotten by now.
     fn note_stderr(&mut self, generation: Generation, stderr: &str) {
-        let ends = self.history.iter_mut().chain(&mut self.last_exit);
+        let ends = self.history.iter_mut().chain(self.last_exit.as_deref_mut());
         for end in ends.filter(|end| end.generation == generation) {
             end.exited.stderr = Some(stderr.to_owned());
         }
