@@ -309,10 +309,13 @@ impl Scaling {
         may.then(|| self.change(now, self.instances - 1, why))
     }
 
-    /// What those that stay would use if they took over the work of one.
+    /// What those that stay would use, at most, if they took over the work of one. An average was
+    /// rounded down: all together use up to one less than what would have made it one more.
     fn average_without_one(&self, average: Amount) -> Amount {
-        let (all, staying) = (self.instances, self.instances.saturating_sub(1).max(1));
-        Amount::from_parts(|resource| average.times(all).of(resource) / u64::from(staying))
+        let all = u64::from(self.instances.max(1));
+        let staying = (all - 1).max(1);
+        let whole = |average: u64| average.saturating_add(1).saturating_mul(all).saturating_sub(1);
+        Amount::from_parts(|resource| whole(average.of(resource)) / staying)
     }
 
     fn is_time(&self, now: Moment, since: Moment, cooldown: Duration) -> bool {
@@ -421,5 +424,58 @@ mod tests {
             }
         }
         assert_eq!(tried, [3, 7, 11]);
+    }
+
+    #[test]
+    fn while_an_operator_decides_no_load_changes_anything() {
+        let mut scaling = Scaling::new(rule(), Moment::ORIGIN, 1);
+        assert_eq!(
+            scaling.on_event(Moment::from_millis(1), Event::Resumed),
+            None,
+            "nothing paused"
+        );
+        scaling.on_event(Moment::from_millis(2), Event::Fixed { instances: 2 });
+        for second in 1..10 {
+            let now = Moment::from_millis(second * 1000);
+            let average = Amount { cpu_millis: 950, ..Amount::ZERO };
+            assert_eq!(scaling.on_event(now, Event::Sampled(average)), None);
+            assert_eq!(scaling.on_event(now, Event::DeadlineReached), None);
+        }
+        let resumed = scaling.on_event(Moment::from_millis(10_000), Event::Resumed);
+        assert_eq!(resumed, None, "two are within the bounds");
+        assert!(!scaling.is_paused());
+    }
+
+    #[test]
+    fn a_change_says_why() {
+        let mib = 1 << 20;
+        let idle = |average, below| Some(Idleness { average, below });
+        let (cpu, memory) = (idle(100, 200), idle(10 * mib, 20 * mib));
+        let window = 3 * SECOND;
+        let busy =
+            Why::Busy { resource: Resource::Memory, average: 30 * mib, above: 25 * mib, window };
+        let reasons = [busy, Why::Idle { cpu, memory, window }, Why::OutOfBounds];
+        assert_eq!(reasons.map(Why::as_str), ["busy", "idle", "bounds"]);
+        let texts = reasons.map(|why| Change { from: 3, to: 2, why }.to_string());
+        insta::assert_snapshot!(texts.join("\n"), @"
+        memory 30 MiB on average for 3.0s, more than 25 MiB; instances: 2 instead of 3
+        cpu 0.1 cpus on average for 3.0s, less than 0.2 cpus; memory 10 MiB on average for 3.0s, less than 20 MiB; instances: 2 instead of 3
+        the bounds of the rule; instances: 2 instead of 3
+        ");
+    }
+
+    /// Two that use 759 between them are told to use 379 on average; one alone would be busy.
+    #[test]
+    fn nobody_leaves_because_an_average_was_rounded_down() {
+        let spec = ScalingSpec {
+            cpu: Some(Thresholds { above: 758, below: 386 }),
+            window: Duration::ZERO,
+            down_cooldown: Duration::ZERO,
+            ..rule()
+        };
+        let mut scaling = Scaling::new(spec, Moment::ORIGIN, 2);
+        let average = |cpu_millis| Event::Sampled(Amount { cpu_millis, ..Amount::ZERO });
+        assert_eq!(scaling.on_event(Moment::from_millis(1000), average(759 / 2)), None);
+        assert!(scaling.on_event(Moment::from_millis(2000), average(757 / 2)).is_some());
     }
 }
