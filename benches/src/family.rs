@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::{Figure, footprint, growth, instructions, native, supervision};
+use crate::{Figure, footprint, growth, instructions, link, native, supervision};
 
 /// Things that are measured together, against the same limit.
 #[derive(Debug)]
@@ -19,11 +19,16 @@ pub struct Family {
 }
 
 /// Every family, in the order of the page.
-pub const ALL: [Family; 5] = [
+pub const ALL: [Family; 6] = [
     Family {
         name: "supervision",
         about: "Starting, replacing, holding and stopping children.",
         measure: supervision::measure,
+    },
+    Family {
+        name: "link",
+        about: "Messages between actors of two processes.",
+        measure: link::measure,
     },
     Family {
         name: "native",

@@ -66,6 +66,8 @@ pub enum Goal {
     LimitOver(f64),
     /// At most so much.
     AtMost(f64),
+    /// At least so much.
+    AtLeast(f64),
 }
 
 /// Samples of one case, taken of one subject.

@@ -10,6 +10,7 @@ mod figure;
 mod footprint;
 mod growth;
 mod instructions;
+mod link;
 pub mod machine;
 mod native;
 mod processes;

@@ -119,6 +119,10 @@ impl Report {
                     format!("limit / {:.2}", 1.0 / ratio),
                     ratio * times >= 1.0,
                 ),
+                Goal::AtLeast(least) => {
+                    let show = |value| format!("{} {unit}", number(value, unit));
+                    (format!("≥ {}", show(least)), show(median), median >= least)
+                }
                 Goal::AtMost(most) => {
                     let show = |value| format!("{} {unit}", number(value, unit));
                     (format!("≤ {}", show(most)), show(median), median <= most)

@@ -166,7 +166,11 @@ impl ControlService for Control {
         let request = request.into_inner();
         let selection = self.operator.select_some(std::slice::from_ref(&request.service))?;
         let patience = Patience::from(request.no_wait);
-        self.operator.scale(&request.service, request.instances, patience).await?;
+        if request.automatic {
+            self.operator.scale_automatically(&request.service)?;
+        } else {
+            self.operator.scale(&request.service, request.instances, patience).await?;
+        }
         Ok(Response::new(proto::ScaleResponse { instances: self.rows(selection).await? }))
     }
 
@@ -267,6 +271,7 @@ impl From<OperatorError> for Status {
             OperatorError::Superseded { .. } | OperatorError::StartFailed { .. } => {
                 Self::aborted(text)
             }
+            OperatorError::InsufficientResources(_) => Self::resource_exhausted(text),
             OperatorError::NodeStopping => Self::unavailable(text),
         }
     }

@@ -28,12 +28,14 @@ use tokio::{
 };
 
 use crate::{
+    adapting::Adapting,
     child::{self, Plans, Sockets},
     control::{self, Control, Identity},
     directories::{self, DirectoryError},
     heartbeat::Heartbeat,
     http,
     incident::Recorder,
+    limit_watch::LimitWatch,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, policy},
@@ -183,6 +185,7 @@ impl Node {
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
+        let adapting = Adapting::new(&config, &registry, clock);
         let plans = Arc::new(open_plans(&config, guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
@@ -197,15 +200,19 @@ impl Node {
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
                 plans: plans.clone(),
+                limit_watch: LimitWatch::new(registry.clone(), clock),
                 secrets,
             },
+            adapting: adapting.clone(),
             recorder: Recorder::default(),
             token: token(),
             outcome: outcome_sender,
         });
         enter_all(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
-        let operator = Operator::new(config.clone(), registry.clone(), roster.clone());
+        let operator =
+            Operator::new(config.clone(), registry.clone(), roster.clone(), adapting.clone());
+        adapting.begin(&household, operator.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
         let control = Control {
             registry: registry.clone(),

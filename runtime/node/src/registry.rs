@@ -15,12 +15,14 @@ use blackhole_policy::supervision::Generation;
 use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::{broadcast, watch};
 
+mod adjustments;
 mod change;
 mod entry;
 mod event;
 mod histogram;
 mod state;
 
+pub(crate) use adjustments::ADMISSION;
 pub use change::{Change, Exited};
 pub use entry::{Entry, HistoryEntry};
 pub use event::{EVENT_LOG_TARGET, Event};
@@ -133,22 +135,6 @@ impl Registry {
         self.wake();
     }
 
-    /// Takes note that a service has another number of processes now.
-    pub fn record_scaled(&self, service: &Name, instances: u32) {
-        let instance = InstanceId { service: service.clone(), index: NonZeroU32::MIN };
-        let mut table = self.table();
-        self.publish(&mut table, |sequence, at| Event {
-            sequence,
-            at,
-            instance: Some(instance),
-            generation: Generation(0),
-            event: "scaled",
-            pid: None,
-            reason: String::new(),
-            message: format!("has {instances} instances now"),
-        });
-    }
-
     /// The latest incarnation of an instance; 0 before the first.
     pub fn generation(&self, instance: &InstanceId) -> Generation {
         self.table().entries.get(instance).map_or(Generation(0), |entry| entry.generation)
@@ -172,6 +158,15 @@ impl Registry {
             .filter(|entry| wanted(entry))
             .map(|entry| Entry::clone(entry))
             .collect()
+    }
+
+    /// Something about one row, without copying it; nothing if there is no such row.
+    pub(crate) fn look<T>(
+        &self,
+        instance: &InstanceId,
+        look: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        self.table().entries.get(instance).map(|entry| look(entry))
     }
 
     /// One number or word about every row, without copying the rows.
