@@ -43,6 +43,14 @@ pub(crate) enum Wait {
     No,
 }
 
+/// How many instances a service shall have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scale {
+    To(u32),
+    /// As the service's own rule says.
+    ByRule,
+}
+
 impl Wait {
     /// From the flag `--no-wait`.
     pub(crate) fn unless(no_wait: bool) -> Self {
@@ -142,12 +150,15 @@ impl Client {
     pub(crate) async fn scale(
         &mut self,
         service: &str,
-        instances: u32,
+        wanted: Scale,
         wait: Wait,
     ) -> Result<Vec<InstanceStatus>, ClientError> {
-        let doing = format!("scale `{service}` to {instances}");
-        let request =
-            ScaleRequest { service: service.to_owned(), instances, no_wait: wait == Wait::No };
+        let (doing, instances) = match wanted {
+            Scale::To(instances) => (format!("scale `{service}` to {instances}"), instances),
+            Scale::ByRule => (format!("leave `{service}` to its rule"), 0),
+        };
+        let (service, automatic) = (service.to_owned(), wanted == Scale::ByRule);
+        let request = ScaleRequest { service, instances, no_wait: wait == Wait::No, automatic };
         let answer = self.0.scale(request).await.map_err(refused(doing))?;
         Ok(answer.into_inner().instances)
     }

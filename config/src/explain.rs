@@ -141,9 +141,16 @@ fn computed(loaded: &Loaded, path: &[&str]) -> Option<String> {
         ["node", "runtime_dir"] => Some(quoted(&config.node.runtime_dir)),
         ["node", "data_dir"] => Some(quoted(&config.node.data_dir)),
         ["node", "log_dir"] => Some(quoted(&config.node.log_dir)),
+        ["resources", key] => crate::validate::default_of_budget(config.budget.as_ref()?, key),
+        ["services", name, "scale", key] => {
+            let service = config.services.iter().find(|service| service.name.as_str() == *name)?;
+            crate::validate::default_of_scale(service.scale.as_ref()?, key)
+        }
         ["services", name, key] => {
             let service = config.services.iter().find(|service| service.name.as_str() == *name)?;
             match (*key, &service.kind) {
+                ("tier", _) => Some(format!("\"{}\"", service.tier)),
+                ("instances", _) => Some(service.instances.to_string()),
                 ("ready", crate::Kind::Native { .. }) => Some("\"native\"".to_owned()),
                 ("live", crate::Kind::Native { mode: crate::Mode::Subprocess, .. }) => {
                     Some("\"native\"".to_owned())

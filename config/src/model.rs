@@ -14,6 +14,8 @@ use blackhole_isolation::{
 };
 use blackhole_policy::{
     backoff::Backoff,
+    budget::{Amount, Resource, Tier},
+    scaling::ScalingSpec,
     supervision::{Restart, RestartLimit, Strategy},
 };
 use blackhole_protocol::Name;
@@ -35,6 +37,8 @@ pub struct Config {
     pub http: Option<Http>,
     /// `[logs]`.
     pub logs: Logs,
+    /// `[resources]`, when present.
+    pub budget: Option<Budget>,
 }
 
 /// Who the node is and where it keeps things. All paths are absolute.
@@ -138,6 +142,12 @@ pub struct Service {
     pub enforcement: Enforcement,
     /// What it is kept from.
     pub sandbox: Sandbox,
+    /// Who is squeezed first when the budget is short.
+    pub tier: Tier,
+    /// What is kept in the budget for each of its processes.
+    pub guarantee: Amount,
+    /// How the number of its processes follows what they use.
+    pub scale: Option<ScalingSpec>,
     /// What it finds as files in its secrets' directory.
     pub secrets: Vec<Secret>,
 }
@@ -407,6 +417,31 @@ pub struct Paths {
     pub write: Vec<Template>,
     /// May be executed; `None`: everything.
     pub execute: Option<Vec<Template>>,
+}
+
+/// `[resources]`: what all services may have together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Thousandths of a CPU's time; `None`: what there is, less the reserve.
+    pub cpu_millis: Option<u64>,
+    /// Bytes; `None`: what there is, less the reserve.
+    pub memory_bytes: Option<u64>,
+    /// The share that a default leaves to the host and the node; less than 1.
+    pub reserve: f64,
+    /// How often use is looked at.
+    pub every: Duration,
+    /// How far back rolling use remembers.
+    pub window: Duration,
+}
+
+impl Budget {
+    /// What the file says that there is of a resource.
+    pub fn stated(&self, resource: Resource) -> Option<u64> {
+        match resource {
+            Resource::Cpu => self.cpu_millis,
+            Resource::Memory => self.memory_bytes,
+        }
+    }
 }
 
 /// `[http]`.

@@ -200,7 +200,7 @@ pub(crate) fn suggestion<'a>(
     }
 }
 
-const KNOWN_LISTED_MAX: usize = 24;
+const KNOWN_LISTED_MAX: usize = 40;
 
 /// The known name that a slip of the hand would turn into `wrong`.
 pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {

@@ -2,6 +2,7 @@
 //!
 //! What keys mean together is checked in `validate`.
 
+mod adapting;
 mod choices;
 mod durations;
 mod limits;
@@ -13,6 +14,7 @@ mod service;
 mod sizes;
 mod texts;
 
+pub(crate) use adapting::{RawBudget, RawGuarantee, RawScale};
 pub(crate) use durations::{Grace, written};
 pub(crate) use limits::{Cores, RawDiskRates, RawRlimits, SizeOrUnlimited};
 pub(crate) use numbers::{AtLeastOne, Count, Nice, OomScore, Share, Umask, Weight};
@@ -48,6 +50,8 @@ keys! {
         http: RawHttp,
         /// How much of the services' output is kept, for each instance.
         logs: RawLogs,
+        /// What all services may have together; without it nothing is shared out.
+        resources: RawBudget,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every check records its problems and goes on; where something could not be read a default takes
 //! its place, and the result is dropped because an error was recorded.
 
+mod adapting;
 mod environment;
 mod graph;
 mod listen;
@@ -14,6 +15,8 @@ mod resources;
 mod sandbox;
 mod secrets;
 mod service;
+
+pub(crate) use adapting::{default_of_budget, default_of_scale};
 
 use std::time::Duration;
 
@@ -73,9 +76,11 @@ pub(crate) fn validate(raw: &RawFile, context: Context<'_>, problems: &mut Probl
         services,
         http,
         logs: logs(raw.logs.value(), problems),
+        budget: raw.resources.value().map(|raw| adapting::budget(raw, problems)),
     };
     listen::check(raw, &raw_services, &config, problems);
     programs::check(&raw_services, &config, context, problems);
+    adapting::check(raw, &raw_services, &config, problems);
     service::warn_in_groups(&raw_services, &config, problems);
     config
 }

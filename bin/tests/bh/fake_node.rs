@@ -339,7 +339,11 @@ impl ControlService for Answers {
     async fn scale(&self, request: Request<proto::ScaleRequest>) -> Answer<proto::ScaleResponse> {
         let request = request.into_inner();
         known(std::slice::from_ref(&request.service))?;
-        self.note(format!("scale {} {}", request.service, request.instances));
+        let wanted = match request.automatic {
+            true => "auto".to_owned(),
+            false => request.instances.to_string(),
+        };
+        self.note(format!("scale {} {wanted}", request.service));
         let ready = |number| instance(&request.service, number, InstanceState::Ready);
         let instances = (1..=request.instances).map(ready).collect();
         Ok(Response::new(proto::ScaleResponse { instances }))

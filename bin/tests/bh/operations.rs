@@ -79,6 +79,13 @@ fn services_are_scaled_one_after_the_other() {
 }
 
 #[test]
+fn a_service_is_left_to_its_rule_again() {
+    let (home, node) = node();
+    assert!(transcript(home.path(), &["scale", "api=auto"]).starts_with("exit code 0"));
+    assert_eq!(node.requests(), ["scale api auto"]);
+}
+
+#[test]
 fn an_unknown_service_is_refused_with_the_known_ones() {
     let (home, _node) = node();
     insta::assert_snapshot!(transcript(home.path(), &["stop", "apo"]));

@@ -1,6 +1,9 @@
 //! Words that are chosen from a list.
 
-use blackhole_policy::supervision::{Restart, Strategy};
+use blackhole_policy::{
+    budget::Tier,
+    supervision::{Restart, Strategy},
+};
 
 use crate::{Mode, OnFailed, read::choices};
 
@@ -19,6 +22,12 @@ choices! { Restart {
 choices! { OnFailed {
     "rest" => OnFailed::Rest,
     "escalate" => OnFailed::Escalate,
+} }
+
+choices! { Tier {
+    "critical" => Tier::Critical,
+    "core" => Tier::Core,
+    "standard" => Tier::Standard,
 } }
 
 choices! { Mode {

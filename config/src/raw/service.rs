@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use blackhole_isolation::{CpuList, Enforcement, IoPriority, Scheduler};
-use blackhole_policy::supervision::Restart;
+use blackhole_policy::{budget::Tier, supervision::Restart};
 use serde_json::{Value as Json, json};
 
 use super::{
-    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawDiskRates, RawLive,
-    RawProbe, RawReady, RawRlimits, RawSandbox, RawSecret, Share, Signal, Size, SizeOrUnlimited,
-    Umask, Weight,
+    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawDiskRates,
+    RawGuarantee, RawLive, RawProbe, RawReady, RawRlimits, RawSandbox, RawScale, RawSecret, Share,
+    Signal, Size, SizeOrUnlimited, Umask, Weight,
 };
 use crate::{
     Mode, OnFailed, Template,
@@ -77,6 +77,12 @@ keys! {
         secrets: Entries<RawSecret>,
         /// What it is kept from: "standard", "strict", or a table. Default: nothing.
         sandbox: RawSandbox,
+        /// Who is squeezed first when the node's budget is short: standard, then core, then critical. Default: standard.
+        tier: Tier,
+        /// What is kept in the node's budget for each process.
+        guarantee: RawGuarantee,
+        /// Changes the number of instances by what they use. Default: never.
+        scale: RawScale,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[services.*]`: one service by itself. What concerns several is checked beside it.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use blackhole_isolation::Enforcement;
 use blackhole_policy::{
@@ -9,7 +9,7 @@ use blackhole_policy::{
 };
 
 use super::{
-    Context, Unit, environment, limit,
+    Context, Unit, adapting, environment, limit,
     probes::{self, Speaker},
     resources, sandbox, secrets,
 };
@@ -47,12 +47,14 @@ pub(super) fn validate(
     warn_embedded(raw, speaker, problems);
     let folder = &context.source.folder;
     let probes = probes::validate(raw, speaker, folder, problems);
+    let resources = resources::validate(raw.resources.value(), context, problems);
+    let scale = adapting::scale(raw, problems);
     Service {
         name: unit.name.clone(),
         group: None,
         kind,
         enabled: raw.enabled.value().copied().unwrap_or(true),
-        instances: raw.instances.value().map_or(NonZeroU32::MIN, |count| count.non_zero()),
+        instances: adapting::instances(raw, scale.as_ref(), problems),
         depends_on: Vec::new(),
         after: Vec::new(),
         restart: raw.restart.value().copied().unwrap_or(Restart::Permanent),
@@ -71,10 +73,13 @@ pub(super) fn validate(
         }),
         user: user(raw, context, problems),
         environment: environment::validate(raw, context, problems),
-        resources: resources::validate(raw.resources.value(), context, problems),
         enforcement: raw.enforce.value().copied().unwrap_or(default.enforcement),
         sandbox: sandbox::validate(raw, context, problems),
         secrets: secrets::validate(raw, context, problems),
+        tier: raw.tier.value().copied().unwrap_or_default(),
+        guarantee: adapting::guarantee(raw, &resources, problems),
+        scale: scale.filter(|_| speaker != Speaker::Embedded),
+        resources,
     }
 }
 
@@ -128,6 +133,8 @@ fn warn_embedded(raw: &RawService, speaker: Speaker, problems: &mut Problems) {
         key(&raw.sandbox),
         key(&raw.secrets),
         key(&raw.supplementary_groups),
+        key(&raw.tier),
+        key(&raw.scale),
     ];
     for place in needs_process.into_iter().flatten() {
         let rule = "has no effect with `mode = \"embedded\"`: it runs inside the node's process";

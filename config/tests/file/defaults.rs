@@ -45,6 +45,7 @@ fn the_default_file_shows_every_key_of_the_schema() {
         &tables["supervisor"]["properties"],
         &tables["http"]["properties"],
         &tables["logs"]["properties"],
+        &tables["resources"]["properties"],
         &tables["groups"]["additionalProperties"]["properties"],
         service,
         &service["backoff"]["properties"],
@@ -55,6 +56,8 @@ fn the_default_file_shows_every_key_of_the_schema() {
         &service["sandbox"]["anyOf"][1]["properties"],
         &service["secrets"]["additionalProperties"]["properties"],
         &service["sandbox"]["anyOf"][1]["properties"]["paths"]["properties"],
+        &service["guarantee"]["properties"],
+        &service["scale"]["properties"],
         probe,
         &probe["tls"]["properties"],
     ];

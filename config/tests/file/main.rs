@@ -1,5 +1,6 @@
 //! Whole files: those that are accepted, and those that are not.
 
+mod adapting;
 mod arrangement;
 mod coding;
 mod defaults;

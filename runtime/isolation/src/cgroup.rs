@@ -5,23 +5,29 @@
 //! directory in each hierarchy that is needed, and the v2 one is used for what only v2 can do (to be
 //! cloned into, to be killed as one). Nothing is cached: the kernel's files are the state.
 
+mod ceilings;
+mod consumption;
 mod controller;
 mod file;
 mod group;
 mod groups;
 mod limits;
 mod mounts;
+mod notice;
 mod process_list;
 mod settings;
 mod survey;
 mod usage;
 
+pub use consumption::Consumption;
 pub use controller::Controller;
 pub use file::GroupError;
 pub use group::Group;
 pub use groups::Groups;
 pub use limits::{CpuQuota, DeviceLimit, DeviceLimitError, Limits, Weight};
 pub use mounts::Mounts;
+pub use notice::Notice;
 pub use usage::{GroupUsage, Oom, Pressure};
 
+pub(crate) use ceilings::ceilings;
 pub(crate) use group::Entry;

@@ -5,6 +5,7 @@
 //! processes is not done here.
 
 mod capability;
+mod capacity;
 mod cgroup;
 mod cpus;
 mod enforcement;
@@ -24,9 +25,10 @@ mod usage;
 mod view;
 
 pub use capability::{Capabilities, CapabilityError};
+pub use capacity::Capacity;
 pub use cgroup::{
-    Controller, CpuQuota, DeviceLimit, DeviceLimitError, Group, GroupError, GroupUsage, Groups,
-    Limits, Mounts, Oom, Pressure, Weight,
+    Consumption, Controller, CpuQuota, DeviceLimit, DeviceLimitError, Group, GroupError,
+    GroupUsage, Groups, Limits, Mounts, Notice, Oom, Pressure, Weight,
 };
 pub use cpus::{CpuList, CpuListError};
 pub use enforcement::{Downgrade, Enforcement, Part};

@@ -70,6 +70,8 @@ pub(crate) async fn start(
     };
     let service = find_service(&household.config, &instance.service)
         .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
+    let adapting = &household.adapting;
+    adapting.admit(service, &instance).map_err(|short| refused(BirthError::Refused(short)))?;
     let delivered = preparation::deliver_secrets(household, service, &instance, generation).await;
     let birth = delivered
         .and_then(|()| preparation::give_birth(household, service, &instance, generation))

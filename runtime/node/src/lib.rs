@@ -1,5 +1,6 @@
 //! The node: root supervisor, child-process actors, registry, logs, probes, control API.
 
+mod adapting;
 mod child;
 mod connections;
 mod control;
@@ -9,6 +10,7 @@ pub mod holding;
 pub mod host;
 mod http;
 pub mod incident;
+mod limit_watch;
 pub mod logs;
 pub mod native;
 mod node;
@@ -23,6 +25,7 @@ mod secrets;
 mod standing;
 mod usage;
 
+pub use adapting::InsufficientResources;
 pub use directories::DirectoryError;
 pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options, Signals};
 pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};

@@ -27,6 +27,7 @@ use ractor::{Actor, ActorId, ActorRef};
 use tokio::sync::watch;
 
 use crate::{
+    adapting::Adapting,
     child,
     incident::{Place, Recorder},
     registry::{Change, NodeState, Registry},
@@ -98,6 +99,7 @@ pub(crate) struct Household {
     pub(crate) registry: Registry,
     pub(crate) roster: Roster,
     pub(crate) resources: child::Resources,
+    pub(crate) adapting: Adapting,
     pub(crate) recorder: Recorder,
     /// Part of every child's token, so that those of an earlier node cannot be taken for ours.
     pub(crate) token: String,
@@ -109,6 +111,7 @@ impl Household {
     /// An instance is no longer wanted: its row and its sockets go.
     fn forget(&self, instance: &InstanceId) {
         self.registry.remove(instance);
+        self.adapting.leave(instance.clone());
         self.resources.sockets.close_native(instance, &self.config.node.runtime_dir);
         self.resources.plans.forget(instance);
     }
@@ -166,6 +169,13 @@ impl Crib {
         }
     }
 
+    /// They keep nothing of the budget any more.
+    fn leave(&self, member: &Member) {
+        for instance in self.instances(member) {
+            self.household.adapting.leave(instance);
+        }
+    }
+
     fn record(&self, member: &Member, change: &Change) {
         for instance in self.instances(member) {
             let generation = self.household.registry.generation(&instance);
@@ -198,9 +208,16 @@ impl Nursery for Crib {
                 let why = format!("{child} would be restarted too often: {restarts} times");
                 tracing::error!(child = %child, restarts, event = "failed", "gave up restarting");
                 self.record(child, &Change::Failed(why));
+                self.leave(child);
             }
-            Transition::Completed { child, .. } => self.record(child, &Change::Completed),
-            Transition::Stopped { child } => self.record(child, &Change::Stopped),
+            Transition::Completed { child, .. } => {
+                self.record(child, &Change::Completed);
+                self.leave(child);
+            }
+            Transition::Stopped { child } => {
+                self.record(child, &Change::Stopped);
+                self.leave(child);
+            }
             Transition::Removed { child } => {
                 for instance in self.instances(child) {
                     self.household.forget(&instance);
@@ -233,6 +250,7 @@ impl Nursery for Crib {
         match &self.group {
             Some((name, reporter)) => {
                 household.roster.leave(Some(name));
+                self.leave(&Member::Group(name.clone()));
                 tracing::info!(group = %name, ?exit, event = "exited", "the group ended");
                 reporter.exited(exit.exit());
             }

@@ -5,15 +5,17 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
-use blackhole_actors::supervisor;
+use blackhole_actors::{Directory, Peers, supervisor};
 use blackhole_config::{Config, Service};
 use blackhole_policy::supervision::{Call, Refusal, Reply};
 use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
+    adapting::{Adapting, InsufficientResources},
     nursery::{Member, Roster, SupervisorRef, specification},
     registry::{Kind, Registry, State},
+    standing::Standings,
 };
 
 /// The most processes one service may have.
@@ -79,6 +81,9 @@ pub enum OperatorError {
         /// What was to start.
         name: String,
     },
+    /// The node's budget has no room for it.
+    #[error(transparent)]
+    InsufficientResources(#[from] InsufficientResources),
     /// The supervisor that would know is ending.
     #[error("the node is stopping")]
     NodeStopping,
@@ -131,12 +136,34 @@ pub struct Operator {
     config: Arc<Config>,
     registry: Registry,
     roster: Roster,
+    adapting: Adapting,
     shutdown: watch::Sender<u32>,
+    peers: Peers,
+    directory: Arc<dyn Directory>,
 }
 
 impl Operator {
-    pub(crate) fn new(config: Arc<Config>, registry: Registry, roster: Roster) -> Self {
-        Self { config, registry, roster, shutdown: watch::Sender::new(0) }
+    pub(crate) fn new(
+        config: Arc<Config>,
+        registry: Registry,
+        roster: Roster,
+        adapting: Adapting,
+    ) -> Self {
+        let directory: Arc<dyn Directory> = Arc::new(Standings::of(registry.clone()));
+        let peers = Peers::new("the node", &config.node.runtime_dir, Some(directory.clone()));
+        let shutdown = watch::Sender::new(0);
+        Self { config, registry, roster, adapting, shutdown, peers, directory }
+    }
+
+    /// How every instance is, and why those that are gone ended.
+    pub fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
+    /// The native services, for references to their actors. Connections are driven by the runtime in
+    /// which a reference is first used.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// The services behind names; all of them when there is none.
@@ -174,6 +201,7 @@ impl Operator {
         patience: Patience,
     ) -> Result<(), OperatorError> {
         self.refuse_disabled(selection)?;
+        self.admit_all(selection)?;
         self.ask_all(self.members(selection), Call::StartChild, patience).await
     }
 
@@ -196,7 +224,8 @@ impl Operator {
         self.ask_all(self.members(selection), Call::RestartChild, patience).await
     }
 
-    /// Changes the number of a service's processes; the highest numbers go first.
+    /// Changes the number of a service's processes; the highest numbers go first. The service's own
+    /// rule, where it has one, rests until [`Self::scale_automatically`].
     pub async fn scale(
         &self,
         name: &str,
@@ -204,14 +233,64 @@ impl Operator {
         patience: Patience,
     ) -> Result<(), OperatorError> {
         let service = self.scalable(name)?;
+        self.check_scale(service, instances)?;
+        let message = match self.adapting.fix(&service.name, instances) {
+            true => format!(
+                "has {instances} instances now; its rule rests until `bh scale {name}=auto`"
+            ),
+            false => format!("has {instances} instances now"),
+        };
+        self.registry.record_scaled(&service.name, "", message);
+        self.set_instances(service, instances, patience).await
+    }
+
+    /// Leaves the number of a service's processes to its rule again.
+    pub fn scale_automatically(&self, name: &str) -> Result<(), OperatorError> {
+        let service = self.scalable(name)?;
+        if self.adapting.resume(&service.name) {
+            return Ok(());
+        }
+        let why = "the file has no `scale` for it";
+        Err(OperatorError::NotScalable { name: name.to_owned(), why })
+    }
+
+    /// Carries out what a service's rule says. Nobody waits for it.
+    pub(crate) async fn scale_by_rule(
+        &self,
+        service: &Name,
+        instances: u32,
+        (why, message): (&str, String),
+    ) -> Result<(), OperatorError> {
+        let service = self.scalable(service.as_str())?;
+        self.check_scale(service, instances)?;
+        self.registry.record_scaled(&service.name, why, message);
+        self.set_instances(service, instances, Patience::Hasten).await
+    }
+
+    /// Whether there may be so many instances of a service; nothing changes.
+    fn check_scale(&self, service: &Service, instances: u32) -> Result<(), OperatorError> {
         if instances > INSTANCES_MAX {
             return Err(OperatorError::TooManyInstances { asked: instances });
         }
         if instances == 0 {
             return Err(OperatorError::NoInstances { name: service.name.clone() });
         }
+        let first = InstanceId { service: service.name.clone(), index: NonZeroU32::MIN };
+        self.supervisor(&Member::Instance(first.clone()))?;
+        let present = self.registry.indices(&service.name);
+        let added = (1..=instances).filter_map(NonZeroU32::new);
+        let added = added.filter(|index| !present.contains(index));
+        let added = added.map(|index| InstanceId { service: service.name.clone(), index });
+        self.admit(&first, service.name.as_str(), added)
+    }
+
+    async fn set_instances(
+        &self,
+        service: &Service,
+        instances: u32,
+        patience: Patience,
+    ) -> Result<(), OperatorError> {
         let instance = |index| InstanceId { service: service.name.clone(), index };
-        self.supervisor(&Member::Instance(instance(NonZeroU32::MIN)))?;
         let wanted: Vec<InstanceId> =
             (1..=instances).filter_map(NonZeroU32::new).map(instance).collect();
         let present = self.registry.indices(&service.name).into_iter();
@@ -221,7 +300,6 @@ impl Operator {
             let (group, kind) = (service.group.clone(), Kind::of(service));
             self.registry.add(instance.clone(), group, kind, State::Pending);
         }
-        self.registry.record_scaled(&service.name, instances);
         let add = |member: Member| match &member {
             Member::Instance(instance) => {
                 Call::AddChild(specification(&self.config, &self.registry, service, instance.index))
@@ -233,6 +311,34 @@ impl Operator {
         self.ask_all(wanted, add, patience).await?;
         // Their rows go when their supervisor has let them go.
         self.ask_all(surplus, Call::RemoveChild, patience).await
+    }
+
+    /// Refuses what the budget has no room for, before anything is changed.
+    fn admit_all(&self, selection: &Selection) -> Result<(), OperatorError> {
+        let enabled = |name: &&Name| self.service(name.as_str()).is_some_and(|it| it.enabled);
+        let names: Vec<&Name> = selection.services().filter(enabled).collect();
+        let of = |name: &&Name| {
+            let service = (*name).clone();
+            let indices = self.registry.indices(&service).into_iter();
+            indices.map(move |index| InstanceId { service: service.clone(), index })
+        };
+        let instances: Vec<InstanceId> = names.iter().flat_map(of).collect();
+        let Some(first) = instances.first().cloned() else { return Ok(()) };
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        self.admit(&first, &names.join("`, `"), instances)
+    }
+
+    /// A refusal is told where people will look for it: with the service's first instance.
+    fn admit(
+        &self,
+        first: &InstanceId,
+        asker: &str,
+        instances: impl IntoIterator<Item = InstanceId>,
+    ) -> Result<(), OperatorError> {
+        self.adapting.check(asker, instances).map_err(|insufficient| {
+            self.registry.record_refused(first, insufficient.to_string());
+            insufficient.into()
+        })
     }
 
     /// Ends the node: everything is stopped in reverse order. A second time skips the graces.

@@ -15,12 +15,14 @@ use blackhole_policy::supervision::Generation;
 use blackhole_protocol::{InstanceId, Name};
 use tokio::sync::{broadcast, watch};
 
+mod adjustments;
 mod change;
 mod entry;
 mod event;
 mod histogram;
 mod state;
 
+pub(crate) use adjustments::ADMISSION;
 pub use change::{Change, Exited};
 pub use entry::{Entry, HistoryEntry};
 pub use event::{EVENT_LOG_TARGET, Event};
@@ -47,7 +49,8 @@ struct Shared {
 #[derive(Debug)]
 struct Table {
     node_state: NodeState,
-    entries: BTreeMap<InstanceId, Entry>,
+    /// A node of the tree has room for more rows than it holds, so they lie outside.
+    entries: BTreeMap<InstanceId, Box<Entry>>,
     held: VecDeque<Arc<Event>>,
     sequence: u64,
 }
@@ -75,7 +78,7 @@ impl Registry {
     /// Adds an instance that has not been started.
     pub fn add(&self, instance: InstanceId, group: Option<Name>, kind: Kind, state: State) {
         let entry = Entry::new(instance.clone(), group, kind, state);
-        self.table().entries.entry(instance).or_insert(entry);
+        self.table().entries.entry(instance).or_insert(Box::new(entry));
         self.wake();
     }
 
@@ -132,22 +135,6 @@ impl Registry {
         self.wake();
     }
 
-    /// Takes note that a service has another number of processes now.
-    pub fn record_scaled(&self, service: &Name, instances: u32) {
-        let instance = InstanceId { service: service.clone(), index: NonZeroU32::MIN };
-        let mut table = self.table();
-        self.publish(&mut table, |sequence, at| Event {
-            sequence,
-            at,
-            instance: Some(instance),
-            generation: Generation(0),
-            event: "scaled",
-            pid: None,
-            reason: String::new(),
-            message: format!("has {instances} instances now"),
-        });
-    }
-
     /// The latest incarnation of an instance; 0 before the first.
     pub fn generation(&self, instance: &InstanceId) -> Generation {
         self.table().entries.get(instance).map_or(Generation(0), |entry| entry.generation)
@@ -165,7 +152,12 @@ impl Registry {
 
     /// The rows that `wanted` accepts, ordered by service and index.
     pub fn entries(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        self.table().entries.values().filter(|entry| wanted(entry)).cloned().collect()
+        self.table()
+            .entries
+            .values()
+            .filter(|entry| wanted(entry))
+            .map(|entry| Entry::clone(entry))
+            .collect()
     }
 
     /// Something about one row, without copying it; nothing if there is no such row.
@@ -174,12 +166,13 @@ impl Registry {
         instance: &InstanceId,
         look: impl FnOnce(&Entry) -> T,
     ) -> Option<T> {
-        self.table().entries.get(instance).map(look)
+        self.table().entries.get(instance).map(|entry| look(entry))
     }
 
     /// One number or word about every row, without copying the rows.
     pub fn survey<T>(&self, look: impl FnMut(&Entry) -> T) -> Vec<T> {
-        self.table().entries.values().map(look).collect()
+        let mut look = look;
+        self.table().entries.values().map(|entry| look(entry)).collect()
     }
 
     /// Ends of processes of the wanted instances, oldest first.

@@ -1,6 +1,7 @@
-//! What the node knows of its processes, for children who refer to their actors and ask over their links.
+//! What the node knows of its processes, for those who refer to their actors: the node's own program
+//! asks the table, children ask over their links.
 
-use blackhole_actors::{ExitReason, Standing};
+use blackhole_actors::{Boxed, Directory, ExitReason, Standing};
 use blackhole_policy::supervision::Generation;
 use blackhole_protocol::{InstanceId, link::Query};
 
@@ -28,6 +29,17 @@ impl Standings {
                 Answer::Exited { reason: exit(self.0, instance, Generation(generation)).await }
             }
         }
+    }
+}
+
+impl Directory for Standings {
+    fn standing(&self, instance: &InstanceId) -> Boxed<Standing> {
+        let standing = standing(&self.0, instance);
+        Box::pin(async move { standing })
+    }
+
+    fn exit(&self, instance: &InstanceId, generation: u64) -> Boxed<ExitReason> {
+        Box::pin(exit(self.0.clone(), instance.clone(), Generation(generation)))
     }
 }
 

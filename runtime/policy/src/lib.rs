@@ -5,8 +5,11 @@
 //! depends on std alone, so that nobody can cheat.
 
 pub mod backoff;
+pub mod budget;
 pub mod health;
 pub mod instance;
 pub mod moment;
 pub mod rehearsal;
+pub mod scaling;
 pub mod supervision;
+pub mod usage_alert;

@@ -29,10 +29,23 @@ impl Moment {
         self.0
     }
 
+    /// The first multiple of `interval` after this: deadlines of several machines that look equally
+    /// often coincide. `interval` is not zero.
+    pub fn next_multiple(self, interval: Duration) -> Self {
+        let interval = nanoseconds(interval).max(1);
+        let elapsed = nanoseconds(self.0);
+        Self(Duration::from_nanos(elapsed.saturating_add(interval - elapsed % interval)))
+    }
+
     /// How long after `earlier` this is; zero when it is not.
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+}
+
+/// Longer than 584 years is as long as that.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Add<Duration> for Moment {

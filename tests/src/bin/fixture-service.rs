@@ -4,6 +4,7 @@
 //! fixture-service [--print TEXT] [--print-error TEXT] [--flood LINES] [--binary] [--no-newline BYTES]
 //!                 [--ignore-term] [--close-output] [--fork] [--daemon PIDFILE] [--listen PATH]
 //!                 [--touch FILE] [--append FILE TEXT] [--notify TEXT]
+//!                 [--hold MIB FILE] [--spin-until FILE]
 //!                 [--exit CODE | --abort | --segfault | --sleep | --wait-for FILE]
 //! ```
 //! Without a last word it sleeps until it is told to go.
@@ -38,6 +39,11 @@ fn main() -> ExitCode {
             "--touch" => std::fs::write(value(), "").expect("the file is written"),
             "--append" => append(&value(), &words.next().expect("--append needs a text")),
             "--notify" => notify(&value()),
+            "--hold" => {
+                let mebibytes = value().parse().expect("a number of MiB");
+                hold(mebibytes, Path::new(&words.next().expect("--hold needs a file")));
+            }
+            "--spin-until" => spin_until(Path::new(&value())),
             "--exit" => return ExitCode::from(value().parse::<u8>().expect("an exit code")),
             "--abort" => std::process::abort(),
             "--segfault" => segfault(),
@@ -117,6 +123,22 @@ fn notify(text: &str) {
     let socket = env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET is set");
     let sender = UnixDatagram::unbound().expect("a socket");
     sender.send_to(text.replace("\\n", "\n").as_bytes(), socket).expect("the node listens");
+}
+
+/// Memory that is in use until the file is there.
+fn hold(mebibytes: usize, until: &Path) {
+    let block = vec![1_u8; mebibytes << 20];
+    wait_for(until);
+    drop(std::hint::black_box(block));
+}
+
+/// One busy CPU until the file is there.
+fn spin_until(path: &Path) {
+    while !path.exists() {
+        (0..1_000_000_u32).for_each(|turn| {
+            std::hint::black_box(turn);
+        });
+    }
 }
 
 fn segfault() -> ! {

@@ -16,6 +16,7 @@ use blackhole_isolation::{GroupError, Groups, Host, IsolationError, Mounts, Plan
 use blackhole_protocol::InstanceId;
 
 use super::request;
+use crate::adapting;
 
 /// What is left in a group has so long to end when the group is removed.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -24,6 +25,7 @@ const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Plans {
     host: Host,
+    has_budget: bool,
     known: Mutex<HashMap<InstanceId, Arc<Plan>>>,
 }
 
@@ -33,8 +35,10 @@ impl Plans {
     /// have to move out of the way. What a predecessor has left in them is ended.
     pub(crate) fn open(config: &Config, name: &str, own_processes: &[u32]) -> Self {
         let host = Host::detect();
-        let needed =
-            config.services.iter().any(|service| service.enabled && request::needs_group(service));
+        let has_budget = config.budget.is_some();
+        let needed = config.services.iter().filter(|service| service.enabled).any(|service| {
+            request::needs_group(service) || adapting::is_governed(service, has_budget)
+        });
         let host = match needed.then(|| open_groups(name, own_processes)) {
             Some(Ok(groups)) => host.with_groups(groups),
             Some(Err(error)) => {
@@ -43,7 +47,7 @@ impl Plans {
             }
             None => host,
         };
-        Self { host, known: Mutex::default() }
+        Self { host, has_budget, known: Mutex::default() }
     }
 
     /// The node's own directories among control groups, for who cleans up after a crash.
@@ -62,7 +66,7 @@ impl Plans {
         if let Some(plan) = known.get(instance) {
             return Ok(plan.clone());
         }
-        let request = request::of(service, scope);
+        let request = self.request(service, scope, instance);
         if request == Request::default() {
             return Ok(Arc::default());
         }
@@ -78,6 +82,20 @@ impl Plans {
     /// The plan of an instance that has been started and asks for something.
     pub(crate) fn known_plan(&self, instance: &InstanceId) -> Option<Arc<Plan>> {
         self.known().get(instance).cloned()
+    }
+
+    /// What the file says, and what is needed to adapt it while it runs.
+    fn request(&self, service: &Service, scope: &Scope<'_>, instance: &InstanceId) -> Request {
+        let request = request::of(service, scope);
+        if !adapting::is_governed(service, self.has_budget) {
+            return request;
+        }
+        let limits = adapting::ready_to_pull(request.limits.clone(), self.host.groups());
+        if limits == request.limits {
+            return request;
+        }
+        let enforcement = service.enforcement;
+        Request { instance: instance.to_string(), enforcement, limits, ..request }
     }
 
     /// The instance is no longer wanted: its group goes.

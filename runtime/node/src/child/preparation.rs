@@ -11,11 +11,11 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
+use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service, is_configuration};
 use blackhole_isolation::{Account, Identity, IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
@@ -38,12 +38,13 @@ use super::{
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
+    adapting::InsufficientResources,
     directories::{NOTIFY, make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
     nursery::{Household, find_service},
     probe::{ExecContext, ResolveError, ResolvedProbe},
-    registry::Exited,
+    registry::{ADMISSION, Exited},
     secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
     standing::Standings,
 };
@@ -72,6 +73,8 @@ pub(super) struct Birth {
 pub(super) enum BirthError {
     #[error("there is no service `{0}`")]
     Unknown(InstanceId),
+    #[error(transparent)]
+    Refused(#[from] InsufficientResources),
     #[error("could not open a listening socket")]
     Socket(#[from] SocketError),
     #[error("could not open the socket for its notifications")]
@@ -106,7 +109,7 @@ impl BirthError {
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(&self);
         // A transparent error and its source say the same.
-        if matches!(self, Self::Spawn(_) | Self::Output(_)) {
+        if matches!(self, Self::Spawn(_) | Self::Output(_) | Self::Refused(_)) {
             cause = cause.filter(|cause| !message.contains(&cause.to_string()));
         }
         while let Some(error) = cause {
@@ -116,7 +119,7 @@ impl BirthError {
         }
         Exited {
             pid: None,
-            reason: Reason::Spawn,
+            reason: self.reason(),
             code: None,
             signal: None,
             stage: Some(self.stage()),
@@ -126,8 +129,27 @@ impl BirthError {
         }
     }
 
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(_) => Reason::Limit,
+            Self::Unknown(_)
+            | Self::Socket(_)
+            | Self::Notify(_)
+            | Self::Probe(_)
+            | Self::Directory { .. }
+            | Self::Link(_)
+            | Self::Isolation(_)
+            | Self::Secrets(_)
+            | Self::Launch(_)
+            | Self::Spawn(_)
+            | Self::Output(_)
+            | Self::Embed(_) => Reason::Spawn,
+        }
+    }
+
     fn stage(&self) -> String {
         match self {
+            Self::Refused(_) => ADMISSION.into(),
             Self::Unknown(_) => "looking up the service".into(),
             Self::Socket(_) => "opening a listening socket".into(),
             Self::Notify(_) => "opening the notification socket".into(),
@@ -242,6 +264,9 @@ struct Outfit {
 impl Outfit {
     fn dress(&self, mut builder: LaunchBuilder) -> LaunchBuilder {
         builder = builder.isolation(self.plan.clone());
+        for name in own_configuration() {
+            builder = builder.withhold(name);
+        }
         if self.clear_environment {
             builder = builder.clear_environment();
         }
@@ -256,6 +281,15 @@ impl Outfit {
             None => builder,
         }
     }
+}
+
+/// The variables that place and configure this very node, which are none of its services' business.
+fn own_configuration() -> &'static [OsString] {
+    static NAMES: OnceLock<Vec<OsString>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let names = std::env::vars_os().map(|(name, _)| name);
+        names.filter(|name| name.to_str().is_some_and(is_configuration)).collect()
+    })
 }
 
 struct Midwife<'a> {
@@ -470,6 +504,7 @@ impl<'a> Midwife<'a> {
         own.as_ref().map_or(Ok(()), |path| make(path, None))?;
         let plan = self.household.resources.plans.of(self.service, &scope, self.instance)?;
         own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
+        self.household.resources.limit_watch.add(self.instance, &plan);
         Ok(plan)
     }
 
@@ -496,12 +531,23 @@ impl<'a> Midwife<'a> {
             (environment::INSTANCE, scope.instance.to_string().into()),
             (environment::RUNTIME_DIR, scope.runtime_dir.into()),
             (environment::DATA_DIR, self.data_dir().into()),
+            (environment::TOLD, self.told()),
         ];
         let secrets = (!self.service.secrets.is_empty())
             .then(|| (CREDENTIALS_DIRECTORY, scope.own_secrets_dir().into()));
         let told = told.into_iter().chain(secrets);
         let told = told.map(|(name, value)| (name.into(), value));
         account.chain(from_files).chain(inline).chain(told).collect()
+    }
+
+    /// What a node that this service starts must not take for its own configuration.
+    fn told(&self) -> OsString {
+        let parts = [
+            OsString::from(self.scope().node),
+            self.scope().runtime_dir.into(),
+            self.data_dir().into(),
+        ];
+        parts.join(":".as_ref())
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.

@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use blackhole_policy::{instance::Reason, supervision::Generation};
+use blackhole_policy::{instance::Reason, supervision::Generation, usage_alert::Alert};
 use blackhole_protocol::{InstanceId, Name};
 
 use super::{Change, Exited, Histogram, Kind, State};
@@ -37,7 +37,7 @@ pub struct Entry {
     /// Restarts since the node started, by the reason of the exit before.
     pub restarts: BTreeMap<Reason, u64>,
     /// How the last process ended.
-    pub last_exit: Option<HistoryEntry>,
+    pub last_exit: Option<Box<HistoryEntry>>,
     /// What it waits for or says about itself.
     pub note: String,
     /// What the file asks for and does not hold, each with its key and the reason.
@@ -85,7 +85,7 @@ impl Entry {
 impl Entry {
     /// Ends that are remembered, the latest first.
     pub(crate) fn ends(&self) -> impl Iterator<Item = &HistoryEntry> {
-        self.last_exit.iter().chain(self.history.iter().rev())
+        self.last_exit.as_deref().into_iter().chain(self.history.iter().rev())
     }
 }
 
@@ -188,6 +188,7 @@ impl Entry {
                 Draft::silent()
             }
             Change::Leaked(what) => Draft::of("leaked", what),
+            Change::Alerted(alert) => alerted(alert),
         }
     }
 
@@ -240,24 +241,30 @@ impl Entry {
             reason: exited.reason.to_string(),
             message: exited.message.clone(),
         };
-        let record = HistoryEntry {
-            at: SystemTime::now(),
-            instance: self.instance.clone(),
-            generation,
-            unenforced: std::mem::take(&mut self.unenforced),
-            exited,
-        };
+        let unenforced = std::mem::take(&mut self.unenforced);
+        self.last_exit = Some(Box::new(self.keep(generation, unenforced, exited)));
+        draft
+    }
+
+    /// Remembers an end in the history, where it is the latest now.
+    pub(super) fn keep(
+        &mut self,
+        generation: Generation,
+        unenforced: Vec<String>,
+        exited: Exited,
+    ) -> HistoryEntry {
+        let (at, instance) = (SystemTime::now(), self.instance.clone());
+        let record = HistoryEntry { at, instance, generation, unenforced, exited };
         if self.history.len() == HISTORY_ENTRIES_MAX {
             self.history.pop_front();
         }
         self.history.push_back(record.clone());
-        self.last_exit = Some(record);
-        draft
+        record
     }
 
     /// The end may be forgotten by now.
     fn note_stderr(&mut self, generation: Generation, stderr: &str) {
-        let ends = self.history.iter_mut().chain(&mut self.last_exit);
+        let ends = self.history.iter_mut().chain(self.last_exit.as_deref_mut());
         for end in ends.filter(|end| end.generation == generation) {
             end.exited.stderr = Some(stderr.to_owned());
         }
@@ -266,4 +273,15 @@ impl Entry {
 
 fn waiting_note(waits_for: &[String]) -> String {
     if waits_for.is_empty() { String::new() } else { format!("waits for {}", waits_for.join(", ")) }
+}
+fn alerted(alert: Alert) -> Draft {
+    match alert {
+        Alert::NearMemoryLimit { bytes, limit } => {
+            Draft::of("near_memory_limit", format!("uses {} of {} MiB", bytes >> 20, limit >> 20))
+        }
+        Alert::Throttled { percent } => Draft::of(
+            "throttled",
+            format!("was held back by its CPU quota for {percent} % of the time"),
+        ),
+    }
 }
