@@ -16,7 +16,7 @@ use blackhole_actors::{
     supervisor::{Arguments, Message, Supervisor},
 };
 use blackhole_config::Config;
-use blackhole_policy::supervision::{Event, SupervisorExit};
+use blackhole_policy::supervision::{self, Event, SupervisorExit};
 use blackhole_process::{Lifeline, sockets};
 use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorRef};
@@ -174,11 +174,7 @@ impl Node {
     pub async fn begin(config: Config, options: Options) -> Result<Self, NodeError> {
         let config = Arc::new(config);
         let lock = take_possession(&config)?;
-        let logs = Logs::open(LogSettings {
-            directory: config.node.log_dir.clone(),
-            node: config.node.name.as_str().into(),
-            limits: config.logs,
-        })?;
+        let logs = open_logs(&config)?;
         let registry = Registry::new();
         let roster = Roster::default();
         let guardian_pid =
@@ -225,11 +221,7 @@ impl Node {
         let control = serve(&config, &control_path, control)?;
         let policy =
             policy(&config, &registry, None).map_err(|error| NodeError::Tree(error.to_string()))?;
-        let nursery = Arc::new(Crib::root(household.clone()));
-        let arguments = Arguments { policy, nursery, clock };
-        let (root, _) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
-            .await
-            .map_err(|error| NodeError::Part("the root supervisor", error.into()))?;
+        let root = start_root(&household, policy).await?;
         roster.enter(None, root.clone());
         Ok(Self {
             registry,
@@ -375,6 +367,26 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
         }
         None => std::future::pending().await,
     }
+}
+
+fn open_logs(config: &Config) -> Result<Logs, LogsError> {
+    Logs::open(LogSettings {
+        directory: config.node.log_dir.clone(),
+        node: config.node.name.as_str().into(),
+        limits: config.logs,
+    })
+}
+
+async fn start_root(
+    household: &Arc<Household>,
+    policy: supervision::Supervisor<Member>,
+) -> Result<ActorRef<Message<Member>>, NodeError> {
+    let nursery = Arc::new(Crib::root(household.clone()));
+    let arguments = Arguments { policy, nursery, clock: household.clock };
+    let started = Actor::spawn(None, Supervisor::<Crib>::default(), arguments).await;
+    started
+        .map(|(root, _)| root)
+        .map_err(|error| NodeError::Part("the root supervisor", error.into()))
 }
 
 /// Every instance that the file names, before anything has started.
