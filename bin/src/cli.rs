@@ -59,7 +59,7 @@ impl Global {
 /// The commands as `bh --help` shows them. ⚙ Every visible command stands in one group.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run services", &["run", "check", "init"]),
-    ("Look at a node", &["status", "logs", "events", "history"]),
+    ("Look at a node", &["status", "top", "logs", "events", "history"]),
     ("Change what runs", &["start", "stop", "restart", "scale"]),
     ("Other", &["completions", "man", "version", "exit-codes", "help"]),
 ];

@@ -15,6 +15,7 @@ pub(crate) mod service;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod top;
 pub(crate) mod version;
 
 use clap::Subcommand;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Init(init::Init),
     Status(status::Status),
+    Top(top::Top),
     Logs(logs::Logs),
     Events(events::Events),
     History(history::History),
@@ -51,6 +53,7 @@ impl Command {
             Self::Check(command) => command.execute(global),
             Self::Init(command) => command.execute(),
             Self::Status(command) => client(command.execute(global)),
+            Self::Top(command) => client(command.execute(global)),
             Self::Logs(command) => client(command.execute(global)),
             Self::Events(command) => client(command.execute(global)),
             Self::History(command) => client(command.execute(global)),

@@ -40,6 +40,35 @@ struct Instance {
     cpu_percent: Option<f64>,
     last_exit: Option<LastExit>,
     unenforced: Vec<String>,
+    usage: Option<Usage>,
+}
+
+/// What an instance uses; `null` is what is not counted.
+#[derive(Debug, Serialize)]
+pub(crate) struct Usage {
+    scope: String,
+    memory_bytes: u64,
+    memory_peak_bytes: Option<u64>,
+    memory_max_bytes: Option<u64>,
+    swap_bytes: Option<u64>,
+    cpu_seconds: Option<f64>,
+    throttled_seconds: Option<f64>,
+    throttled_periods: Option<u64>,
+    io_read_bytes: Option<u64>,
+    io_written_bytes: Option<u64>,
+    processes: u64,
+    threads: u64,
+    descriptors: Option<u64>,
+    connections: Option<u64>,
+    cpu_pressure: Option<Pressure>,
+    memory_pressure: Option<Pressure>,
+    io_pressure: Option<Pressure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Pressure {
+    some_percent: f64,
+    full_percent: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,7 +154,38 @@ impl From<proto::InstanceStatus> for Instance {
             cpu_percent: status.cpu_percent,
             last_exit: status.last_exit.map(LastExit::from),
             unenforced: status.unenforced,
+            usage: status.usage.as_ref().map(Usage::from),
         }
+    }
+}
+
+impl From<&proto::Usage> for Usage {
+    fn from(usage: &proto::Usage) -> Self {
+        Self {
+            scope: text::usage_scope(usage.scope()),
+            memory_bytes: usage.memory_bytes,
+            memory_peak_bytes: usage.memory_peak_bytes,
+            memory_max_bytes: usage.memory_max_bytes,
+            swap_bytes: usage.swap_bytes,
+            cpu_seconds: text::seconds(usage.cpu.as_ref()),
+            throttled_seconds: text::seconds(usage.throttled.as_ref()),
+            throttled_periods: usage.throttled_periods,
+            io_read_bytes: usage.io_read_bytes,
+            io_written_bytes: usage.io_written_bytes,
+            processes: usage.processes,
+            threads: usage.threads,
+            descriptors: usage.descriptors,
+            connections: usage.connections,
+            cpu_pressure: usage.cpu_pressure.as_ref().map(Pressure::from),
+            memory_pressure: usage.memory_pressure.as_ref().map(Pressure::from),
+            io_pressure: usage.io_pressure.as_ref().map(Pressure::from),
+        }
+    }
+}
+
+impl From<&proto::Pressure> for Pressure {
+    fn from(pressure: &proto::Pressure) -> Self {
+        Self { some_percent: pressure.some_percent, full_percent: pressure.full_percent }
     }
 }
 

@@ -22,7 +22,9 @@ mod progress;
 mod selection;
 mod status_table;
 mod table;
+mod terminal;
 mod text;
+mod top;
 
 use clap::FromArgMatches;
 

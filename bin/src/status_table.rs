@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use blackhole_protocol::control::v1::{
-    GetStatusResponse, InstanceState, InstanceStatus, LastExit, NodeStatus,
+    GetStatusResponse, InstanceState, InstanceStatus, LastExit, NodeStatus, Usage,
 };
 use jiff::Timestamp;
 
@@ -11,17 +11,25 @@ use crate::{
     text,
 };
 
+/// Which columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Columns {
+    Usual,
+    Wide,
+}
+
 /// The node in a line, then the instances in a table.
 pub(crate) fn render(
     status: &GetStatusResponse,
     now: Timestamp,
+    which: Columns,
     terminal_width: Option<usize>,
 ) -> String {
     let node = status.node.as_ref().map(heading).unwrap_or_default();
     if status.instances.is_empty() {
         return format!("{node}\nno services\n");
     }
-    let table = table::render(columns(&status.instances, now), terminal_width);
+    let table = table::render(columns(&status.instances, now, which), terminal_width);
     format!("{node}\n{table}")
 }
 
@@ -42,9 +50,12 @@ fn heading(node: &NodeStatus) -> String {
 }
 
 /// Columns in which nothing stands are left out: most files have no groups and one instance each.
-fn columns(instances: &[InstanceStatus], now: Timestamp) -> Vec<Column> {
+fn columns(instances: &[InstanceStatus], now: Timestamp, which: Columns) -> Vec<Column> {
     let mut columns = identity_columns(instances);
     columns.extend(process_columns(instances));
+    if which == Columns::Wide {
+        columns.extend(usage_columns(instances));
+    }
     let exits = instances.iter().map(|instance| last_exit(instance.last_exit.as_ref(), now));
     columns.push(Column::new("LAST EXIT", Align::Left, 1, exits));
     let notes = instances.iter().map(|instance| note(&instance.note, &instance.unenforced));
@@ -91,7 +102,47 @@ fn process_columns(instances: &[InstanceStatus]) -> Vec<Column> {
     ]
 }
 
-fn state_style(state: InstanceState) -> Style {
+/// What stands in no row is left out.
+fn usage_columns(instances: &[InstanceStatus]) -> impl Iterator<Item = Column> {
+    let column = |heading, written: fn(&Usage) -> String| {
+        let usages = instances.iter().map(|instance| instance.usage.as_ref());
+        let cells = usages.map(|usage| usage.map_or_else(|| "-".to_owned(), written));
+        Column::new(heading, Align::Right, 8, cells)
+    };
+    let columns = [
+        column("PEAK", |usage| text::bytes(usage.memory_peak_bytes)),
+        column("LIMIT", |usage| text::bytes(usage.memory_max_bytes)),
+        column("SWAP", |usage| text::bytes(usage.swap_bytes)),
+        column("READ", |usage| text::bytes(usage.io_read_bytes)),
+        column("WRITTEN", |usage| text::bytes(usage.io_written_bytes)),
+        column("PROCESSES", |usage| usage.processes.to_string()),
+        column("THREADS", |usage| usage.threads.to_string()),
+        column("FILES", |usage| optional(usage.descriptors)),
+        column("CONNS", |usage| optional(usage.connections)),
+        column("THROTTLED", |usage| match &usage.throttled {
+            Some(time) => text::duration(Some(time)),
+            None => "-".to_owned(),
+        }),
+        column("PRESSURE", pressures),
+    ];
+    columns.into_iter().filter(|column| !column.is_blank())
+}
+
+/// Of cpu, memory and disks, in percent of the time in which some tasks waited.
+fn pressures(usage: &Usage) -> String {
+    let all = [&usage.cpu_pressure, &usage.memory_pressure, &usage.io_pressure];
+    if all.iter().all(|pressure| pressure.is_none()) {
+        return "-".to_owned();
+    }
+    let percents = all.map(|pressure| match pressure {
+        Some(pressure) => format!("{:.0}", pressure.some_percent),
+        None => "-".to_owned(),
+    });
+    format!("{}%", percents.join("/"))
+}
+
+/// The colour of a state.
+pub(crate) fn state_style(state: InstanceState) -> Style {
     let color = match state {
         InstanceState::Ready => AnsiColor::Green,
         InstanceState::Failed => AnsiColor::Red,
@@ -138,7 +189,7 @@ pub(crate) fn how_it_ended(reason: &str, code: Option<i32>, signal: Option<&str>
 }
 
 /// A dash where there is no number.
-pub(crate) fn optional(number: Option<u32>) -> String {
+pub(crate) fn optional(number: Option<impl ToString>) -> String {
     number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 

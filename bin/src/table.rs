@@ -37,7 +37,7 @@ pub(crate) enum Align {
 /// A column, with all its cells.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
-    heading: &'static str,
+    heading: String,
     align: Align,
     /// On a narrow terminal the column with the highest number is left out first; 0 never is.
     pub(crate) expendable: u8,
@@ -46,13 +46,13 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) fn new(
-        heading: &'static str,
+        heading: impl Into<String>,
         align: Align,
         expendable: u8,
         cells: impl IntoIterator<Item = impl Into<Cell>>,
     ) -> Self {
         let cells = cells.into_iter().map(Into::into).collect();
-        Self { heading, align, expendable, cells }
+        Self { heading: heading.into(), align, expendable, cells }
     }
 
     /// Whether no cell says anything.
@@ -60,9 +60,13 @@ impl Column {
         self.cells.iter().all(|cell| cell.text.is_empty() || cell.text == "-")
     }
 
+    fn heading_width(&self) -> usize {
+        self.heading.chars().count()
+    }
+
     fn width(&self) -> usize {
         let widest = self.cells.iter().map(|cell| cell.text.chars().count()).max();
-        widest.unwrap_or(0).max(self.heading.len())
+        widest.unwrap_or(0).max(self.heading_width())
     }
 }
 
@@ -73,7 +77,7 @@ pub(crate) fn render(mut columns: Vec<Column>, width: Option<usize>) -> String {
         fit(&mut columns, width);
     }
     let headings: Vec<Cell> =
-        columns.iter().map(|column| Cell::styled(column.heading, Style::new().bold())).collect();
+        columns.iter().map(|column| Cell::styled(&column.heading, Style::new().bold())).collect();
     let mut text = line(&columns, headings.iter());
     let rows = columns.first().map_or(0, |column| column.cells.len());
     for row in 0..rows {
@@ -82,16 +86,17 @@ pub(crate) fn render(mut columns: Vec<Column>, width: Option<usize>) -> String {
     text
 }
 
-fn total(columns: &[Column]) -> usize {
+/// How wide the whole table would be.
+pub(crate) fn width(columns: &[Column]) -> usize {
     let gaps = columns.len().saturating_sub(1) * GAP.len();
     columns.iter().map(Column::width).sum::<usize>() + gaps
 }
 
 fn fit(columns: &mut Vec<Column>, width: usize) {
-    while total(columns) > width {
-        let over = total(columns) - width;
+    while self::width(columns) > width {
+        let over = self::width(columns) - width;
         let last = columns.last_mut().expect("a table that is too wide has a column");
-        if last.expendable > 0 && last.width() >= over + LAST_WIDTH_MIN.max(last.heading.len()) {
+        if last.expendable > 0 && last.width() >= over + LAST_WIDTH_MIN.max(last.heading_width()) {
             let room = last.width() - over;
             last.cells.iter_mut().for_each(|cell| shorten(cell, room));
             return;

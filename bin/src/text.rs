@@ -1,6 +1,6 @@
 //! How numbers, times and states are written for people and in JSON.
 
-use blackhole_protocol::control::v1::{InstanceState, NodeState, ServiceKind};
+use blackhole_protocol::control::v1::{InstanceState, NodeState, ServiceKind, UsageScope};
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter, tz::TimeZone};
 use prost_types as proto;
 
@@ -14,6 +14,11 @@ pub(crate) fn moment(at: Option<&proto::Timestamp>) -> Option<Timestamp> {
 /// RFC 3339 in UTC, with milliseconds.
 pub(crate) fn rfc3339(at: Option<&proto::Timestamp>) -> Option<String> {
     moment(at).map(|at| MILLISECONDS.timestamp_to_string(&at))
+}
+
+/// A moment in UTC, as [`rfc3339`].
+pub(crate) fn utc(at: Timestamp) -> String {
+    MILLISECONDS.timestamp_to_string(&at)
 }
 
 /// Date and time in the host's time zone, with milliseconds, for people.
@@ -83,6 +88,11 @@ pub(crate) fn node_state(state: NodeState) -> String {
 /// `command`, `native`, `embedded`.
 pub(crate) fn service_kind(kind: ServiceKind) -> String {
     word(kind.as_str_name(), "SERVICE_KIND_")
+}
+
+/// `group`, `processes`, `node`.
+pub(crate) fn usage_scope(scope: UsageScope) -> String {
+    word(scope.as_str_name(), "USAGE_SCOPE_")
 }
 
 fn word(name: &str, prefix: &str) -> String {

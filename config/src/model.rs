@@ -361,6 +361,8 @@ pub struct Resources {
     pub cpus: Option<CpuList>,
     /// What may pass to and from disks.
     pub io: Vec<DiskRates>,
+    /// Bytes in the service's own directory.
+    pub disk: Option<u64>,
     /// Open files.
     pub files_max: Option<u32>,
     /// Processes and threads.

@@ -19,7 +19,6 @@ fn main() -> ExitCode {
 }
 
 async fn run(program: &Program) -> Result<(), Box<dyn Error>> {
-    let directory = tempfile::tempdir()?;
     // The queue and what is after it live and die together; the database does not mind.
     let pipeline = GroupSpec::new(Strategy::RestForOne)
         .restarts(5, Duration::from_secs(60))
@@ -33,10 +32,7 @@ async fn run(program: &Program) -> Result<(), Box<dyn Error>> {
         );
     let node = program
         .node()
-        .name("tree")
-        .runtime_dir(directory.path().join("run"))
-        .data_dir(directory.path().join("data"))
-        .log_dir(directory.path().join("log"))
+        .in_temporary_directory()
         .group("pipeline", pipeline)
         .service("heartbeat", shell("echo alive").depends_on("pipeline"))
         .start()

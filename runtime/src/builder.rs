@@ -25,16 +25,26 @@ pub struct NodeBuilder {
     file: Option<Source>,
     overrides: Overrides,
     program: Option<Program>,
-    place: Place,
+    natives: Natives,
+    files: Files,
 }
 
-/// Where natives run and files lie.
+/// Where native services run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Natives {
     /// As the keys say.
     AsSaid,
-    /// Everything inside this process and in a directory that goes with the node.
+    /// Inside this process.
     Embedded,
+}
+
+/// Where the node's files lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Files {
+    /// As the keys say, or by the node's name.
+    AsSaid,
+    /// In a directory that goes with the node, unless a key says otherwise.
+    Temporary,
 }
 
 /// Why a node did not start.
@@ -78,7 +88,8 @@ impl NodeBuilder {
             file: None,
             overrides: Overrides::default(),
             program,
-            place: Place::AsSaid,
+            natives: Natives::AsSaid,
+            files: Files::AsSaid,
         }
     }
 
@@ -169,7 +180,13 @@ impl NodeBuilder {
     /// For tests: every native service runs on a thread of this process, and the node's files lie in a
     /// temporary directory that goes with it. Commands are child processes all the same.
     pub fn embedded(mut self) -> Self {
-        self.place = Place::Embedded;
+        self.natives = Natives::Embedded;
+        self.in_temporary_directory()
+    }
+
+    /// Puts the node's files, sockets and logs into a directory that goes with it.
+    pub fn in_temporary_directory(mut self) -> Self {
+        self.files = Files::Temporary;
         self
     }
 
@@ -230,7 +247,7 @@ impl NodeBuilder {
         let mut contained = announced.unwrap_or_else(|| ContainedServices::new([], command_of));
         for (name, service) in &self.members.contained {
             let is_known = self.program.as_ref().is_some_and(|program| program.contains(service));
-            if !is_known && self.place == Place::AsSaid && !self.is_embedded(name) {
+            if !is_known && self.natives == Natives::AsSaid && !self.is_embedded(name) {
                 let (service, contained) = (name.clone(), service.name());
                 return Err(StartError::Unannounced { service, contained });
             }
@@ -247,11 +264,13 @@ impl NodeBuilder {
 
     /// Settles where natives run and files lie.
     fn settle(&mut self) -> Result<Option<TempDir>, StartError> {
-        if self.place == Place::AsSaid {
-            return Ok(None);
+        if self.natives == Natives::Embedded {
+            for (name, _) in &self.members.contained {
+                self.members.table.table("services").table(name).set("mode", "embedded");
+            }
         }
-        for (name, _) in &self.members.contained {
-            self.members.table.table("services").table(name).set("mode", "embedded");
+        if self.files == Files::AsSaid {
+            return Ok(None);
         }
         let directory = tempfile::Builder::new().prefix("blackhole-").tempdir();
         let directory = directory.map_err(StartError::Directory)?;

@@ -5,7 +5,9 @@
 
 use std::{
     fmt, io,
+    num::NonZeroU32,
     ops::Deref,
+    path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -16,11 +18,15 @@ use blackhole_node::{
     Ending, Node as Inner, NodeError, Operator, OperatorError, Options, Patience, Selection,
     registry::{Entry, HistoryEntry, NodeState, Registry, State},
 };
-use blackhole_protocol::Name;
+use blackhole_protocol::{Name, NameError};
+use blackhole_sdk::Peers;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Events, NodeBuilder, StartError};
+use crate::{
+    Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work,
+    directory::{Known, instance},
+};
 
 /// Threads for blocking calls of the node, such as looking up a host; each is started when needed.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -44,6 +50,7 @@ pub struct NodeHandle {
     registry: Registry,
     operator: Operator,
     outcome: watch::Receiver<Option<Outcome>>,
+    peers: Peers,
 }
 
 /// Why something that was asked of a running node did not happen.
@@ -157,6 +164,43 @@ impl NodeHandle {
                 why: entry.last_exit.map(|last| last.exited.message).unwrap_or_default(),
             }),
         }
+    }
+
+    /// A reference to the actor of a service, or rather of the first of its processes. It outlives
+    /// restarts: the next message goes to the successor, and waits for it.
+    ///
+    /// # Errors
+    /// When `service` cannot be a name.
+    pub fn actor<A: HostedActor>(&self, service: &str) -> Result<Remote<A::Msg>, NameError> {
+        let first = instance(&service.parse()?, NonZeroU32::MIN);
+        Ok(self.peers.remote(&first, A::NAME))
+    }
+
+    /// The pool of a service that was described by [`ServiceSpec::pool`](crate::ServiceSpec::pool).
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn pool<W: Work>(&self, service: &str) -> Result<Pool<W>, NodeHandleError> {
+        self.select(service)?;
+        let workers = self.status_of(service);
+        let name = workers.first().map(|worker| worker.service.clone());
+        let name = name.ok_or(OperatorError::NoName)?;
+        let size = u32::try_from(workers.len()).unwrap_or(u32::MAX);
+        Ok(Pool::new(self.clone(), name, size))
+    }
+
+    /// Where the node's sockets are.
+    pub fn runtime_dir(&self) -> &Path {
+        self.peers.runtime_dir()
+    }
+
+    /// The processes of the node, for references to actors of any of them.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    pub(crate) fn directory(&self) -> Known {
+        Known(self.registry.clone())
     }
 
     /// Every process that there should be, ordered by service and number.
@@ -305,6 +349,7 @@ pub(crate) async fn start(
     options: Options,
     directory: Option<TempDir>,
 ) -> Result<Node, StartError> {
+    let (name, runtime_dir) = (config.node.name.clone(), config.node.runtime_dir.clone());
     let (begun, beginning) = oneshot::channel();
     let (ended, outcome) = watch::channel(None);
     let life = move || {
@@ -333,5 +378,8 @@ pub(crate) async fn start(
     let thread = thread.map_err(StartError::Thread)?;
     let panicked = || StartError::Thread(io::Error::other("it panicked: this is a bug"));
     let (registry, operator) = beginning.await.map_err(|_| panicked())??;
-    Ok(Node { handle: NodeHandle { registry, operator, outcome }, thread: Some(thread) })
+    let directory = Arc::new(Known(registry.clone()));
+    let peers = Peers::new(name, runtime_dir, Some(directory));
+    let handle = NodeHandle { registry, operator, outcome, peers };
+    Ok(Node { handle, thread: Some(thread) })
 }

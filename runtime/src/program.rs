@@ -15,8 +15,10 @@ use blackhole_protocol::environment;
 use blackhole_sdk::Service;
 
 use crate::{
-    NodeBuilder,
+    HostedActor, NodeBuilder, Work,
+    hosted::Hosting,
     native::{Contained, ContainedServices},
+    pool::Working,
 };
 
 /// The first argument of a child process; the second is which service it is.
@@ -61,6 +63,18 @@ impl ProgramBuilder {
     pub fn service<S: Service>(mut self) -> Self {
         self.services.push(Contained::of::<S>());
         self
+    }
+
+    /// The program contains this actor, which its node may run in child processes.
+    #[must_use = "nothing happens until `enter`"]
+    pub fn actor<A: HostedActor>(self) -> Self {
+        self.service::<Hosting<A>>()
+    }
+
+    /// The program contains these workers, which its node may run in child processes.
+    #[must_use = "nothing happens until `enter`"]
+    pub fn pool<W: Work>(self) -> Self {
+        self.service::<Working<W>>()
     }
 
     /// Finds out which of its processes this is, and returns in one of them only.

@@ -14,7 +14,12 @@ use blackhole_policy::{
 use blackhole_sdk::Service;
 use serde::Serialize;
 
-use crate::{Live, Probe, Ready, native::Contained};
+use crate::{
+    HostedActor, Live, Probe, Ready, Work, hosted::Hosting, native::Contained, pool::Working,
+};
+
+/// The largest limit that a file can say.
+const RESTARTS_UNBOUNDED: u32 = 1_000_000;
 
 /// One service: what is run, and how it is supervised.
 ///
@@ -46,6 +51,25 @@ impl ServiceSpec {
     /// A service of this program, in child processes.
     pub fn native<S: Service>() -> Self {
         Self { table: Table::new(), contained: Some(Contained::of::<S>()) }
+    }
+
+    /// An actor of this program, in child processes.
+    pub fn actor<A: HostedActor>() -> Self {
+        Self::native::<Hosting<A>>()
+    }
+
+    /// A pool of workers of this program. A worker that dies is replaced at once, however often:
+    /// [`restarts`](Self::restarts) and [`backoff`](Self::backoff) say otherwise.
+    #[track_caller]
+    pub fn pool<W: Work>(workers: u32) -> Self {
+        Self::native::<Working<W>>()
+            .instances(workers)
+            .restarts(RESTARTS_UNBOUNDED, Duration::from_secs(1))
+            .set("backoff", {
+                let mut never = Table::new();
+                never.set("initial", Duration::ZERO);
+                never
+            })
     }
 
     /// A native service's settings: what its [`Service::Settings`] reads.

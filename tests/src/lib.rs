@@ -3,9 +3,12 @@
 //! Nothing here sleeps for a fixed time: a test waits for a condition until a deadline, and a
 //! condition that never came true is reported with what was seen last.
 
+pub mod chaos;
+pub mod fuzz;
 mod installed;
 mod node;
 pub mod processes;
+mod random;
 pub mod supervision;
 mod wait;
 

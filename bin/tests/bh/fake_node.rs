@@ -119,6 +119,29 @@ fn instance(service: &str, instance: u32, state: InstanceState) -> InstanceStatu
     }
 }
 
+/// As of an instance with a control group of both versions.
+fn usage() -> proto::Usage {
+    proto::Usage {
+        scope: proto::UsageScope::Group.into(),
+        memory_bytes: 8_493_466,
+        memory_peak_bytes: Some(9 << 20),
+        memory_max_bytes: Some(64 << 20),
+        swap_bytes: None,
+        cpu: duration(2),
+        throttled: duration(1),
+        throttled_periods: Some(12),
+        io_read_bytes: Some(4096),
+        io_written_bytes: Some(0),
+        processes: 2,
+        threads: 7,
+        descriptors: Some(21),
+        connections: Some(3),
+        cpu_pressure: Some(proto::Pressure { some_percent: 1.5, full_percent: 0.0 }),
+        memory_pressure: Some(proto::Pressure::default()),
+        io_pressure: None,
+    }
+}
+
 /// One instance in each of the usual situations.
 pub(crate) fn instances() -> Vec<InstanceStatus> {
     let identity = InstanceStatus {
@@ -127,6 +150,7 @@ pub(crate) fn instances() -> Vec<InstanceStatus> {
         uptime: duration(192),
         memory_bytes: Some(8_493_466),
         cpu_percent: Some(0.25),
+        usage: Some(usage()),
         ..instance("identity", 1, InstanceState::Ready)
     };
     let api = InstanceStatus {

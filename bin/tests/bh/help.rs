@@ -19,11 +19,12 @@ fn no_command_at_all_shows_the_same_page_as_a_usage_error() {
 
 #[test]
 fn every_command_explains_itself() {
-    const COMMANDS: [&str; 15] = [
+    const COMMANDS: [&str; 16] = [
         "run",
         "check",
         "init",
         "status",
+        "top",
         "logs",
         "events",
         "history",

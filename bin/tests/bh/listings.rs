@@ -26,6 +26,33 @@ fn status_is_a_table() {
 }
 
 #[test]
+fn a_wide_status_says_what_is_used() {
+    let (home, _node) = node();
+    let _redacted = redacted();
+    insta::assert_snapshot!(stdout(home.path(), &["status", "--wide", "identity", "cron"]));
+}
+
+#[test]
+fn top_for_programs_prints_once() {
+    let (home, _node) = node();
+    let arguments = ["top", "--interval", "100ms", "--sort", "memory"];
+    let piped = stdout(home.path(), &arguments);
+    assert_eq!(piped, stdout(home.path(), &[&arguments[..], &["--once"]].concat()));
+    insta::assert_snapshot!(piped);
+}
+
+#[test]
+fn top_as_json_is_one_object_a_look() {
+    let (home, _node) = node();
+    let _redacted = redacted();
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r#""at":"[^"]+""#, r#""at":"[TIME]""#);
+    let _bound = settings.bind_to_scope();
+    let arguments = ["top", "identity", "--interval", "100ms", "--json", "--once"];
+    insta::assert_snapshot!(stdout(home.path(), &arguments));
+}
+
+#[test]
 fn status_shows_only_what_was_named() {
     let (home, _node) = node();
     let _redacted = redacted();

@@ -131,6 +131,8 @@ keys! {
         io_weight: Weight,
         /// What may pass to and from disks in a second, by a path on each.
         io: Entries<RawDiskRates>,
+        /// What the service's own directory, `{data_dir}/{service}`, may hold: near it is warned of, beyond it the service is stopped.
+        disk: Size,
         /// Open files.
         files_max: Count<3, 1_073_741_816>,
         /// Processes and threads.

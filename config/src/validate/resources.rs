@@ -7,10 +7,11 @@ use crate::{
     Resources,
     problem::{Draft, Problems},
     raw::{RawDiskRates, RawResources, Size},
-    read::Field,
+    read::{Field, Located},
 };
 
 const MEMORY_MIN: u64 = 1024 * 1024;
+const DISK_MIN: u64 = 64 * 1024;
 
 pub(super) fn validate(
     raw: Option<&RawResources>,
@@ -31,6 +32,7 @@ pub(super) fn validate(
         swap: raw.swap.value().map(|size| size.0),
         io_weight: raw.io_weight.value().map(|weight| weight.u32()),
         io: io(raw, context, problems),
+        disk: raw.disk.given().map(|size| disk(size, problems)),
         files_max: raw.files_max.value().map(|count| count.u32()),
         tasks_max: raw.tasks_max.value().map(|count| count.u32()),
         nice: raw.nice.value().map(|nice| signed(nice.0)),
@@ -54,6 +56,14 @@ fn check_memory(raw: &RawResources, problems: &mut Problems) {
         let rule = "is less than 1 MiB, with which no program starts";
         problems.push(Draft::new(&memory.place, rule).found(memory.value.0));
     }
+}
+
+fn disk(size: &Located<Size>, problems: &mut Problems) -> u64 {
+    if size.value.0 < DISK_MIN {
+        let rule = "is less than 64 KiB, which a few empty directories hold";
+        problems.push(Draft::new(&size.place, rule).found(size.value.0));
+    }
+    size.value.0
 }
 
 fn io(raw: &RawResources, context: Context<'_>, problems: &mut Problems) -> Vec<DiskRates> {

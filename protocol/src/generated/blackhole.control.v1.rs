@@ -53,9 +53,11 @@ pub struct InstanceStatus {
     /// How long the process has lived; absent when none does.
     #[prost(message, optional, tag = "10")]
     pub uptime: ::core::option::Option<::prost_types::Duration>,
+    /// As in `usage`.
     #[prost(uint64, optional, tag = "11")]
     pub memory_bytes: ::core::option::Option<u64>,
-    /// Of one core, since the previous look at it; 100 is one core busy.
+    /// Of one core, since the previous look at it by anybody; 100 is one core busy. Who looks at a
+    /// pace of its own compares `usage.cpu` with what it was before.
     #[prost(double, optional, tag = "12")]
     pub cpu_percent: ::core::option::Option<f64>,
     #[prost(message, optional, tag = "13")]
@@ -66,6 +68,70 @@ pub struct InstanceStatus {
     /// What the file asks for and this host does not enforce, as `memory: why`.
     #[prost(string, repeated, tag = "40")]
     pub unenforced: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it uses now; absent when no process lives.
+    #[prost(message, optional, tag = "15")]
+    pub usage: ::core::option::Option<Usage>,
+}
+/// What an instance uses, read when it was asked for. What is absent is not counted on this host, or
+/// not for an instance without a control group.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Usage {
+    /// Whom the numbers are about.
+    #[prost(enumeration = "UsageScope", tag = "1")]
+    pub scope: i32,
+    /// Memory that cannot be had back for nothing: of a control group without page cache that was not
+    /// used lately, of processes what is resident.
+    #[prost(uint64, tag = "2")]
+    pub memory_bytes: u64,
+    /// The most memory; of a control group since it was made, which restarts do not change, and with
+    /// page cache.
+    #[prost(uint64, optional, tag = "3")]
+    pub memory_peak_bytes: ::core::option::Option<u64>,
+    /// The limit of its memory.
+    #[prost(uint64, optional, tag = "4")]
+    pub memory_max_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub swap_bytes: ::core::option::Option<u64>,
+    /// CPU time; of a control group since it was made.
+    #[prost(message, optional, tag = "6")]
+    pub cpu: ::core::option::Option<::prost_types::Duration>,
+    /// Time that it was held back by its CPU quota, and the periods of 100 ms in which it was.
+    #[prost(message, optional, tag = "7")]
+    pub throttled: ::core::option::Option<::prost_types::Duration>,
+    #[prost(uint64, optional, tag = "8")]
+    pub throttled_periods: ::core::option::Option<u64>,
+    /// Bytes read from and written to block devices.
+    #[prost(uint64, optional, tag = "9")]
+    pub io_read_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    pub io_written_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "11")]
+    pub processes: u64,
+    #[prost(uint64, tag = "12")]
+    pub threads: u64,
+    /// Absent when the node may not look.
+    #[prost(uint64, optional, tag = "13")]
+    pub descriptors: ::core::option::Option<u64>,
+    /// Established TCP connections and accepted Unix ones. Absent when the node may not look.
+    #[prost(uint64, optional, tag = "14")]
+    pub connections: ::core::option::Option<u64>,
+    /// How much of the last ten seconds was lost to waiting; only of control groups of version 2.
+    #[prost(message, optional, tag = "15")]
+    pub cpu_pressure: ::core::option::Option<Pressure>,
+    #[prost(message, optional, tag = "16")]
+    pub memory_pressure: ::core::option::Option<Pressure>,
+    #[prost(message, optional, tag = "17")]
+    pub io_pressure: ::core::option::Option<Pressure>,
+}
+/// See Documentation/accounting/psi of the kernel.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Pressure {
+    /// Percent of the time in which some tasks waited.
+    #[prost(double, tag = "1")]
+    pub some_percent: f64,
+    /// Percent of the time in which all tasks waited.
+    #[prost(double, tag = "2")]
+    pub full_percent: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LastExit {
@@ -209,7 +275,7 @@ pub struct StreamEventsRequest {
 pub struct Event {
     #[prost(message, optional, tag = "1")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Past participles: pending spawned unenforced ready unready stopping exited backing_off stopped completed
+    /// Past participles: pending spawned unenforced near_disk_limit ready unready stopping exited backing_off stopped completed
     /// failed scaled leaked; of the node: node_started node_running node_stopping.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
@@ -243,7 +309,7 @@ pub struct StreamLogsRequest {
     /// Only records at or after this time.
     #[prost(message, optional, tag = "3")]
     pub since: ::core::option::Option<::prost_types::Timestamp>,
-    /// Only records whose message matches this regular expression.
+    /// Only records whose message, or the JSON text of whose fields, matches this regular expression.
     #[prost(string, tag = "4")]
     pub grep: ::prost::alloc::string::String,
     /// Only the last so many records that match, per request; 0 is all.
@@ -396,6 +462,42 @@ impl ServiceKind {
             "SERVICE_KIND_COMMAND" => Some(Self::Command),
             "SERVICE_KIND_NATIVE" => Some(Self::Native),
             "SERVICE_KIND_EMBEDDED" => Some(Self::Embedded),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UsageScope {
+    Unspecified = 0,
+    /// Its control group, with daemons that have left its session; what the group does not count is
+    /// that of the processes in it.
+    Group = 1,
+    /// Its process with all descendants, and the members of its session.
+    Processes = 2,
+    /// The node's own process, in which an embedded service lives.
+    Node = 3,
+}
+impl UsageScope {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "USAGE_SCOPE_UNSPECIFIED",
+            Self::Group => "USAGE_SCOPE_GROUP",
+            Self::Processes => "USAGE_SCOPE_PROCESSES",
+            Self::Node => "USAGE_SCOPE_NODE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "USAGE_SCOPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "USAGE_SCOPE_GROUP" => Some(Self::Group),
+            "USAGE_SCOPE_PROCESSES" => Some(Self::Processes),
+            "USAGE_SCOPE_NODE" => Some(Self::Node),
             _ => None,
         }
     }

@@ -177,6 +177,12 @@ impl Checked {
     }
 }
 
+/// The kernel takes them away from who ceases to be root. A node that is no root, but was given the
+/// right to start services as others, would hand that right on to them. Async-signal-safe.
+pub(crate) fn give_up_ambient() -> Result<(), Refused> {
+    clear_ambient_capability_set().map_err(Refused::at(Step::SetAmbientCapabilities))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

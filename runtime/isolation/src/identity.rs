@@ -3,7 +3,7 @@
 //! What the file calls a number is one (digits only); everything else is a name. Nothing is changed
 //! here: the child sets the ids.
 
-use std::{ffi::CString, path::PathBuf};
+use std::{collections::BTreeSet, ffi::CString, path::PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User as Entry, getgrouplist};
 use rustix::thread::CapabilitySet;
@@ -74,6 +74,12 @@ pub enum IdentityError {
         /// What is lacking.
         capability: &'static str,
     },
+    /// To the kernel it means "leave it as it is", which would be the node's own.
+    #[error("`{name}` is nobody's number: the largest is {}", u32::MAX - 1)]
+    NoNumber {
+        /// As written.
+        name: String,
+    },
     /// The host's name service failed.
     #[error("could not look up `{name}`")]
     Lookup {
@@ -110,13 +116,21 @@ pub(crate) fn resolve(user: &User, host: &Host) -> Result<Identity, IdentityErro
 impl Identity {
     /// Whether the node is this already, so that nothing needs to be set.
     pub(crate) fn is_of(&self, host: &Host) -> bool {
-        self.uid == host.uid && self.gid == host.gid && self.groups == host.user_groups
+        self.uid == host.uid && self.gid == host.gid && self.has_groups_of(host)
+    }
+
+    /// The primary group counts, whether it is listed or not.
+    fn has_groups_of(&self, host: &Host) -> bool {
+        let besides = |groups: &[u32], primary: u32| -> BTreeSet<u32> {
+            groups.iter().copied().filter(|group| *group != primary).collect()
+        };
+        besides(&self.groups, self.gid) == besides(&host.user_groups, host.gid)
     }
 }
 
 fn permitted(identity: &Identity, name: &str, host: &Host) -> Result<(), IdentityError> {
     let needed = [
-        (CapabilitySet::SETGID, "CAP_SETGID", identity.groups != host.user_groups),
+        (CapabilitySet::SETGID, "CAP_SETGID", !identity.has_groups_of(host)),
         (CapabilitySet::SETGID, "CAP_SETGID", identity.gid != host.gid),
         (CapabilitySet::SETUID, "CAP_SETUID", identity.uid != host.uid),
     ];
@@ -131,7 +145,7 @@ fn permitted(identity: &Identity, name: &str, host: &Host) -> Result<(), Identit
 
 fn resolve_user(name: &str) -> Result<(u32, Option<Entry>), IdentityError> {
     let failed = |source| IdentityError::Lookup { name: name.to_owned(), source };
-    if let Ok(uid) = name.parse() {
+    if let Some(uid) = number(name)? {
         return Ok((uid, Entry::from_uid(Uid::from_raw(uid)).map_err(failed)?));
     }
     let entry = Entry::from_name(name).map_err(failed)?;
@@ -140,13 +154,24 @@ fn resolve_user(name: &str) -> Result<(u32, Option<Entry>), IdentityError> {
 }
 
 fn resolve_group(name: &str) -> Result<u32, IdentityError> {
-    if let Ok(gid) = name.parse() {
+    if let Some(gid) = number(name)? {
         return Ok(gid);
     }
     let group = Group::from_name(name)
         .map_err(|source| IdentityError::Lookup { name: name.to_owned(), source })?;
     let group = group.ok_or_else(|| IdentityError::UnknownGroup { name: name.to_owned() })?;
     Ok(group.gid.as_raw())
+}
+
+/// `None` for what is a name.
+fn number(name: &str) -> Result<Option<u32>, IdentityError> {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    match name.parse() {
+        Ok(number) if number < u32::MAX => Ok(Some(number)),
+        _ => Err(IdentityError::NoNumber { name: name.to_owned() }),
+    }
 }
 
 fn listed_groups(name: &str, gid: u32) -> Result<Vec<u32>, IdentityError> {
@@ -194,6 +219,28 @@ mod tests {
         let identity = resolve(&grouped, &all_powerful()).unwrap();
         assert_eq!((identity.uid, identity.gid), (3_999_999, 3_999_998));
         assert_eq!(identity.groups, [3_999_998]);
+    }
+
+    #[test]
+    fn the_number_that_means_no_change_is_nobodys() {
+        for name in ["4294967295", "99999999999"] {
+            let error = resolve(&user(name), &all_powerful()).unwrap_err();
+            assert!(matches!(error, IdentityError::NoNumber { .. }), "{error}");
+            let grouped = User { group: Some(name.into()), ..user("root") };
+            let error = resolve(&grouped, &all_powerful()).unwrap_err();
+            assert!(matches!(error, IdentityError::NoNumber { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_names_himself_changes_nothing_whether_his_primary_group_is_listed_or_not() {
+        let own = User { group: Some("77".into()), ..user("3999999") };
+        for user_groups in [vec![], vec![77]] {
+            let capabilities = CapabilitySet::empty();
+            let host =
+                Host { uid: 3_999_999, gid: 77, user_groups, capabilities, ..Host::detect() };
+            assert!(resolve(&own, &host).unwrap().is_of(&host));
+        }
     }
 
     #[test]

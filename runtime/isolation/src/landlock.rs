@@ -13,7 +13,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::{Host, Refused, Step, syscall};
+use crate::{Host, Refused, SeccompError, Step, seccomp, syscall};
 
 /// Which files a process may touch: these and what is below them, and no others. Implies
 /// `no_new_privileges`.
@@ -39,6 +39,9 @@ pub enum PathRuleError {
         /// Why.
         source: io::Error,
     },
+    /// It stands in for what landlock learned in Linux 6.2.
+    #[error("could not prepare a filter against truncating files")]
+    Filter(#[source] SeccompError),
     /// The kernel is older than 5.13, or was started without.
     #[error(
         "this kernel has no landlock\nhint: start it with `lsm=landlock,…`, or leave out the paths"
@@ -51,6 +54,8 @@ pub enum PathRuleError {
 pub(crate) struct Checked {
     handled: u64,
     rules: Box<[(CString, u64)]>,
+    /// What this version does not know to refuse.
+    filters: seccomp::Checked,
 }
 
 const EXECUTE: u64 = 1;
@@ -84,7 +89,11 @@ impl PathRules {
             .chain(of(&self.write, write))
             .map(|(path, access)| checked(path, access & handled))
             .collect::<Result<_, _>>()?;
-        Ok(Checked { handled, rules })
+        let filters = match handled & TRUNCATE {
+            0 => seccomp::without_truncation().map_err(PathRuleError::Filter)?,
+            _ => seccomp::Checked::default(),
+        };
+        Ok(Checked { handled, rules, filters })
     }
 }
 
@@ -110,7 +119,8 @@ impl Checked {
             let place = open(path.as_c_str(), flags, Mode::empty()).map_err(refused())?;
             syscall::landlock_permit(&rules, &place, *access).map_err(refused())?;
         }
-        syscall::landlock_restrict(&rules).map_err(refused())
+        syscall::landlock_restrict(&rules).map_err(refused())?;
+        self.filters.install()
     }
 }
 

@@ -327,6 +327,10 @@ impl Credentials {
         let Self { user, group, groups } = self;
         set_thread_groups(groups).map_err(Refused::at(Step::SetSupplementaryGroups))?;
         set_thread_res_gid(*group, *group, *group).map_err(Refused::at(Step::SetGroup))?;
-        set_thread_res_uid(*user, *user, *user).map_err(Refused::at(Step::SetUser))
+        set_thread_res_uid(*user, *user, *user).map_err(Refused::at(Step::SetUser))?;
+        match user.is_root() {
+            true => Ok(()),
+            false => capability::give_up_ambient(),
+        }
     }
 }

@@ -248,6 +248,24 @@ const ADMINISTRATIVE: &[Sysno] = &[
     Sysno::vhangup,
 ];
 
+/// For landlock before Linux 6.2, which lets who may only read a file make it empty: refuses to do so by
+/// path, and what hides from filters by which path and how. Through a descriptor that was opened for
+/// writing it is permitted.
+pub(crate) fn without_truncation() -> Result<Checked, SeccompError> {
+    let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
+    let mask = u64::from((libc::O_ACCMODE | libc::O_TRUNC).unsigned_abs());
+    let reading = u64::from((libc::O_RDONLY | libc::O_TRUNC).unsigned_abs());
+    let emptied = |flags: u8| rule([(flags, SeccompCmpOp::MaskedEq(mask), reading)]);
+    let mut refused = plain([Sysno::truncate]);
+    refused.insert(number(Sysno::openat), vec![emptied(2)?]);
+    #[cfg(target_arch = "x86_64")]
+    refused.insert(number(Sysno::open), vec![emptied(1)?]);
+    let hidden = plain([Sysno::openat2, Sysno::io_uring_setup]);
+    let refused = denying(refused, errno(libc::EACCES))?;
+    let absent = denying(hidden, errno(libc::ENOSYS))?;
+    Ok(Checked { programs: vec![foreign_numbers(), absent, refused] })
+}
+
 fn plain(calls: impl IntoIterator<Item = Sysno>) -> Rules {
     calls.into_iter().map(|call| (number(call), Vec::new())).collect()
 }

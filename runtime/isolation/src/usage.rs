@@ -1,7 +1,12 @@
-//! What one process uses now, from `/proc`; for hosts or instances without a cgroup.
+//! What processes use now, from `/proc`; for hosts or instances without a cgroup.
 //!
-//! Three small reads, nothing kept between calls; who wants a rate keeps the last value. Children
-//! of the process are not counted: that is what groups are for.
+//! Nothing is kept between calls; who wants a rate keeps the last value. One process alone takes
+//! two small reads; one with its descendants needs a [`ProcessTable`].
+
+mod connections;
+mod tree;
+
+pub use tree::{ProcessTable, TreeUsage};
 
 use std::{
     fs, io,
@@ -10,6 +15,8 @@ use std::{
 };
 
 use rustix::param::{clock_ticks_per_second, page_size};
+
+use self::tree::Stat;
 
 /// What one process uses now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,21 +77,13 @@ pub fn usage_of(pid: u32) -> Result<ProcessUsage, UsageError> {
 pub fn usage_in(proc_root: &Path, pid: u32) -> Result<ProcessUsage, UsageError> {
     let process = proc_root.join(pid.to_string());
     let stat = read(pid, process.join("stat"), parse_stat)?;
-    let pages = read(pid, process.join("statm"), resident_pages)?;
     Ok(ProcessUsage {
-        memory_bytes: pages * page_size() as u64,
+        memory_bytes: stat.resident_pages * page_size() as u64,
         cpu: ticks(stat.cpu_ticks),
         descriptors: descriptors(&process.join("fd")),
         threads: stat.threads,
         started: ticks(stat.start_ticks),
     })
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    cpu_ticks: u64,
-    threads: u64,
-    start_ticks: u64,
 }
 
 fn read<T>(
@@ -111,12 +110,15 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let field = |number: usize| fields.get(number - AFTER_NAME)?.parse::<u64>().ok();
-    Some(Stat { cpu_ticks: field(14)? + field(15)?, threads: field(20)?, start_ticks: field(22)? })
-}
-
-/// `man 5 proc_pid_statm`.
-fn resident_pages(text: &str) -> Option<u64> {
-    text.split_ascii_whitespace().nth(1)?.parse().ok()
+    Some(Stat {
+        parent: u32::try_from(field(4)?).ok()?,
+        session: u32::try_from(field(6)?).ok()?,
+        cpu_ticks: field(14)? + field(15)?,
+        ended_ticks: field(16)? + field(17)?,
+        threads: field(20)?,
+        start_ticks: field(22)?,
+        resident_pages: field(24)?,
+    })
 }
 
 /// Since Linux 6.2 the directory's size is the number of entries; before, it was 0.
@@ -139,8 +141,16 @@ mod tests {
 
     #[test]
     fn a_name_with_spaces_and_brackets_does_not_shift_the_fields() {
-        let text = "7 (a ) (b) 3) S 1 2 3 4 5 6 7 8 9 10 50 25 0 0 20 0 12 0 900 1 2";
-        let stat = Stat { cpu_ticks: 75, threads: 12, start_ticks: 900 };
+        let text = "7 (a ) (b) 3) S 1 2 3 4 5 6 7 8 9 10 50 25 30 5 20 0 12 0 900 1 2";
+        let stat = Stat {
+            parent: 1,
+            session: 3,
+            cpu_ticks: 75,
+            ended_ticks: 35,
+            threads: 12,
+            start_ticks: 900,
+            resident_pages: 2,
+        };
         assert_eq!(parse_stat(text), Some(stat));
         assert_eq!(parse_stat("7 (cut off) S 1"), None);
     }

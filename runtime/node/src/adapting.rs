@@ -265,7 +265,7 @@ impl Task {
             if state == State::Ready {
                 ready.push(instance.clone());
             }
-            let plan = household.resources.plans.existing(&instance);
+            let plan = household.resources.plans.known_plan(&instance);
             targets.push(Target { instance, pid, plan });
         }
         (targets, ready)
@@ -329,7 +329,7 @@ impl Task {
 
 /// What the kernel was told, or why it could not be.
 async fn pulled(household: &Household, id: &InstanceId, setting: Setting) -> String {
-    let plan = household.resources.plans.existing(id);
+    let plan = household.resources.plans.known_plan(id);
     match tokio::task::spawn_blocking(move || levers::pull(plan, setting)).await {
         Ok(text) => text,
         Err(error) => format!("nothing enforces it: {error}"),

@@ -6,6 +6,7 @@
 //! the process would be.
 
 mod body;
+mod disk;
 mod limits;
 mod link;
 mod preparation;
@@ -48,6 +49,10 @@ pub(crate) enum Message {
     Event(Event),
     /// It says so about itself.
     Noted(String),
+    /// It will soon have used up its disk limit.
+    NearDiskLimit(String),
+    /// It used more of something than it may; how much, for people.
+    Exceeded { reason: Reason, detail: String },
     /// It is gone, with everything it had started.
     Gone(Remains),
 }
@@ -132,6 +137,8 @@ struct State {
     spawned_at: Instant,
     /// Why it was killed, for people.
     sentence: Option<String>,
+    /// How much it used, if it was killed for that.
+    excess: Option<String>,
 }
 
 impl Actor for ChildProcess {
@@ -156,6 +163,7 @@ impl Actor for ChildProcess {
             alarm: Alarm::default(),
             spawned_at: Instant::now(),
             sentence: None,
+            excess: None,
         };
         state.body.report_end_to(&myself);
         state.watches.begin(&myself);
@@ -178,6 +186,13 @@ impl Actor for ChildProcess {
                 state.carry_out(&myself, commands);
             }
             Message::Noted(note) => state.record(Change::Noted(note)),
+            Message::NearDiskLimit(text) => state.record(Change::NearDiskLimit(text)),
+            Message::Exceeded { reason, detail } => {
+                state.excess = Some(detail);
+                let event = Event::LimitExceeded(reason);
+                let commands = state.policy.on_event(state.household.clock.now(), event);
+                state.carry_out(&myself, commands);
+            }
             Message::Gone(remains) => {
                 state.finish(remains);
                 myself.stop(None);
@@ -226,7 +241,10 @@ impl State {
     }
 
     /// What a probe saw last explains why the child was killed for not becoming ready.
-    fn with_last_failure(&self, why: String) -> String {
+    fn with_last_failure(&mut self, why: String) -> String {
+        if let Some(excess) = self.excess.take() {
+            return format!("{why}: {excess}");
+        }
         match self.watches.last_failure() {
             Some(failure) if !why.contains(&*failure) => format!("{why}: {failure}"),
             Some(_) | None => why,

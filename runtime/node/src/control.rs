@@ -97,7 +97,8 @@ impl Control {
         let (registry, sampler) = (self.registry.clone(), self.sampler.clone());
         let look = move || {
             let entries = registry.entries(|entry| selection.contains(&entry.instance.service));
-            entries.iter().map(|entry| wire::status(entry, &sampler)).collect()
+            let mut look = sampler.look();
+            entries.iter().map(|entry| wire::status(entry, &mut look)).collect()
         };
         let rows = tokio::task::spawn_blocking(look).await;
         rows.map_err(|error| Status::internal(format!("could not look at processes: {error}")))

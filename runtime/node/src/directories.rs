@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,9 @@ const PASSAGE: u32 = 0o711;
 /// Everybody may write, and owns what they wrote: `/tmp`.
 const STICKY: u32 = 0o1000;
 
+/// Below the runtime directory: the sockets for the notifications of services.
+pub(crate) const NOTIFY: &str = "notify";
+
 /// Why a directory cannot be the node's.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -32,6 +35,14 @@ pub enum DirectoryError {
         path: PathBuf,
         /// The flag that changes it.
         option: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// What an earlier node has left in it cannot be removed.
+    #[error("could not remove what an earlier node has left in `{}`", path.display())]
+    Clear {
+        /// Which directory.
+        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -77,6 +88,25 @@ pub(crate) fn prepare(config: &Config) -> Result<(), DirectoryError> {
             option: "--data-dir",
             source,
         })?;
+    }
+    Ok(())
+}
+
+/// Removes the notification sockets of generations that died with an earlier node. No other node may
+/// run in this directory.
+pub(crate) fn remove_stale_notify_sockets(runtime_dir: &Path) -> Result<(), DirectoryError> {
+    let path = runtime_dir.join(NOTIFY);
+    let failed = |source| DirectoryError::Clear { path: path.clone(), source };
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_socket() {
+            fs::remove_file(entry.path()).map_err(failed)?;
+        }
     }
     Ok(())
 }
@@ -130,4 +160,25 @@ fn make(path: &Path) -> io::Result<()> {
 fn open_passage(path: &Path) -> io::Result<()> {
     let mode = fs::metadata(path)?.mode();
     fs::set_permissions(path, fs::Permissions::from_mode(mode | PASSAGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn stale_sockets_go_and_files_of_others_stay() {
+        let directory = tempfile::tempdir().expect("a directory");
+        remove_stale_notify_sockets(directory.path()).expect("there is nothing to remove");
+        let notify = directory.path().join(NOTIFY);
+        fs::create_dir(&notify).expect("it is made");
+        fs::write(notify.join("note"), "mine").expect("it is written");
+        drop(UnixDatagram::bind(notify.join("api-1.3")).expect("a socket"));
+        remove_stale_notify_sockets(directory.path()).expect("it is cleared");
+        let left: Vec<_> = fs::read_dir(&notify).expect("it is read").flatten().collect();
+        let names: Vec<_> = left.iter().map(fs::DirEntry::file_name).collect();
+        assert_eq!(names, ["note"]);
+    }
 }

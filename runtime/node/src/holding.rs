@@ -91,6 +91,12 @@ impl Survey {
             files.for_each(|verdict| verdict.key = "resources.files_max".to_owned());
         }
         self.compare(service, &mut verdicts);
+        // The node sees to it itself, on every host.
+        verdicts.extend(service.resources.disk.map(|_| Verdict {
+            key: "resources.disk".to_owned(),
+            holds: Holds::Enforced,
+            why: String::new(),
+        }));
         verdicts.extend(service.secrets.iter().map(|secret| {
             let (holds, why) = match secrets::look(&secret.source) {
                 Ok(()) => (Holds::Enforced, String::new()),

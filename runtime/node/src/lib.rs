@@ -16,6 +16,8 @@ mod node;
 pub mod notify;
 mod nursery;
 mod operator;
+#[doc(hidden)]
+pub mod outside;
 pub mod probe;
 pub mod registry;
 mod secrets;

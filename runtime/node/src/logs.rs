@@ -66,6 +66,16 @@ use self::{
     writer::{Counters, Request, Writer},
 };
 
+/// Its parsers, for [`crate::outside`].
+pub(crate) mod peers {
+    pub(crate) use super::{
+        escape::is_harmful,
+        json::{Decoder, peek_time},
+        parse::{parse, parse_piece},
+        split::{Piece, Rest},
+    };
+}
+
 /// Readers and watchers at the same time; each costs a thread or a queue.
 pub const READERS_MAX: usize = 32;
 

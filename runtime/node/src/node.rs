@@ -38,7 +38,7 @@ use crate::{
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, SupervisorRef, policy},
     operator::Operator,
-    registry::{Kind, NodeState, Registry, State},
+    registry::{self, Kind, NodeState, Registry, State},
     secrets::Secrets,
     usage::Sampler,
 };
@@ -165,12 +165,10 @@ impl Node {
         let roster = Roster::default();
         let guardian_pid =
             options.lifeline.as_ref().map_or(0, |lifeline| lifeline.guardian_pid().unsigned_abs());
-        let own_processes = [std::process::id(), guardian_pid];
-        let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
         let (outcome_sender, outcome) = watch::channel(None);
         let clock = Clock::start();
         let adapting = Adapting::new(&config, &registry, clock);
-        let plans = Plans::open(&config, &group_name(&config), &own_processes);
+        let plans = Arc::new(open_plans(&config, guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         let household = Arc::new(Household {
@@ -183,7 +181,7 @@ impl Node {
                 native: options.native,
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
-                plans,
+                plans: plans.clone(),
                 secrets,
             },
             adapting: adapting.clone(),
@@ -191,7 +189,7 @@ impl Node {
             token: token(),
             outcome: outcome_sender,
         });
-        enter_all(&registry, &config);
+        enter_all(&household);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator =
             Operator::new(config.clone(), registry.clone(), roster.clone(), adapting.clone());
@@ -201,7 +199,7 @@ impl Node {
             registry: registry.clone(),
             operator: operator.clone(),
             logs: logs.clone(),
-            sampler: Arc::new(Sampler::default()),
+            sampler: Arc::new(Sampler::new(&plans)),
             recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
@@ -365,12 +363,28 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
 }
 
 /// Every instance that the file names, before anything has started.
-fn enter_all(registry: &Registry, config: &Config) {
+fn enter_all(household: &Household) {
+    let Household { registry, config, .. } = household;
     for service in &config.services {
         let state = if service.enabled { State::Pending } else { State::Disabled };
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
             let instance = InstanceId { service: service.name.clone(), index };
             registry.add(instance, service.group.clone(), Kind::of(service), state);
+        }
+    }
+    open_native_sockets(household);
+}
+
+/// Before anything has started, so that whoever speaks to a native service at once waits in its backlog.
+fn open_native_sockets(household: &Household) {
+    let wanted =
+        |entry: &registry::Entry| entry.kind == Kind::Native || entry.kind == Kind::Embedded;
+    for entry in household.registry.entries(|entry| wanted(entry) && entry.state != State::Disabled)
+    {
+        let runtime_dir = &household.config.node.runtime_dir;
+        if let Err(error) = household.resources.sockets.native(&entry.instance, runtime_dir) {
+            // Its start tries again, and is what fails.
+            tracing::debug!(instance = %entry.instance, %error, "could not open its sockets yet");
         }
     }
 }
@@ -409,7 +423,9 @@ async fn report<E: std::fmt::Display>(
 /// Makes the node's directories and locks the runtime directory against a second node.
 fn take_possession(config: &Config) -> Result<fs::File, NodeError> {
     directories::prepare(config)?;
-    lock(&config.node.runtime_dir)
+    let lock = lock(&config.node.runtime_dir)?;
+    directories::remove_stale_notify_sockets(&config.node.runtime_dir)?;
+    Ok(lock)
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
@@ -444,6 +460,13 @@ fn group_name(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.node.runtime_dir.hash(&mut hasher);
     format!("blackhole-{:016x}", hasher.finish())
+}
+
+/// The node and its guardian, where it has one, may be moved out of the way of its groups.
+fn open_plans(config: &Config, guardian_pid: u32) -> Plans {
+    let own_processes = [std::process::id(), guardian_pid];
+    let own_processes: Vec<u32> = own_processes.into_iter().filter(|pid| *pid != 0).collect();
+    Plans::open(config, &group_name(config), &own_processes)
 }
 
 /// A node that is killed cannot remove its groups and its services' secrets itself.

@@ -12,6 +12,7 @@ mod message;
 mod sender;
 mod socket;
 
+pub(crate) use message::parse as parse_datagram;
 pub use message::{Change, ChangeRefused};
 pub use sender::{NotifyAccess, SenderRefused};
 pub use socket::{NotifyError, NotifySocket};

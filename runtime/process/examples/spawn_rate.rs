@@ -1,12 +1,21 @@
 //! How near a spawn, exit and reap comes to a bare `vfork`, `exec` and `waitpid`, in one run.
 //!
 //! `cargo run --release -p blackhole-process --example spawn_rate [ROUNDS] [IDLE_CHILDREN]`
+//!
+//! Then what every limit costs: the same spawn in a control group with limits, with per-process limits,
+//! priorities, no capabilities, a filter of system calls and rules for paths; and with a view of its own
+//! of the file system and the network besides.
 #![expect(unsafe_code, reason = "the bare loop is the yardstick")]
 #![expect(clippy::print_stdout, reason = "a program whose result is its output")]
 
 use std::ffi::{CString, c_char};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use blackhole_isolation::{
+    Bound, CpuQuota, Enforcement, Groups, Host, Limits, Mounts, Network, Priorities, Request,
+    Resource, Rlimit, Sandbox, Umask, View, plan,
+};
 use blackhole_process::{Generation, Launch, Process};
 
 const PROGRAM: &str = "/bin/true";
@@ -32,9 +41,81 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             bare.extend((0..BATCH).map(|_| bare_one()));
         }
-        report(&mut ours, &mut bare, idle.len());
-        Ok(())
+        println!("{} rounds beside {} idle children", ours.len(), idle.len());
+        compare(("ours", &mut ours), ("bare", &mut bare));
+        drop(idle);
+        limited(rounds).await
     })
+}
+
+/// All rounds with a plan take turns with ones without.
+async fn limited(rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let groups = Groups::open(&Mounts::detect(), "blackhole-spawn-rate", &[std::process::id()])?;
+    let host = Host::detect().with_groups(groups.clone());
+    for (what, request) in requests() {
+        let plan = plan(&request, &host)?;
+        let lacking: Vec<_> = plan.downgraded().iter().map(|it| it.key).collect();
+        println!("{what}; not on this host: {lacking:?}");
+        let builder = || Launch::builder([PROGRAM]).token_variable("TOKEN");
+        let (free, bound) = (builder().build()?, builder().isolation(Arc::new(plan)).build()?);
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..rounds.div_ceil(BATCH) {
+            for _ in 0..BATCH {
+                without.push(spawn_only(&free).await?);
+                with.push(spawn_only(&bound).await?);
+            }
+        }
+        compare(("limited", &mut with), ("free", &mut without));
+        println!("longest: {:.0?}", with.last().copied().unwrap_or_default());
+    }
+    Ok(groups.close(Duration::from_secs(2))?)
+}
+
+/// From the call until the program is executed.
+async fn spawn_only(launch: &Launch) -> Result<Duration, Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    let generation = Generation { token: Some("1"), ..Generation::default() };
+    let spawned = launch.spawn(&generation)?;
+    let elapsed = start.elapsed();
+    assert!(spawned.process.exited().await.is_success());
+    assert!(spawned.process.sweep().await?.is_empty());
+    Ok(elapsed)
+}
+
+/// Each kind of limit alone, then all of them.
+fn requests() -> [(&'static str, Request); 6] {
+    let group = Limits {
+        cpu: CpuQuota::from_cores(1.5),
+        memory_max: Some(256 << 20),
+        tasks_max: Some(100),
+        ..Limits::default()
+    };
+    let limit = |resource| Rlimit::fixed(resource, Bound::At(1 << 10));
+    let sandboxed = |preset| Request::default().sandboxed(preset, &[]);
+    let strict = Request { view: View::default(), ..sandboxed(Sandbox::Strict) };
+    let of_process = |request| Request {
+        umask: Umask::new(0o027),
+        rlimits: vec![limit(Resource::Files), limit(Resource::Core), limit(Resource::LockedMemory)],
+        priorities: Priorities { oom_score_adjust: Some(9), ..Priorities::default() },
+        enforcement: Enforcement::BestEffort,
+        ..request
+    };
+    let grouped = |instance: &str, request| Request {
+        instance: instance.into(),
+        limits: group.clone(),
+        enforcement: Enforcement::BestEffort,
+        ..request
+    };
+    let view = View { network: Network::None, hidden: vec!["/home".into()], ..View::default() };
+    let all = of_process(strict.clone());
+    [
+        ("per-process limits", of_process(Request::default())),
+        ("sandbox = standard", sandboxed(Sandbox::Standard)),
+        ("paths by landlock besides", strict),
+        ("a control group", grouped("group", Request::default())),
+        ("every limit", grouped("all", all.clone())),
+        ("and a view of its own", grouped("hidden", Request { view, ..all })),
+    ]
 }
 
 async fn one(launch: &Launch) -> Result<Duration, Box<dyn std::error::Error>> {
@@ -70,15 +151,14 @@ fn bare_one() -> Duration {
     start.elapsed()
 }
 
-fn report(ours: &mut [Duration], bare: &mut [Duration], idle: usize) {
+fn compare((name, ours): (&str, &mut [Duration]), (other, theirs): (&str, &mut [Duration])) {
     ours.sort_unstable();
-    bare.sort_unstable();
-    let show = |name, at: fn(&[Duration]) -> Duration| {
-        let (ours, bare) = (at(ours), at(bare));
-        let ratio = ours.as_secs_f64() / bare.as_secs_f64();
-        println!("{name}: ours {ours:.0?}, bare {bare:.0?}, ratio {ratio:.2}");
+    theirs.sort_unstable();
+    let show = |what, at: fn(&[Duration]) -> Duration| {
+        let (ours, theirs) = (at(ours), at(theirs));
+        let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
+        println!("{what}: {name} {ours:.0?}, {other} {theirs:.0?}, ratio {ratio:.2}");
     };
-    println!("{} rounds beside {idle} idle children", ours.len());
     show("median", |all| all[all.len() / 2]);
     show("p90", |all| all[all.len() * 9 / 10]);
     show("mean", |all| all.iter().sum::<Duration>() / u32::try_from(all.len()).unwrap_or(1));

@@ -18,6 +18,7 @@ mod process;
 mod session;
 mod signal;
 mod slots;
+pub mod snapshot;
 pub mod sockets;
 mod spawn;
 mod spawn_error;

@@ -14,13 +14,18 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
-/// The listening sockets of a native service, which it serves as long as it lives.
+use crate::snapshot::SnapshotFile;
+
+/// What the node holds for a native service across its incarnations: its listening sockets, which it
+/// serves as long as it lives, and its snapshot.
 #[derive(Debug)]
 pub struct NativeListeners {
     /// Where it answers gRPC.
     pub grpc: UnixListener,
     /// Where its actors are reached.
     pub gateway: UnixListener,
+    /// What its incarnations hand on.
+    pub snapshot: SnapshotFile,
 }
 
 /// How many connections may wait for a service that is being restarted; the kernel may allow fewer.
@@ -43,6 +48,9 @@ pub enum SocketError {
         /// Its length in bytes.
         length: usize,
     },
+    /// What a native service's incarnations hand on has no place.
+    #[error("could not make a memory file for its snapshot")]
+    Memory(#[source] std::io::Error),
     /// Somebody serves there.
     #[error("could not listen on `{address}`: it is in use\nhint: {hint}")]
     InUse {

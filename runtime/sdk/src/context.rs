@@ -1,8 +1,9 @@
 //! What a service is given at its start.
 
-use std::{num::NonZeroU32, path::Path, sync::Arc};
+use std::{io, num::NonZeroU32, path::Path, sync::Arc};
 
 use blackhole_actors::{Gateway, HostError, Message, Peers, Remote, Restart};
+use blackhole_process::snapshot::{SnapshotError, SnapshotFile};
 use blackhole_protocol::{InstanceId, NameError, link::Assignment};
 use ractor::{Actor, ActorRef, SpawnErr};
 use tokio_util::sync::CancellationToken;
@@ -19,9 +20,18 @@ pub struct Context<Settings> {
     pub(crate) draining: Draining,
     pub(crate) gateway: Gateway,
     pub(crate) peers: Peers,
+    pub(crate) keeper: Keeper,
 }
 
 impl<Settings> Context<Settings> {
+    /// The settings, and the context without them.
+    pub fn split(self) -> (Context<()>, Settings) {
+        let Self { settings, assignment, family, draining, gateway, peers, keeper } = self;
+        let context =
+            Context { settings: (), assignment, family, draining, gateway, peers, keeper };
+        (context, settings)
+    }
+
     /// The node's name.
     pub fn node(&self) -> &str {
         &self.assignment.node
@@ -50,6 +60,20 @@ impl<Settings> Context<Settings> {
     /// When to end what would otherwise go on for ever, such as streams of events.
     pub fn draining(&self) -> Draining {
         self.draining.clone()
+    }
+
+    /// What an incarnation before this one kept last, by [`Keeper::keep`] or
+    /// [`Service::snapshot`](crate::Service::snapshot); nothing before the first.
+    ///
+    /// # Errors
+    /// When the node's memory cannot be read.
+    pub fn restored(&self) -> io::Result<Option<Vec<u8>>> {
+        self.keeper.0.read()
+    }
+
+    /// For handing state on at other times than at an orderly stop.
+    pub fn keeper(&self) -> Keeper {
+        self.keeper.clone()
     }
 
     /// Starts an actor of the service. When it ends, for whatever reason, before the service is
@@ -100,6 +124,26 @@ impl<Settings> Context<Settings> {
     /// The other processes of the node, for references to actors of any of them.
     pub fn peers(&self) -> &Peers {
         &self.peers
+    }
+}
+
+/// Hands state on to the next incarnation, at any time: what was kept last outlives whatever ends the
+/// process, and is held by the node until the instance is no longer wanted. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Keeper(Arc<SnapshotFile>);
+
+impl Keeper {
+    pub(crate) fn of(file: SnapshotFile) -> Self {
+        Self(Arc::new(file))
+    }
+
+    /// Keeps a snapshot in place of the one before: at most [`SNAPSHOT_LENGTH_MAX`](crate::SNAPSHOT_LENGTH_MAX)
+    /// bytes.
+    ///
+    /// # Errors
+    /// When it is larger, or there is no memory for it: the one before is kept.
+    pub fn keep(&self, snapshot: &[u8]) -> Result<(), SnapshotError> {
+        self.0.write(snapshot)
     }
 }
 

@@ -23,10 +23,12 @@ mod supervisor;
 pub mod testing;
 
 pub use blackhole_actors::{
-    Answer, CallError, CastError, Down, ExitReason, Failure, Gateway, HostError, Lost, Message,
-    Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Unreachable, message,
+    Answer, Boxed, CallError, CastError, Directory, Down, ExitReason, Failure, Gateway, HostError,
+    Lost, Message, Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Standing,
+    Unreachable, message,
 };
-pub use context::{Context, Draining};
+pub use blackhole_process::snapshot::{SNAPSHOT_LENGTH_MAX, SnapshotError};
+pub use context::{Context, Draining, Keeper};
 pub use embedded::{Embedded, Ending, embed};
 pub use life::LifeError;
 pub use log::LOG_FILTER;

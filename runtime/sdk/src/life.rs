@@ -24,7 +24,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tonic::service::Routes as Served;
 
 use crate::{
-    Context, Draining, Routes, Service, ServiceError,
+    Context, Draining, Keeper, Routes, Service, ServiceError,
     health::Health,
     link::{Link, keep},
     reflection,
@@ -127,7 +127,8 @@ impl Life {
         let listeners = take_listeners(&self.assignment).map_err(LifeError::Socket)?;
         let listener = listening(listeners.grpc).map_err(LifeError::Socket)?;
         let gateway = listening(listeners.gateway).map_err(LifeError::Socket)?;
-        let service = self.start::<S>().await?;
+        let keeper = Keeper::of(listeners.snapshot);
+        let service = self.start::<S>(keeper.clone()).await?;
         let mut routes = Routes::default();
         service.register(&mut routes);
         let health = Health::new(routes.names()).await;
@@ -142,11 +143,17 @@ impl Life {
             () = asked => link.say(ToNode::Stopping).await,
         }
         self.drain(health, &server).await;
+        if let Some(snapshot) = service.snapshot()
+            && let Err(error) = keeper.keep(&snapshot)
+        {
+            let error = crate::embedded::chain(&error);
+            tracing::error!(error, "the snapshot is not handed on");
+        }
         service.stop().await;
         Ok(())
     }
 
-    async fn start<S: Service>(&self) -> Result<S, LifeError> {
+    async fn start<S: Service>(&self, keeper: Keeper) -> Result<S, LifeError> {
         let service = || self.assignment.instance.service.to_string();
         let settings = serde_json::from_str(&self.assignment.settings)
             .map_err(|source| LifeError::Settings { service: service(), source })?;
@@ -157,6 +164,7 @@ impl Life {
             draining: self.draining.clone(),
             gateway: self.gateway.clone(),
             peers: self.peers.clone(),
+            keeper,
         };
         S::start(context).await.map_err(|source| LifeError::Start { service: service(), source })
     }

@@ -5,13 +5,15 @@ use std::{
     error::Error,
     io::{self, Write},
     os::{
-        fd::RawFd,
-        unix::net::{UnixListener, UnixStream},
+        fd::{OwnedFd, RawFd},
+        unix::net::UnixStream,
     },
     process::ExitCode,
 };
 
-use blackhole_process::{NotInherited, sockets::NativeListeners, take_inherited};
+use blackhole_process::{
+    NotInherited, snapshot::SnapshotFile, sockets::NativeListeners, take_inherited,
+};
 use blackhole_protocol::{environment, link::Assignment};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,6 +24,8 @@ const GRPC: &str = "grpc";
 
 /// The name under which it passes the socket on which actors are reached.
 const GATEWAY: &str = "gateway";
+/// The name under which the node passes the snapshot.
+const SNAPSHOT: &str = "snapshot";
 
 /// Threads for what would block; file and password work is bounded by the services themselves.
 pub(crate) const BLOCKING_THREADS_MAX: usize = 16;
@@ -127,10 +131,14 @@ fn link_stream<S: Service>() -> Result<UnixStream, ServeError> {
 }
 
 fn take_listeners(assignment: &Assignment) -> Result<NativeListeners, ServiceError> {
-    let take = |name: &str| -> Result<UnixListener, ServiceError> {
+    let take = |name: &str| -> Result<OwnedFd, ServiceError> {
         let number = assignment.sockets.get(name);
         let number = number.ok_or_else(|| format!("the node passed no socket named `{name}`"))?;
-        Ok(UnixListener::from(take_inherited(*number)?))
+        Ok(take_inherited(*number)?)
     };
-    Ok(NativeListeners { grpc: take(GRPC)?, gateway: take(GATEWAY)? })
+    Ok(NativeListeners {
+        grpc: take(GRPC)?.into(),
+        gateway: take(GATEWAY)?.into(),
+        snapshot: SnapshotFile::open(take(SNAPSHOT)?)?,
+    })
 }

@@ -28,6 +28,13 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Adds its gRPC services. Health and reflection are there already.
     fn register(&self, routes: &mut Routes);
 
+    /// What the next incarnation is to have: asked at an orderly stop, when the last request has been
+    /// answered. It finds it in [`Context::restored`], and so decides what to make of it.
+    /// [`Context::keeper`] hands state on at other times, such as before a crash.
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Finishes: called when the last request has been answered, or has been given up. The process
     /// ends after it, and is killed when the grace is over.
     fn stop(self) -> impl Future<Output = ()> + Send {

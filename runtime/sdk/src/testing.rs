@@ -9,7 +9,10 @@ use std::{
 };
 
 use blackhole_actors::link::{LinkError, NodeSide, accept};
-use blackhole_process::sockets::NativeListeners;
+use blackhole_process::{
+    snapshot::{self, SnapshotFile},
+    sockets::NativeListeners,
+};
 use blackhole_protocol::{
     InstanceId,
     link::{Assignment, ToChild, ToNode},
@@ -125,7 +128,9 @@ pub fn listeners(directory: &Path, instance: &InstanceId) -> NativeListeners {
         UnixListener::bind(path).expect("the directory can hold a socket")
     };
     let (grpc, gateway) = (bind(instance.socket_file_name()), bind(instance.link_file_name()));
-    NativeListeners { grpc, gateway }
+    let memory = snapshot::memory_file("test").expect("there is memory");
+    let snapshot = SnapshotFile::open(memory).expect("it can be read");
+    NativeListeners { grpc, gateway, snapshot }
 }
 
 /// Fails the test, rather than waiting for ever.

@@ -48,3 +48,50 @@ fn tree_restarts_what_comes_after_the_one_that_was_killed() {
          stopped\n"
     );
 }
+
+#[test]
+fn counter_goes_on_after_its_process_was_killed() {
+    assert_eq!(
+        printed("counter"),
+        "generation Some(1) counted to 42\n\
+         it went with its process, which was ended by SIGKILL\n\
+         generation Some(2) counted to 0\n"
+    );
+}
+
+#[test]
+fn pool_loses_the_jobs_that_crash_and_no_others() {
+    assert_eq!(
+        printed("pool"),
+        "below 10000: 1229\n\
+         below 100000: 9592\n\
+         a worker went with its process, which was ended by SIGABRT\n\
+         a worker went with its process, which was ended by SIGSEGV\n\
+         the job panicked: a number that is not one\n\
+         the job was not done within 200ms\n\
+         4 workers: 25\n\
+         1 worker: 168\n"
+    );
+}
+
+#[test]
+fn python_worker_answers_who_asked_while_it_was_away() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3");
+        return;
+    }
+    assert_eq!(
+        printed("python_worker"),
+        "the way Erlang run processes (1)\n\
+         once again (2)\n\
+         this question waits in the backlog (1)\n"
+    );
+}
+
+#[test]
+fn snapshot_hands_the_total_on_over_a_kill() {
+    assert_eq!(
+        printed("snapshot"),
+        "generation Some(1): 40\ngeneration Some(1): 41\ngeneration Some(2): 42\n"
+    );
+}

@@ -28,6 +28,41 @@ impl Service for Echo {
     fn register(&self, _: &mut Routes) {}
 }
 
+/// Hands its generation on when it is stopped, and refuses to start without that of the one before.
+struct Heir(u64);
+
+impl Service for Heir {
+    const NAME: &'static str = "heir";
+    type Settings = BTreeMap<String, String>;
+
+    async fn start(context: Context<Self::Settings>) -> Result<Self, ServiceError> {
+        let inherited = context.restored()?.map_or(0, |bytes| u64::from(bytes[0]));
+        let own = context.generation();
+        if inherited + 1 == own {
+            Ok(Self(own))
+        } else {
+            Err(format!("inherited {inherited}").into())
+        }
+    }
+
+    fn register(&self, _: &mut Routes) {}
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        Some(vec![u8::try_from(self.0).expect("a test has few generations")])
+    }
+}
+
+#[tokio::test]
+async fn what_a_service_hands_on_when_it_stops_is_there_when_it_starts() {
+    let heir = ServiceSpec::native::<Heir>().restarts(0, DEADLINE);
+    let node = builder().service("heir", heir).start().await.expect("it starts");
+    for generation in 1..4 {
+        within(node.ready("heir")).await.expect("it has what it needs");
+        assert_eq!(node.status_of("heir")[0].generation, generation);
+        within(node.restart("heir")).await.expect("it restarts");
+    }
+}
+
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it happens in time")
 }

@@ -44,7 +44,9 @@ impl From<Error> for Status {
             }
             Error::Password(PasswordError::Busy) => Self::resource_exhausted(text),
             Error::Store(StoreError::Full) => Self::resource_exhausted(text),
-            Error::Store(StoreError::Busy | StoreError::Stopping) => Self::unavailable(text),
+            Error::Store(StoreError::Busy | StoreError::Reopening | StoreError::Stopping) => {
+                Self::unavailable(text)
+            }
             Error::Password(PasswordError::Hash(_) | PasswordError::Stopping)
             | Error::Token(TokenError::Sign(_))
             | Error::Store(StoreError::Open { .. } | StoreError::Redb(_) | StoreError::Record(_))

@@ -1,7 +1,9 @@
 //! The service's state: one redb file, read from blocking threads and written by one actor.
 //!
 //! A write is answered when it is on disk. The file is opened at its first use, which the start of the
-//! writer is, so that a restarted service accepts calls while it opens.
+//! writer is, so that a restarted service accepts calls while it opens. redb refuses everything after a
+//! write that failed, so after one for want of room the file is closed and opened again: what was
+//! acknowledged can still be read, and writing goes on when there is room.
 
 mod event_log;
 mod open;
@@ -11,7 +13,7 @@ mod writer;
 use std::{path::PathBuf, sync::Arc};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
 
 pub(crate) use event_log::{append_event, events_after, last_sequence};
 pub(crate) use record::{AccountRecord, DidRecord};
@@ -39,6 +41,8 @@ pub(crate) enum StoreError {
     Record(#[source] prost::DecodeError),
     #[error("the disk is full: nothing was changed")]
     Full,
+    #[error("the state on disk is being opened again after a change that failed; try again")]
+    Reopening,
     #[error("too many changes wait to be written; try again")]
     Busy,
     #[error("the service is stopping")]
@@ -49,13 +53,15 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
         match error.into() {
             redb::Error::Io(error) if is_full(&error) => Self::Full,
+            redb::Error::PreviousIo => Self::Reopening,
             error => Self::Redb(Arc::new(error)),
         }
     }
 }
 
 fn is_full(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// An open file, and the seed of the key that signs tokens.
@@ -64,11 +70,14 @@ pub(crate) struct Opened {
     pub(crate) token_seed: zeroize::Zeroizing<[u8; 32]>,
 }
 
+/// Keeps the file from being closed.
+pub(crate) type OpenFile = OwnedRwLockReadGuard<Option<Opened>, Opened>;
+
 /// The state as everybody reads it. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Store {
     path: Arc<PathBuf>,
-    opened: Arc<OnceCell<Arc<Opened>>>,
+    opened: Arc<RwLock<Option<Opened>>>,
     sequence: watch::Sender<u64>,
 }
 
@@ -78,14 +87,27 @@ impl Store {
         Self { path: Arc::new(path), opened: Arc::default(), sequence: watch::Sender::new(0) }
     }
 
-    /// The open file; the first caller opens it.
-    pub(crate) async fn opened(&self) -> Result<Arc<Opened>, StoreError> {
-        let open = || async {
+    /// The open file; the first caller opens it. It stays open as long as the answer is held.
+    pub(crate) async fn opened(&self) -> Result<OpenFile, StoreError> {
+        let held = self.opened.clone().read_owned().await;
+        if let Ok(file) = OwnedRwLockReadGuard::try_map(held, Option::as_ref) {
+            return Ok(file);
+        }
+        let mut opened = self.opened.clone().write_owned().await;
+        if opened.is_none() {
             let path = self.path.clone();
-            let opened = tokio::task::spawn_blocking(move || open::open(&path)).await;
-            opened.map_err(|_| StoreError::Stopping)?.map(Arc::new)
-        };
-        self.opened.get_or_try_init(open).await.cloned()
+            let file = tokio::task::spawn_blocking(move || open::open(&path)).await;
+            *opened = Some(file.map_err(|_| StoreError::Stopping)??);
+        }
+        Ok(OwnedRwLockReadGuard::map(opened.downgrade(), |file| {
+            file.as_ref().expect("it was opened just now")
+        }))
+    }
+
+    /// Closes the file once nobody uses it; its next user opens it again.
+    async fn close(&self) -> Result<(), StoreError> {
+        let closed = self.opened.clone().write_owned().await.take();
+        tokio::task::spawn_blocking(move || drop(closed)).await.map_err(|_| StoreError::Stopping)
     }
 
     /// Reads a consistent state on a blocking thread.

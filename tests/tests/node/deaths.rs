@@ -64,6 +64,27 @@ fn what_a_killed_service_had_started_goes_with_it() {
     assert!(!processes::lives(first), "the daemon outlived its service");
 }
 
+/// What is left in a control group is killed with it; the group must let the successor live.
+#[test]
+fn a_limited_service_that_leaves_others_behind_comes_back() {
+    let node = TestNode::start_all(
+        r#"
+        [services.parent]
+        command = ["{fixture}", "--fork", "--daemon", "{directory}/daemons", "--sleep"]
+        resources = { tasks_max = 50 }
+        backoff = { initial = "10ms" }
+        "#,
+    );
+    for generation in 1..=2 {
+        until("its daemon is there", || daemons(&node).len(), |count| *count == generation);
+        let before = node.until_state("parent", "ready");
+        send(pid(&before), Signal::KILL);
+        node.until_reborn(&before);
+    }
+    until("the last daemon is there", || daemons(&node).len(), |count| *count == 3);
+    assert_eq!(node.service("parent")["restarts"], 2);
+}
+
 #[test]
 fn a_child_that_dies_leaves_its_service_alone() {
     let node = TestNode::start_all(THREE);

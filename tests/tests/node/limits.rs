@@ -191,3 +191,24 @@ fn nothing_is_left_among_the_control_groups_whoever_is_killed() {
         until("the groups are gone", || own.iter().any(|root| root.exists()), |left| !left);
     }
 }
+
+#[test]
+fn a_writer_past_its_disk_limit_is_warned_of_and_then_stopped() {
+    let node = TestNode::start(&format!(
+        "{CALM}[services.hoarder]\n\
+         command = [\"{{misbehaving}}\", \"fill\", \"{{data_dir}}/hoarder/heap\", \"400\"]\n\
+         resources = {{ disk = \"64MiB\" }}\nrestarts_max = 0\n"
+    ));
+    let calm = node.until_state("calm", "ready");
+    node.until_state("hoarder", "failed");
+    let end = node.history("hoarder").remove(0);
+    assert_eq!((&end["reason"], &end["signal"]), (&"disk".into(), &"SIGKILL".into()), "{end}");
+    let message = end["message"].as_str().expect("a message");
+    assert!(message.starts_with("exceeded its disk limit: `"), "{message}");
+    assert!(message.contains("MiB of 64.0 MiB"), "{message}");
+    let events = node.bh(&["events", "--no-follow", "hoarder"]).stdout;
+    assert!(events.contains("near_disk_limit"), "{events}");
+    assert_eq!(node.service("calm")["pid"], calm["pid"]);
+    let bytes = fs::metadata(node.path("data/hoarder/heap")).expect("it is there").len();
+    assert!(bytes < 160 << 20, "it wrote {bytes} bytes");
+}

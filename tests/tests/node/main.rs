@@ -11,4 +11,5 @@ mod operation;
 mod probes;
 mod sandboxes;
 mod secrets;
+mod top;
 mod users;

@@ -39,11 +39,27 @@ fn status_has_the_documented_shape() {
             "ready",
             "restarts",
             "state",
-            "uptime_seconds"
+            "uptime_seconds",
+            "usage"
         ]
     );
     assert_eq!(pid(&status["node"]), node.node_pid());
     assert_eq!(status["node"]["guardian_pid"], node.guardian_pid());
+}
+
+#[test]
+fn what_a_service_has_started_counts_with_it() {
+    let node = TestNode::start_all(
+        "[services.family]\ncommand = [\"sh\", \"-c\", \"setsid sleep 1000 & sleep 1000 & wait\"]\n\
+         [services.alone]\ncommand = [\"sleep\", \"1000\"]\n",
+    );
+    let usage = |status: &Value, place: usize| status["services"][place]["usage"].clone();
+    let status = node.until("the family is complete", |status| usage(status, 1)["processes"] == 3);
+    let (alone, family) = (usage(&status, 0), usage(&status, 1));
+    assert_eq!((&alone["processes"], &alone["scope"]), (&1.into(), &"processes".into()));
+    let memory = |usage: &Value| usage["memory_bytes"].as_u64().expect("it is known");
+    assert!(memory(&family) > memory(&alone), "{family} {alone}");
+    assert!(family["descriptors"].as_u64() > alone["descriptors"].as_u64(), "{family} {alone}");
 }
 
 #[test]

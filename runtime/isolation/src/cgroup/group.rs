@@ -65,15 +65,19 @@ impl Groups {
         let legacy: BTreeMap<_, _> =
             legacy.map(|(controller, root)| (*controller, root.join(name))).collect();
         let unified = self.unified.as_ref().map(|root| root.join(name));
-        for directory in unified.iter().chain(legacy.values()) {
-            make_anew(directory)?;
+        let directories: Vec<PathBuf> = unified.iter().chain(legacy.values()).cloned().collect();
+        let made = (|| {
+            directories.iter().try_for_each(|directory| make_anew(directory))?;
+            legacy.iter().try_for_each(|(controller, path)| prepare(*controller, path))?;
+            let group = Group::open(unified, self.unified_controllers.clone(), legacy)?;
+            group.limit(limits, enforcement, downgraded)?;
+            Ok(Some(group))
+        })();
+        if made.is_err() {
+            // Whatever is in the way of that is in the way of the next start too, and said then.
+            let _left = directories.iter().try_for_each(|path| process_list::remove(path));
         }
-        for (controller, directory) in &legacy {
-            prepare(*controller, directory)?;
-        }
-        let group = Group::open(unified, self.unified_controllers.clone(), legacy)?;
-        group.limit(limits, enforcement, downgraded)?;
-        Ok(Some(group))
+        made
     }
 }
 
@@ -206,27 +210,27 @@ impl Group {
         Ok(all)
     }
 
-    /// Kills every process in it, and returns at once.
-    ///
-    /// With `cgroup.kill` (Linux 5.14, v2 or hybrid) none escapes; without, one that forks faster
-    /// than we read may: [`Group::end`] repeats it until none is left.
-    ///
-    /// # Errors
-    /// When the kernel refuses, or its list cannot be read.
-    pub fn kill(&self) -> Result<(), GroupError> {
-        let switch = self.unified_directory().map(|it| it.join("cgroup.kill"));
-        if let Some(switch) = switch.filter(|switch| switch.exists()) {
-            file::write(switch, "1")?;
-        }
-        process_list::kill_each(&self.pids()?);
-        Ok(())
-    }
-
     /// Kills every process in it, and waits until they have ended; blocks.
+    ///
+    /// On v2 they are frozen meanwhile, so that none forks away; elsewhere it is repeated until none
+    /// is left. `cgroup.kill` would be one word, but Linux 6.14 and later (6.18 was tried) then
+    /// kill whatever is cloned into the group ever after: `cgroup_post_fork` compares how often the
+    /// group was killed with how often the parent's was.
     ///
     /// # Errors
     /// [`GroupError::Busy`] when some have not within `patience`.
     pub fn end(&self, patience: Duration) -> Result<(), GroupError> {
+        let freezer = self.unified_directory().map(|it| it.join("cgroup.freeze"));
+        let freezer = freezer.filter(|freezer| freezer.exists());
+        if let Some(freezer) = &freezer {
+            file::write(freezer.clone(), "1")?;
+        }
+        let ended = self.kill_until_none_is_left(patience);
+        // Whoever comes next must run.
+        freezer.map_or(Ok(()), |freezer| file::write(freezer, "0")).and(ended)
+    }
+
+    fn kill_until_none_is_left(&self, patience: Duration) -> Result<(), GroupError> {
         let deadline = Instant::now() + patience;
         loop {
             let pids = self.pids()?;
@@ -237,7 +241,7 @@ impl Group {
                 let path = self.directories().into_iter().next().unwrap_or(Path::new(""));
                 return Err(GroupError::Busy { path: path.to_owned(), processes: pids.len() });
             }
-            self.kill()?;
+            process_list::kill_each(&pids, || self.pids())?;
             process_list::wait_for_end(&pids, deadline);
         }
     }
@@ -247,8 +251,10 @@ impl Group {
     /// # Errors
     /// As [`Group::end`].
     pub fn remove(&self, patience: Duration) -> Result<(), GroupError> {
+        let deadline = Instant::now() + patience;
         self.end(patience)?;
-        self.directories().into_iter().try_for_each(process_list::remove)
+        let mut directories = self.directories().into_iter();
+        directories.try_for_each(|directory| process_list::remove_by(directory, deadline))
     }
 }
 

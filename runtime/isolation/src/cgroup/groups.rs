@@ -90,7 +90,10 @@ impl Groups {
                 Ok(found) => found,
                 Err(error) => {
                     let reason = told(&error);
-                    self.unavailable.extend(Controller::ALL.map(|it| (it, reason.clone())));
+                    // That of its own group tells more than that of the topmost one.
+                    for controller in Controller::ALL {
+                        self.unavailable.entry(controller).or_insert_with(|| reason.clone());
+                    }
                     continue;
                 }
             };
@@ -174,9 +177,10 @@ impl Groups {
     }
 }
 
-/// Kernel files have dots in their names, so a name without one cannot be mistaken for theirs.
+/// Kernel files have dots in their names, but for three of v1; the leaf is the node's.
 pub(super) fn check_name(name: &str) -> Result<(), GroupError> {
-    match name.is_empty() || name.contains(['/', '.', '\0']) {
+    const TAKEN: [&str; 4] = ["tasks", "notify_on_release", "release_agent", NODE_LEAF];
+    match name.is_empty() || name.contains(['/', '.', '\0']) || TAKEN.contains(&name) {
         true => Err(GroupError::Name { name: name.to_owned() }),
         false => Ok(()),
     }

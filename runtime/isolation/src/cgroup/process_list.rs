@@ -1,14 +1,17 @@
 //! Which processes are in a directory of a hierarchy, and how they are made to end.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
 use super::{GroupError, file};
@@ -43,12 +46,25 @@ pub(super) fn processes(top: &Path) -> Result<Vec<Pid>, GroupError> {
     Ok(pids)
 }
 
-/// One signal to each. A process that has ended meanwhile is no error; one that may not be killed
-/// is found by whoever waits for the end.
-pub(super) fn kill_each(pids: &[Pid]) {
-    for pid in pids {
-        let _gone_or_refused = kill_process(*pid, Signal::KILL);
+/// One signal to each that is still there when it is looked at again: a number may meanwhile be that
+/// of a stranger, and a handle that was taken before the second look is not. A process that has ended
+/// is no error; one that may not be killed is found by whoever waits for the end.
+pub(super) fn kill_each(
+    pids: &[Pid],
+    look_again: impl Fn() -> Result<Vec<Pid>, GroupError>,
+) -> Result<(), GroupError> {
+    const HELD_MAX: usize = 64;
+    for some in pids.chunks(HELD_MAX) {
+        let held = some.iter().copied();
+        let held: Vec<_> = held
+            .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
+            .collect();
+        let still: BTreeSet<i32> = look_again()?.into_iter().map(Pid::as_raw_pid).collect();
+        for (_, handle) in held.iter().filter(|(pid, _)| still.contains(&pid.as_raw_pid())) {
+            let _gone_or_refused = pidfd_send_signal(handle, Signal::KILL);
+        }
     }
+    Ok(())
 }
 
 /// Until all have ended or the time is up.
@@ -69,12 +85,46 @@ pub(super) fn wait_for_end(pids: &[Pid], deadline: Instant) {
 
 /// The directory and all below it; none of them has processes.
 pub(super) fn remove(top: &Path) -> Result<(), GroupError> {
+    remove_by(top, Instant::now())
+}
+
+/// As [`remove`], trying again until then: for a moment after its last process has ended, a group may
+/// still count as busy.
+pub(super) fn remove_by(top: &Path, deadline: Instant) -> Result<(), GroupError> {
+    const PAUSE: Duration = Duration::from_millis(1);
     for directory in tree(top)? {
-        match fs::remove_dir(&directory) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(GroupError::Remove { path: directory, source }),
+        loop {
+            match fs::remove_dir(&directory) {
+                Ok(()) => break,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+                Err(error) if is_busy(&error) && Instant::now() < deadline => thread::sleep(PAUSE),
+                Err(source) => return Err(GroupError::Remove { path: directory, source }),
+            }
         }
     }
     Ok(())
+}
+
+fn is_busy(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::BUSY.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    #[test]
+    fn who_is_not_in_the_group_any_more_is_not_killed() {
+        let sleeper = || Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        let (mut member, mut stranger) = (sleeper(), sleeper());
+        let pid = |child: &Child| Pid::from_child(child);
+        let listed = [pid(&member), pid(&stranger)];
+        kill_each(&listed, || Ok(vec![pid(&member)])).unwrap();
+        assert!(!member.wait().unwrap().success());
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
 }

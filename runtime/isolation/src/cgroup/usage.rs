@@ -1,6 +1,6 @@
 //! What a group uses, has used at most, and how often it was held back or killed.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use super::{Controller, Group, GroupError, file};
 
@@ -10,6 +10,10 @@ use super::{Controller, Group, GroupError, file};
 pub struct GroupUsage {
     /// Memory now, with the page cache that it caused.
     pub memory_bytes: Option<u64>,
+    /// Memory now, without page cache that was not used lately: what cannot be had back for nothing.
+    pub memory_in_use_bytes: Option<u64>,
+    /// The limit of its memory, if it has one.
+    pub memory_max_bytes: Option<u64>,
     /// The most memory since the group was made.
     pub memory_peak_bytes: Option<u64>,
     /// Swap now.
@@ -26,8 +30,6 @@ pub struct GroupUsage {
     pub io_written_bytes: Option<u64>,
     /// Processes and threads now.
     pub tasks: Option<u64>,
-    /// Open descriptors now; a descriptor that two processes share counts twice.
-    pub descriptors: Option<u64>,
     /// Pressure on the CPU.
     pub cpu_pressure: Option<Pressure>,
     /// Pressure on memory.
@@ -56,7 +58,8 @@ pub struct Oom {
 }
 
 impl Group {
-    /// What all its processes use now; some fifteen small reads.
+    /// What all its processes use now; some twelve small reads; descriptors and
+    /// connections are counted by [`ProcessTable`](crate::ProcessTable).
     ///
     /// # Errors
     /// When a file that is there cannot be read.
@@ -66,7 +69,6 @@ impl Group {
         self.read_cpu(&mut usage)?;
         self.read_io(&mut usage)?;
         usage.tasks = self.read(Controller::Tasks, "pids.current", "pids.current")?;
-        usage.descriptors = Some(descriptors(&self.processes()?));
         if let Some(directory) = self.unified_directory() {
             usage.cpu_pressure = pressure(&directory.join("cpu.pressure"))?;
             usage.memory_pressure = pressure(&directory.join("memory.pressure"))?;
@@ -106,11 +108,43 @@ impl Group {
         use Controller::Memory;
         usage.memory_bytes = self.read(Memory, "memory.usage_in_bytes", "memory.current")?;
         usage.memory_peak_bytes = self.read(Memory, "memory.max_usage_in_bytes", "memory.peak")?;
+        let inactive = match (self.legacy.get(&Memory), self.unified_for(Memory)) {
+            (Some(directory), _) => {
+                file::entry(&directory.join("memory.stat"), "total_inactive_file")?
+            }
+            (None, Some(directory)) => {
+                file::entry(&directory.join("memory.stat"), "inactive_file")?
+            }
+            (None, None) => None,
+        };
+        let reclaimable = inactive.unwrap_or(0);
+        usage.memory_in_use_bytes = usage.memory_bytes.map(|it| it.saturating_sub(reclaimable));
+        usage.memory_max_bytes = self.memory_max()?;
         usage.swap_bytes = match self.legacy.get(&Memory) {
             Some(directory) => file::entry(&directory.join("memory.stat"), "swap")?,
             None => self.read(Memory, "", "memory.swap.current")?,
         };
         Ok(())
+    }
+
+    /// The limit of its memory, if it has one.
+    ///
+    /// # Errors
+    /// When a file that is there cannot be read.
+    pub fn memory_max(&self) -> Result<Option<u64>, GroupError> {
+        use Controller::Memory;
+        let path = match (self.legacy.get(&Memory), self.unified_for(Memory)) {
+            (Some(directory), _) => directory.join("memory.limit_in_bytes"),
+            (None, Some(directory)) => directory.join("memory.max"),
+            (None, None) => return Ok(None),
+        };
+        match file::read_if_there(&path)?.as_deref().map(str::trim) {
+            Some("max") | None => Ok(None),
+            Some(text) => match text.parse::<u64>() {
+                Ok(number) => Ok((number < V1_UNLIMITED).then_some(number)),
+                Err(_) => Err(GroupError::Form { path, text: text.to_owned() }),
+            },
+        }
     }
 
     /// v2 counts CPU time in every group, its controller or not; v1 in a hierarchy of its own,
@@ -148,6 +182,9 @@ impl Group {
     }
 }
 
+/// v1 writes a number near the largest of an `i64`, rounded down to a page, for no limit.
+const V1_UNLIMITED: u64 = 1 << 62;
+
 /// The limit of memory and swap together is tried first but its failures are not counted since
 /// Linux 6.13: there the peak is compared with the limit, below which it stays by some pages.
 fn v1_limit_reached(directory: &Path) -> Result<bool, GroupError> {
@@ -165,11 +202,6 @@ fn v1_limit_reached(directory: &Path) -> Result<bool, GroupError> {
 fn sum_after(text: &str, word: &str) -> u64 {
     let numbers = text.split(word).skip(1).filter_map(|rest| rest.split_ascii_whitespace().next());
     numbers.filter_map(|number| number.parse::<u64>().ok()).sum()
-}
-
-/// A process that ended meanwhile has none.
-fn descriptors(pids: &BTreeSet<u32>) -> u64 {
-    pids.iter().filter_map(|pid| crate::usage_of(*pid).ok()?.descriptors).sum()
 }
 
 fn pressure(path: &Path) -> Result<Option<Pressure>, GroupError> {

@@ -130,6 +130,33 @@ fn root_without_capabilities_is_only_a_name() {
     assert!(told(&request, &["mount"]).starts_with("refused: "));
 }
 
+/// Such as systemd's `AmbientCapabilities=CAP_SETUID CAP_SETGID` gives a node that is not root.
+#[test]
+fn a_service_of_another_user_does_not_inherit_the_nodes_right_to_change_users() {
+    if !is_root() {
+        return;
+    }
+    let capabilities = Some(Capabilities::from_names(["setuid", "setgid"]).unwrap());
+    let node = Request { capabilities, ..nobody() };
+    // The test itself once more, as such a node.
+    let mut again = Command::new("/proc/self/exe");
+    again.args(["--exact", "privileges::a_node_that_is_not_root", "--ignored", "--nocapture"]);
+    let output = run(&node, again);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+}
+
+#[test]
+#[ignore = "a part of the test above, with its rights"]
+fn a_node_that_is_not_root() {
+    let other =
+        User { user: "65533".into(), group: Some("65533".into()), supplementary: Some(vec![]) };
+    let request = Request { user: Some(other), ..Request::default() };
+    assert_eq!(status(&request, "Uid"), "65533 65533 65533 65533");
+    assert_eq!(status(&request, "CapAmb"), "0000000000000000");
+    assert_eq!(status(&request, "CapEff"), "0000000000000000");
+}
+
 #[test]
 fn a_user_keeps_exactly_the_capability_that_it_was_given() {
     if !is_root() {

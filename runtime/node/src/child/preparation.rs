@@ -23,6 +23,7 @@ use blackhole_policy::{
 };
 use blackhole_process::{
     Generation as LaunchGeneration, Launch, LaunchBuilder, LaunchError, Signal, SpawnError,
+    snapshot::{self, SnapshotFile},
     sockets::{NativeListeners, SocketError},
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 
 use super::{
     body::{self, Body},
+    disk::DiskWatch,
     link::Link,
     request,
     resources::{NamedSocket, NativeSockets},
@@ -37,7 +39,7 @@ use super::{
 };
 use crate::{
     adapting::InsufficientResources,
-    directories::{make_owned, make_passage},
+    directories::{NOTIFY, make_owned, make_passage},
     logs::{LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
     nursery::{Household, find_service},
@@ -50,6 +52,8 @@ use crate::{
 const GRPC: &str = "grpc";
 /// The name under which it finds the socket on which its actors are reached.
 const GATEWAY: &str = "gateway";
+/// The name under which a native service finds its snapshot.
+const SNAPSHOT: &str = "snapshot";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a native child has between the request to stop and its end, where the file says that
@@ -293,7 +297,7 @@ impl<'a> Midwife<'a> {
             }
             Kind::Native { mode, settings } => {
                 let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
-                let sockets = resources.sockets.native(self.instance, &self.scope())?;
+                let sockets = resources.sockets.native(self.instance, self.scope().runtime_dir)?;
                 let assignment = self.assignment(settings)?;
                 match mode {
                     Mode::Subprocess => {
@@ -334,8 +338,9 @@ impl<'a> Midwife<'a> {
         let token = self.token();
         let mut sockets = resources.sockets.listed(self.service, &self.scope())?;
         if let Some(native) = &native {
-            let NativeSockets { grpc, gateway } = native.sockets.clone();
-            sockets.splice(0..0, [(GRPC.to_owned(), grpc), (GATEWAY.to_owned(), gateway)]);
+            let NativeSockets { grpc, gateway, snapshot } = native.sockets.clone();
+            let own = [(GRPC, grpc), (GATEWAY, gateway), (SNAPSHOT, snapshot)];
+            sockets.splice(0..0, own.map(|(name, held)| (name.to_owned(), held)));
         }
         let outfit = Arc::new(self.outfit()?);
         let plan = outfit.plan.clone();
@@ -374,6 +379,7 @@ impl<'a> Midwife<'a> {
                 liveness: self.liveness(&context)?,
                 notify: notify.map(access),
                 link: native.map(|native| native.linked),
+                disk: self.disk(),
                 running: Vec::new(),
                 starting: None,
             },
@@ -393,6 +399,9 @@ impl<'a> Midwife<'a> {
         let listeners = NativeListeners {
             grpc: listener(&sockets.grpc)?,
             gateway: listener(&sockets.gateway)?,
+            snapshot: snapshot::shared(&sockets.snapshot)
+                .and_then(SnapshotFile::open)
+                .map_err(BirthError::Embed)?,
         };
         let native = &self.household.resources.native;
         let service = native
@@ -410,6 +419,7 @@ impl<'a> Midwife<'a> {
                 liveness: self.liveness(&context)?,
                 notify: None,
                 link: Some(self.linked(link, unopened)),
+                disk: None,
                 running: Vec::new(),
                 starting: None,
             },
@@ -518,7 +528,7 @@ impl<'a> Midwife<'a> {
         if !told {
             return Ok(None);
         }
-        let directory = self.scope().runtime_dir.join("notify");
+        let directory = self.scope().runtime_dir.join(NOTIFY);
         make_passage(&directory, uid)
             .map_err(|source| BirthError::Directory { path: directory.clone(), source })?;
         let path = directory.join(format!("{}.{}", self.instance, self.generation));
@@ -594,10 +604,17 @@ impl<'a> Midwife<'a> {
             generation: self.generation.0,
             data_dir,
             runtime_dir: self.scope().runtime_dir.to_path_buf(),
-            sockets: [(GRPC.to_owned(), first), (GATEWAY.to_owned(), first + 1)].into(),
+            sockets: [(GRPC, first), (GATEWAY, first + 1), (SNAPSHOT, first + 2)]
+                .map(|(name, number)| (name.to_owned(), number))
+                .into(),
             settings: settings.to_owned(),
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    fn disk(&self) -> Option<DiskWatch> {
+        let limit = self.service.resources.disk?;
+        Some(DiskWatch { directory: self.data_dir(), limit })
     }
 
     fn data_dir(&self) -> PathBuf {

@@ -43,10 +43,13 @@ pub(crate) fn needs_group(service: &Service) -> bool {
     limits(&service.resources) != Limits::default() || !service.resources.io.is_empty()
 }
 
-/// Whether its own directory is among the few places that it may write to, and so must be there.
+/// Whether its own directory is limited, or among the few places that it may write to, and so must
+/// be there.
 pub(crate) fn writes_its_own(service: &Service) -> bool {
     let sandbox = &service.sandbox;
-    sandbox.preset == Some(Preset::Strict) || sandbox.paths.is_some()
+    service.resources.disk.is_some()
+        || sandbox.preset == Some(Preset::Strict)
+        || sandbox.paths.is_some()
 }
 
 /// The service's own directory.

@@ -9,6 +9,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 use super::{
     Message,
     body::tell,
+    disk::DiskWatch,
     link::{Link, Unopened},
 };
 use crate::{
@@ -24,6 +25,7 @@ pub(super) struct Watches {
     pub(super) liveness: Option<ResolvedProbe>,
     pub(super) notify: Option<(NotifySocket, NotifyAccess)>,
     pub(super) link: Option<Linked>,
+    pub(super) disk: Option<DiskWatch>,
     pub(super) running: Vec<Running>,
     /// The startup probe, until it has passed.
     pub(super) starting: Option<Prober>,
@@ -76,6 +78,9 @@ impl Watches {
                     Verdict::Healthy => Some(Event::StartupPassed),
                     Verdict::Unhealthy { .. } => None,
                 }));
+        }
+        if let Some(disk) = self.disk.take() {
+            self.running.push(Running::Task(disk.begin(actor.clone())));
         }
         if let Some((socket, access)) = self.notify.take() {
             let task = tokio::spawn(listen(socket, access, actor.clone()));

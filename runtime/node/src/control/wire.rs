@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use blackhole_isolation::Pressure;
 use blackhole_protocol::control::v1 as proto;
 
 use super::Identity;
 use crate::{
     registry::{Entry, Event, HistoryEntry, Kind, NodeState, Registry, State},
-    usage::Sampler,
+    usage::{Look, Scope, Usage},
 };
 
 pub(super) fn node(registry: &Registry, identity: &Identity) -> proto::NodeStatus {
@@ -26,8 +27,8 @@ pub(super) fn node(registry: &Registry, identity: &Identity) -> proto::NodeStatu
     }
 }
 
-pub(super) fn status(entry: &Entry, sampler: &Sampler) -> proto::InstanceStatus {
-    let usage = entry.pid.and_then(|pid| sampler.of(pid));
+pub(super) fn status(entry: &Entry, look: &mut Look<'_>) -> proto::InstanceStatus {
+    let used = look.of(entry);
     proto::InstanceStatus {
         service: entry.instance.service.to_string(),
         instance: entry.instance.index.get(),
@@ -39,12 +40,45 @@ pub(super) fn status(entry: &Entry, sampler: &Sampler) -> proto::InstanceStatus 
         generation: entry.generation.0,
         restarts: entry.restarts_total(),
         uptime: entry.spawned_at.map(|at| duration(Instant::now() - at)),
-        memory_bytes: usage.map(|usage| usage.memory_bytes),
-        cpu_percent: usage.map(|usage| usage.cpu_percent),
+        memory_bytes: used.map(|used| used.memory_bytes),
+        cpu_percent: used.map(|used| used.cpu_percent),
         last_exit: entry.last_exit.as_ref().map(last_exit),
         note: entry.note.clone(),
         unenforced: entry.unenforced.clone(),
+        usage: used.as_ref().map(usage),
     }
+}
+
+fn usage(used: &Usage) -> proto::Usage {
+    let scope = match used.scope {
+        Scope::Group => proto::UsageScope::Group,
+        Scope::Processes => proto::UsageScope::Processes,
+        Scope::Node => proto::UsageScope::Node,
+    };
+    proto::Usage {
+        scope: scope.into(),
+        memory_bytes: used.memory_bytes,
+        memory_peak_bytes: used.memory_peak_bytes,
+        memory_max_bytes: used.memory_max_bytes,
+        swap_bytes: used.swap_bytes,
+        cpu: Some(duration(used.cpu)),
+        throttled: used.throttled.map(duration),
+        throttled_periods: used.throttled_periods,
+        io_read_bytes: used.io_read_bytes,
+        io_written_bytes: used.io_written_bytes,
+        processes: used.processes,
+        threads: used.threads,
+        descriptors: used.descriptors,
+        connections: used.connections,
+        cpu_pressure: used.cpu_pressure.map(pressure),
+        memory_pressure: used.memory_pressure.map(pressure),
+        io_pressure: used.io_pressure.map(pressure),
+    }
+}
+
+fn pressure(pressure: Pressure) -> proto::Pressure {
+    let Pressure { some_percent, full_percent } = pressure;
+    proto::Pressure { some_percent, full_percent }
 }
 
 pub(super) fn history(entry: HistoryEntry) -> proto::HistoryEntry {

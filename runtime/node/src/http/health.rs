@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     nursery::find_service,
     registry::{Entry, NodeState, Registry, State},
-    usage::{Sampler, Usage},
+    usage::{Look, Sampler, Usage},
 };
 
 /// How well a service, or the whole node, does.
@@ -80,11 +80,12 @@ pub(super) fn page(config: &Config, registry: &Registry, sampler: &Sampler) -> P
     for entry in registry.entries(|_| true) {
         rows.entry(entry.instance.service.clone()).or_default().push(entry);
     }
+    let mut look = sampler.look();
     let services: BTreeMap<String, Service> = rows
         .into_iter()
         .map(|(name, entries)| {
             let memory_max = find_service(config, &name).and_then(|it| it.resources.memory);
-            (name.to_string(), service(&entries, memory_max, sampler))
+            (name.to_string(), service(&entries, memory_max, &mut look))
         })
         .collect();
     let own = sampler.own();
@@ -116,9 +117,9 @@ pub(super) fn counts_as_ready(entry: &Entry) -> bool {
 }
 
 /// `memory_max` is what each instance may use, in bytes.
-fn service(entries: &[Entry], memory_max: Option<u64>, sampler: &Sampler) -> Service {
+fn service(entries: &[Entry], memory_max: Option<u64>, look: &mut Look<'_>) -> Service {
     let pids: Vec<u32> = entries.iter().filter_map(|entry| entry.pid).collect();
-    let usage: Vec<Usage> = pids.iter().filter_map(|pid| sampler.of(*pid)).collect();
+    let usage: Vec<Usage> = entries.iter().filter_map(|entry| look.of(entry)).collect();
     let total = |value: fn(&Usage) -> f64| usage.iter().map(value).sum::<f64>();
     Service {
         status: combined(entries.iter().map(|entry| status_of(entry.state))),
@@ -236,7 +237,8 @@ mod tests {
         }
         let mut entries = registry.entries(|_| true);
         entries.iter_mut().for_each(|entry| entry.pid = Some(std::process::id()));
-        let of = |limit| service(&entries, limit, &Sampler::default()).memory.expect("it lives");
+        let sampler = Sampler::default();
+        let of = |limit| service(&entries, limit, &mut sampler.look()).memory.expect("it lives");
         assert!(of(None).ends_with("MiB/unlimited"), "{}", of(None));
         assert!(of(Some(64 << 20)).ends_with("MiB/128.0MiB"), "{}", of(Some(64 << 20)));
     }

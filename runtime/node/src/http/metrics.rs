@@ -17,20 +17,18 @@ struct Row {
 
 /// The page as of now.
 pub(super) fn page(registry: &Registry, sampler: &Sampler) -> String {
+    let mut look = sampler.look();
     let rows: Vec<Row> = registry
         .entries(|_| true)
         .into_iter()
-        .map(|entry| Row {
-            index: entry.instance.index.to_string(),
-            usage: entry.pid.and_then(|pid| sampler.of(pid)),
-            entry,
-        })
+        .map(|entry| Row { index: entry.instance.index.to_string(), usage: look.of(&entry), entry })
         .collect();
     let mut page = Page::default();
     states(&mut page, &rows);
     restarts(&mut page, &rows);
     durations(&mut page, &rows);
     usage(&mut page, &rows);
+    pressures(&mut page, &rows);
     node(&mut page, registry, sampler);
     page.into_text()
 }
@@ -75,36 +73,115 @@ fn durations(page: &mut Page, rows: &[Row]) {
     }
 }
 
-/// A gauge or counter that is read off a process: its name, its help, its type, its value.
-type Reading = (&'static str, &'static str, Type, fn(&Usage) -> f64);
+/// A gauge or counter of an instance: its name, its help, its type, and its value where there is one.
+type Reading = (&'static str, &'static str, Type, fn(&Usage) -> Option<f64>);
 
-const READINGS: [Reading; 4] = [
+const READINGS: [Reading; 13] = [
     (
         "blackhole_instance_cpu_seconds_total",
-        "Processor time that the process has used.",
+        "Processor time used; of a control group across restarts.",
         Type::Counter,
-        |usage| usage.cpu.as_secs_f64(),
+        |usage| Some(usage.cpu.as_secs_f64()),
     ),
-    ("blackhole_instance_memory_bytes", "Resident memory of the process.", Type::Gauge, |usage| {
-        usage.memory_bytes as f64
+    (
+        "blackhole_instance_cpu_throttled_seconds_total",
+        "Time that the instance was held back by its CPU quota.",
+        Type::Counter,
+        |usage| usage.throttled.map(|it| it.as_secs_f64()),
+    ),
+    (
+        "blackhole_instance_cpu_throttled_periods_total",
+        "Periods of 100 ms in which the instance was held back by its CPU quota.",
+        Type::Counter,
+        |usage| number(usage.throttled_periods),
+    ),
+    (
+        "blackhole_instance_memory_bytes",
+        "Memory that cannot be had back for nothing: resident, or of a control group in use.",
+        Type::Gauge,
+        |usage| number(Some(usage.memory_bytes)),
+    ),
+    (
+        "blackhole_instance_memory_peak_bytes",
+        "The most memory so far; of a control group across restarts and with page cache.",
+        Type::Gauge,
+        |usage| number(usage.memory_peak_bytes),
+    ),
+    (
+        "blackhole_instance_memory_limit_bytes",
+        "The limit of the memory of the instance.",
+        Type::Gauge,
+        |usage| number(usage.memory_max_bytes),
+    ),
+    ("blackhole_instance_swap_bytes", "Swap used.", Type::Gauge, |usage| number(usage.swap_bytes)),
+    (
+        "blackhole_instance_io_read_bytes_total",
+        "Bytes read from block devices.",
+        Type::Counter,
+        |usage| number(usage.io_read_bytes),
+    ),
+    (
+        "blackhole_instance_io_written_bytes_total",
+        "Bytes written to block devices.",
+        Type::Counter,
+        |usage| number(usage.io_written_bytes),
+    ),
+    (
+        "blackhole_instance_processes",
+        "Processes, those that it started included.",
+        Type::Gauge,
+        |usage| number(Some(usage.processes)),
+    ),
+    ("blackhole_instance_threads", "Threads of all processes.", Type::Gauge, |usage| {
+        number(Some(usage.threads))
     }),
     (
         "blackhole_instance_descriptors",
-        "Open file descriptors of the process.",
+        "Open file descriptors of all processes.",
         Type::Gauge,
-        |usage| usage.descriptors as f64,
+        |usage| number(usage.descriptors),
     ),
-    ("blackhole_instance_threads", "Threads of the process.", Type::Gauge, |usage| {
-        usage.threads as f64
-    }),
+    (
+        "blackhole_instance_connections",
+        "Established TCP connections and accepted Unix ones.",
+        Type::Gauge,
+        |usage| number(usage.connections),
+    ),
 ];
+
+fn number(count: Option<u64>) -> Option<f64> {
+    count.map(|count| count as f64)
+}
 
 fn usage(page: &mut Page, rows: &[Row]) {
     for (name, help, kind, value) in READINGS {
         page.family(name, help, kind);
         for row in rows {
-            if let Some(usage) = &row.usage {
-                page.sample(name, &row.labels(), value(usage));
+            if let Some(value) = row.usage.as_ref().and_then(value) {
+                page.sample(name, &row.labels(), value);
+            }
+        }
+    }
+}
+
+fn pressures(page: &mut Page, rows: &[Row]) {
+    let name = "blackhole_instance_pressure_ratio";
+    let help = "Share of the last ten seconds that some or all tasks of the instance lost to waiting for a resource.";
+    page.family(name, help, Type::Gauge);
+    for row in rows {
+        let Some(usage) = &row.usage else { continue };
+        let resources = [
+            ("cpu", usage.cpu_pressure),
+            ("memory", usage.memory_pressure),
+            ("io", usage.io_pressure),
+        ];
+        for (resource, pressure) in resources {
+            let Some(pressure) = pressure else { continue };
+            let shares = [("some", pressure.some_percent), ("full", pressure.full_percent)];
+            for (tasks, percent) in shares {
+                let [service, instance] = row.labels();
+                let labels = [service, instance, ("resource", resource), ("tasks", tasks)];
+                page.sample(name, &labels, percent / 100.0);
             }
         }
     }
@@ -138,7 +215,7 @@ fn node(page: &mut Page, registry: &Registry, sampler: &Sampler) {
         "process_open_fds",
         "Open file descriptors of the node.",
         Type::Gauge,
-        own.descriptors as f64,
+        own.descriptors.unwrap_or(0) as f64,
     );
     let name = "blackhole_node_info";
     page.family(name, "1, with the version as a label.", Type::Gauge);

@@ -52,7 +52,7 @@ pub enum ChangeRefused {
 
 /// Reads a datagram. Keys that are unknown here are skipped, as the protocol asks; so are lines
 /// without `=` and bytes that are not UTF-8.
-pub(super) fn parse(datagram: &[u8]) -> (Vec<Change>, Vec<ChangeRefused>) {
+pub(crate) fn parse(datagram: &[u8]) -> (Vec<Change>, Vec<ChangeRefused>) {
     let text = String::from_utf8_lossy(datagram);
     let (mut changes, mut refused) = (Vec::new(), Vec::new());
     for (key, value) in text.split('\n').filter_map(|line| line.split_once('=')) {

@@ -36,6 +36,8 @@ pub enum Change {
     Failed(String),
     /// It says so about itself.
     Noted(String),
+    /// Its directory holds almost as much as it may; how much.
+    NearDiskLimit(String),
     /// Something outlived its process or held on to its output.
     Leaked(String),
 }

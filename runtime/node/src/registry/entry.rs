@@ -175,6 +175,7 @@ impl Entry {
                 self.note.clone_from(&why);
                 Draft::of("failed", why)
             }
+            Change::NearDiskLimit(text) => Draft::of("near_disk_limit", text),
             Change::Noted(note) => {
                 self.note = note;
                 Draft::silent()

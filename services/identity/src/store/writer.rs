@@ -64,7 +64,7 @@ impl Writer {
 pub(crate) struct Waiting(mpsc::Receiver<Job>);
 
 /// The writer as an actor. It opens the file, and fails, and the service with it, if that cannot be
-/// done or the file cannot be written: a new process may do better.
+/// done or the file cannot be written for another reason than a full disk: a new process may do better.
 pub(crate) struct WriterActor;
 
 impl Actor for WriterActor {
@@ -106,13 +106,21 @@ impl Drop for Writing {
 }
 
 async fn write_all(store: &Store, mut waiting: Waiting) -> Result<(), StoreError> {
-    let opened = store.opened().await?;
+    drop(store.opened().await?);
     let mut jobs = Vec::new();
     while waiting.0.recv_many(&mut jobs, BATCH_MAX).await > 0 {
-        let (opened, batch) = (opened.clone(), std::mem::take(&mut jobs));
+        let (opened, batch) = (store.opened().await?, std::mem::take(&mut jobs));
         let written = tokio::task::spawn_blocking(move || write(&opened.database, batch)).await;
-        written.map_err(|_| StoreError::Stopping)??;
-        store.written();
+        match written.map_err(|_| StoreError::Stopping)? {
+            Ok(()) => store.written(),
+            // There may be room for the next change, and nobody needs room to read. If the disk refused
+            // for another reason, the next opening will find out.
+            Err(error @ (StoreError::Full | StoreError::Reopening)) => {
+                tracing::error!(%error, "changes were refused; the state is opened again");
+                store.close().await?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

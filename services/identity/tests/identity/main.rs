@@ -2,6 +2,7 @@
 
 mod accounts;
 mod events;
+mod full_disk;
 mod identifiers;
 
 use std::time::Duration;

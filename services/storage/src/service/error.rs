@@ -32,7 +32,10 @@ impl From<ServiceError> for Status {
         let status = status(&error);
         match &error {
             ServiceError::Store(
-                StoreError::Corrupt(_) | StoreError::Full { .. } | StoreError::Io { .. },
+                StoreError::Corrupt(_)
+                | StoreError::Full { .. }
+                | StoreError::NoDescriptors { .. }
+                | StoreError::Io { .. },
             )
             | ServiceError::Unfinished(_) => {
                 tracing::error!(error = &error as &dyn Error, code = ?status.code(), "request failed");
@@ -71,6 +74,9 @@ fn store_status(error: &StoreError) -> Status {
         StoreError::SizeMismatch { .. } => Status::invalid_argument(format!("size: {text}")),
         StoreError::TooLarge { .. } => Status::resource_exhausted(text),
         StoreError::Full { .. } => Status::resource_exhausted("no space is left for blocks"),
+        StoreError::NoDescriptors { .. } => {
+            Status::resource_exhausted("the service has as many files open as it may")
+        }
         StoreError::Io { action, .. } => {
             Status::internal(format!("the service could not {action} a file or folder of its own"))
         }

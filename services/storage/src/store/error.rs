@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
+
 use super::BlockId;
 
 /// Why the store could not do what it was asked.
@@ -60,6 +62,19 @@ pub enum StoreError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The process, or the host, has as many files open as it may.
+    #[error(
+        "could not {action} `{path}`: too many files are open\n\
+         hint: `files_max` in the service's resources", path = path.display()
+    )]
+    NoDescriptors {
+        /// What was being done to it.
+        action: &'static str,
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A file or folder of the store could not be used.
     #[error("could not {action} `{path}`", path = path.display())]
     Io {
@@ -81,6 +96,7 @@ impl StoreError {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                     Self::Full { path, source }
                 }
+                _ if has_no_descriptors(&source) => Self::NoDescriptors { action, path, source },
                 _ => Self::Io { action, path, source },
             }
         }
@@ -97,4 +113,9 @@ impl StoreError {
             _ => Self::of(action, path)(source),
         }
     }
+}
+
+fn has_no_descriptors(error: &io::Error) -> bool {
+    let limits = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|number| limits.contains(&number))
 }

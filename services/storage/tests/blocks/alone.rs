@@ -51,6 +51,30 @@ async fn with_little_room() {
 }
 
 #[test]
+fn no_descriptors_are_told_and_leave_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let limited = "ulimit -n 64";
+    assert_passed(&run_alone(limited, "alone::with_few_descriptors", directory.path()));
+}
+
+#[tokio::test]
+#[ignore = "run by `no_descriptors_are_told_and_leave_nothing`"]
+async fn with_few_descriptors() {
+    let mut served = Served::begin().await;
+    let kept = served.store(&bytes(1000)).await.cid;
+    let taken: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    let upload = served.upload(messages(UploadHeader::default(), &bytes(2000))).await;
+    let download = served.client.download(whole(&kept)).await;
+    for status in [upload.unwrap_err(), download.unwrap_err()] {
+        let told = (status.code(), status.message());
+        assert_eq!(told, (Code::ResourceExhausted, "the service has as many files open as it may"));
+    }
+    drop(taken);
+    served.nothing_is_left().await;
+    served.download_whole(&kept).await;
+}
+
+#[test]
 fn large_blocks_need_little_memory() {
     let directory = tempfile::tempdir().unwrap();
     assert_passed(&run_alone("", "alone::with_little_memory", directory.path()));

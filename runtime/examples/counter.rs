@@ -1,0 +1,64 @@
+//! An actor in a child process, and a typed reference that survives its death.
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
+use blackhole::{Actor, ActorProcessingErr, ActorRef, HostedActor, Message, Reply, ServiceSpec};
+use std::{error::Error, process::Command, time::Duration};
+
+#[derive(Message)]
+enum Count {
+    Add(u64),
+    Total(Reply<u64>),
+}
+
+#[derive(Default)]
+struct Counter;
+
+impl HostedActor for Counter {
+    const NAME: &'static str = "counter";
+}
+
+impl Actor for Counter {
+    type Msg = Count;
+    type State = u64;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Count>, (): ()) -> Result<u64, ActorProcessingErr> {
+        Ok(0)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Count>,
+        message: Count,
+        total: &mut u64,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Count::Add(more) => *total += more,
+            Count::Total(reply) => reply.send(*total),
+        }
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let program = blackhole::program().actor::<Counter>().enter();
+    program.block_on(async {
+        let counter = ServiceSpec::actor::<Counter>();
+        let node =
+            program.node().in_temporary_directory().service("counter", counter).start().await?;
+        let counter = node.actor::<Counter>("counter")?;
+        counter.cast(Count::Add(41)).await?;
+        counter.cast(Count::Add(1)).await?;
+        let total = counter.call(Count::Total, Duration::from_secs(5)).await?;
+        println!("generation {:?} counted to {total}", counter.generation());
+
+        let pid = node.status_of("counter")[0].pid.ok_or("it has a process")?;
+        let mut monitor = counter.monitor();
+        Command::new("kill").args(["-9", &pid.to_string()]).status()?;
+        println!("it {}", monitor.down().await?.reason);
+        let total = counter.call(Count::Total, Duration::from_secs(5)).await?;
+        println!("generation {:?} counted to {total}", counter.generation());
+        node.stop().await?;
+        Ok(())
+    })
+}

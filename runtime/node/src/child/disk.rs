@@ -1,0 +1,183 @@
+//! How much a service keeps on disk, looked at while it runs and only where the file limits it.
+//!
+//! The kernel has no such limit that works on every file system, so the directory is measured, on a
+//! thread of its own for blocking calls: at the start, then every second, seldomer where that
+//! takes long. A service may therefore exceed its limit by what it writes in a second.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use blackhole_policy::instance::Reason;
+use ractor::ActorRef;
+use tokio::task::AbortHandle;
+
+use super::Message;
+
+/// From this share of its limit on a service is warned of, in hundredths.
+const NEAR: u64 = 80;
+/// From the end of one look to the start of the next, at least.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// And at most, however long a look takes.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The pause is so many times as long as the look.
+const PAUSE_FACTOR: u32 = 20;
+/// A directory with more files is not measured to its end.
+const ENTRIES_MAX: usize = 1_000_000;
+
+/// What is to be watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DiskWatch {
+    pub(super) directory: PathBuf,
+    /// Bytes.
+    pub(super) limit: u64,
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Bytes that its files occupy.
+    Whole(u64),
+    /// So many bytes in as many files as are looked at.
+    Part(u64),
+}
+
+impl DiskWatch {
+    /// Watches until the task is aborted or the limit was exceeded.
+    pub(super) fn begin(self, actor: ActorRef<Message>) -> AbortHandle {
+        tokio::spawn(self.watch(actor)).abort_handle()
+    }
+
+    async fn watch(self, actor: ActorRef<Message>) {
+        let mut warned = false;
+        loop {
+            let directory = self.directory.clone();
+            let start = Instant::now();
+            let looked = tokio::task::spawn_blocking(move || measure(&directory)).await;
+            let pause = (start.elapsed() * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX);
+            let message = match looked {
+                Ok(Ok(found)) => self.judge(found, &mut warned),
+                Ok(Err(error)) => {
+                    tracing::warn!(directory = %self.directory.display(), %error, "could not measure");
+                    None
+                }
+                Err(_) => return,
+            };
+            let exceeded = matches!(message, Some(Message::Exceeded { .. }));
+            // An actor that is gone is past caring.
+            let told = message.map_or(Ok(()), |message| actor.cast(message));
+            if exceeded || told.is_err() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Warns once for each time that the share is reached.
+    fn judge(&self, found: Found, warned: &mut bool) -> Option<Message> {
+        let bytes = match found {
+            Found::Whole(bytes) | Found::Part(bytes) => bytes,
+        };
+        let used = format!(
+            "`{}` holds {} of {}",
+            self.directory.display(),
+            shown(bytes),
+            shown(self.limit)
+        );
+        if bytes > self.limit {
+            return Some(Message::Exceeded { reason: Reason::Disk, detail: used });
+        }
+        let text = match found {
+            Found::Part(_) => {
+                format!("{used} in the first {ENTRIES_MAX} files; the rest is not measured")
+            }
+            Found::Whole(_) if bytes >= self.limit / 100 * NEAR => used,
+            Found::Whole(_) => {
+                *warned = false;
+                return None;
+            }
+        };
+        (!std::mem::replace(warned, true)).then_some(Message::NearDiskLimit(text))
+    }
+}
+
+/// What the files below a directory occupy; one that has several names is counted once, one that
+/// vanishes meanwhile not at all. Other file systems mounted below are not looked at.
+fn measure(directory: &Path) -> io::Result<Found> {
+    const BLOCK: u64 = 512;
+    let device = fs::metadata(directory)?.dev();
+    let mut left = vec![directory.to_owned()];
+    let mut linked = HashSet::new();
+    let (mut bytes, mut entries) = (0, 0);
+    while let Some(directory) = left.pop() {
+        let Ok(found) = fs::read_dir(&directory) else { continue };
+        for entry in found.flatten() {
+            entries += 1;
+            if entries > ENTRIES_MAX {
+                return Ok(Found::Part(bytes));
+            }
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.dev() != device
+                || metadata.nlink() > 1 && !metadata.is_dir() && !linked.insert(metadata.ino())
+            {
+                continue;
+            }
+            bytes += metadata.blocks() * BLOCK;
+            if metadata.is_dir() {
+                left.push(entry.path());
+            }
+        }
+    }
+    Ok(Found::Whole(bytes))
+}
+
+/// As the file would say it.
+fn shown(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_directory_occupies_is_measured_with_every_file_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let empty = match measure(path).unwrap() {
+            Found::Whole(bytes) | Found::Part(bytes) => bytes,
+        };
+        fs::create_dir(path.join("below")).unwrap();
+        fs::write(path.join("below/file"), vec![1; 1 << 20]).unwrap();
+        fs::hard_link(path.join("below/file"), path.join("again")).unwrap();
+        std::os::unix::fs::symlink("/usr", path.join("elsewhere")).unwrap();
+        let Found::Whole(bytes) = measure(path).unwrap() else { panic!("three files are few") };
+        assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&(bytes - empty)), "{bytes}");
+    }
+
+    #[test]
+    fn a_share_is_warned_of_once_until_it_was_left() {
+        let watch = DiskWatch { directory: "/data".into(), limit: 1000 };
+        let mut warned = false;
+        let mut judge = |bytes| match watch.judge(Found::Whole(bytes), &mut warned) {
+            None => "nothing".to_owned(),
+            Some(Message::NearDiskLimit(text)) => text,
+            Some(Message::Exceeded { detail, .. }) => format!("exceeded: {detail}"),
+            Some(other) => panic!("{other:?}"),
+        };
+        assert_eq!(judge(700), "nothing");
+        assert_eq!(judge(800), "`/data` holds 800 B of 1000 B");
+        assert_eq!(judge(900), "nothing");
+        assert_eq!(judge(100), "nothing");
+        assert_eq!(judge(900), "`/data` holds 900 B of 1000 B");
+        assert_eq!(judge(1001), "exceeded: `/data` holds 1001 B of 1000 B");
+    }
+}

@@ -1,0 +1,354 @@
+//! Work on crash-proof processes: a job that takes its process down loses itself and nothing else.
+//!
+//! The workers are the instances of one service: the node starts them, replaces them when they die, and
+//! their number changes at run time. A [`Pool`] gives each job to a free worker, one at a time, and tells
+//! whoever waits for a job what became of the process under it.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use blackhole_protocol::{InstanceId, Name};
+use blackhole_sdk::{
+    CallError, Context, Directory, ExitReason, Lost, Message, Reply, Routes, Service, ServiceError,
+    message::{DecodeError, Decoder, EncodeError, Encoder},
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Notify;
+
+use crate::{NodeHandle, NodeHandleError, Remote, directory::instance};
+
+/// What the workers of a pool do, one job at a time, each in a process of its own.
+///
+/// ```
+/// /// Sums up, and dies of a number that it does not like.
+/// struct Sum;
+///
+/// impl blackhole::Work for Sum {
+///     const NAME: &'static str = "sum";
+///     type Job = Vec<u64>;
+///     type Output = u64;
+///
+///     fn run(job: Vec<u64>) -> u64 {
+///         if job.contains(&13) { std::process::abort() }
+///         job.iter().sum()
+///     }
+/// }
+/// ```
+pub trait Work: Send + Sync + 'static {
+    /// What the service is called where no other name is given.
+    const NAME: &'static str;
+    /// What is to be done; with its output at most 1 MiB encoded.
+    type Job: Serialize + DeserializeOwned + Send + 'static;
+    /// What came of it.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Does it. May take as long as its caller gives it, use its processor whole, and crash.
+    fn run(job: Self::Job) -> Self::Output;
+}
+
+/// How long the death of a worker may take to be known.
+const EXIT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// What a worker's actor is called in its process.
+const WORKER: &str = "worker";
+
+/// Why a job has no output.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The process died under the job.
+    #[error("worker `{worker}` (generation {generation}) died over the job: {reason}")]
+    WorkerDied {
+        /// Which process.
+        worker: InstanceId,
+        /// Which incarnation.
+        generation: u64,
+        /// As the node's history has it.
+        reason: ExitReason,
+    },
+    /// The job panicked; the worker lives.
+    #[error("the job panicked: {0}")]
+    Panicked(String),
+    /// The job was not done in time; its worker is being replaced.
+    #[error("the job was not done within {within:?}")]
+    DeadlineExceeded {
+        /// What it was given.
+        within: Duration,
+    },
+    /// The job did not reach a worker, or its output did not come back.
+    #[error("could not have the job done")]
+    Call(#[source] CallError),
+    /// The pool could not be changed.
+    #[error("could not resize the pool")]
+    Resize(#[source] NodeHandleError),
+}
+
+/// Workers of one kind; clones are the same pool.
+pub struct Pool<W: Work> {
+    shared: Arc<Shared<W>>,
+}
+
+struct Shared<W: Work> {
+    node: NodeHandle,
+    service: Name,
+    workers: Mutex<Workers>,
+    freed: Notify,
+    /// One change of size at a time.
+    resizing: tokio::sync::Mutex<()>,
+    work: std::marker::PhantomData<fn() -> W>,
+}
+
+#[derive(Debug)]
+struct Workers {
+    free: BTreeSet<NonZeroU32>,
+    size: u32,
+}
+
+impl<W: Work> Clone for Pool<W> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<W: Work> fmt::Debug for Pool<W> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workers = self.shared.workers();
+        formatter
+            .debug_struct("Pool")
+            .field("service", &self.shared.service)
+            .field("workers", &*workers)
+            .finish()
+    }
+}
+
+impl<W: Work> Pool<W> {
+    /// The pool of a node's service, which has these workers now.
+    pub(crate) fn new(node: NodeHandle, service: Name, size: u32) -> Self {
+        let free = (1..=size).filter_map(NonZeroU32::new).collect();
+        let workers = Mutex::new(Workers { free, size });
+        let (freed, resizing) = (Notify::new(), tokio::sync::Mutex::new(()));
+        let work = std::marker::PhantomData;
+        Self { shared: Arc::new(Shared { node, service, workers, freed, resizing, work }) }
+    }
+
+    /// How many workers there should be.
+    pub fn size(&self) -> u32 {
+        self.shared.workers().size
+    }
+
+    /// Has a job done by the first worker that is free, which is waited for, within the time given from
+    /// then on. A worker that dies is replaced by the node; the job is not tried again.
+    ///
+    /// A caller that loses interest drops the future; the worker finishes the job all the same.
+    ///
+    /// # Errors
+    /// When the worker died, the job panicked, or the time was over: then the worker ends as well, so
+    /// that what hangs in it does not block the next job.
+    pub async fn submit(&self, job: W::Job, within: Duration) -> Result<W::Output, PoolError> {
+        let worker = self.acquire(None).await;
+        let remote = self.remote(worker.index);
+        let question = |reply| Task::<W> { job, within, reply };
+        // A worker ends itself at the deadline; its caller hears of it before, or learns why it died.
+        match remote.call(question, within + EXIT_WAIT_MAX).await {
+            Ok(Done::Output(output)) => Ok(output),
+            Ok(Done::Panicked(why)) => Err(PoolError::Panicked(why)),
+            Ok(Done::Overran) => {
+                let generation = remote.generation().unwrap_or_default();
+                self.exit(worker.index, generation).await;
+                Err(PoolError::DeadlineExceeded { within })
+            }
+            Err(CallError::Lost(Lost { instance, generation, .. })) => {
+                let reason = self.exit(worker.index, generation).await;
+                Err(PoolError::WorkerDied { worker: instance, generation, reason })
+            }
+            Err(CallError::DeadlineExceeded { .. }) => Err(PoolError::DeadlineExceeded { within }),
+            Err(error) => Err(PoolError::Call(error)),
+        }
+    }
+
+    /// Grows the pool, or shrinks it: the workers that go finish their jobs first. Waits for that.
+    ///
+    /// # Errors
+    /// When the number is 0 or above 1000, or the node is ending.
+    pub async fn resize(&self, size: u32) -> Result<(), PoolError> {
+        let shared = &self.shared;
+        let _turn = shared.resizing.lock().await;
+        let before = self.size();
+        let mut leaving = Vec::new();
+        for index in (size.max(1) + 1..=before).filter_map(NonZeroU32::new) {
+            leaving.push(self.acquire(Some(index)).await);
+        }
+        shared.node.scale(shared.service.as_str(), size).await.map_err(PoolError::Resize)?;
+        leaving.into_iter().for_each(Busy::forget);
+        let mut workers = shared.workers();
+        workers.size = size;
+        workers.free.extend((before + 1..=size).filter_map(NonZeroU32::new));
+        drop(workers);
+        shared.freed.notify_waiters();
+        Ok(())
+    }
+
+    /// Waits for a worker: any, or this one.
+    async fn acquire(&self, wanted: Option<NonZeroU32>) -> Busy<W> {
+        loop {
+            let freed = self.shared.freed.notified();
+            tokio::pin!(freed);
+            // From here on no notification is missed.
+            freed.as_mut().enable();
+            if let Some(index) = self.shared.workers().take(wanted) {
+                return Busy { index, shared: Some(self.shared.clone()) };
+            }
+            freed.await;
+        }
+    }
+
+    fn remote(&self, index: NonZeroU32) -> Remote<Task<W>> {
+        self.shared.node.peers().remote(&instance(&self.shared.service, index), WORKER)
+    }
+
+    /// Why a worker died, when that is known in time.
+    async fn exit(&self, index: NonZeroU32, generation: u64) -> ExitReason {
+        let worker = instance(&self.shared.service, index);
+        let exit = self.shared.node.directory().exit(&worker, generation);
+        tokio::time::timeout(EXIT_WAIT_MAX, exit).await.unwrap_or(ExitReason::Unknown)
+    }
+}
+
+impl<W: Work> Shared<W> {
+    fn workers(&self) -> MutexGuard<'_, Workers> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Workers {
+    fn take(&mut self, wanted: Option<NonZeroU32>) -> Option<NonZeroU32> {
+        let index = wanted.or_else(|| self.free.first().copied())?;
+        self.free.take(&index)
+    }
+}
+
+/// A worker that is not free until this is dropped.
+struct Busy<W: Work> {
+    index: NonZeroU32,
+    shared: Option<Arc<Shared<W>>>,
+}
+
+impl<W: Work> Busy<W> {
+    /// It is gone for good.
+    fn forget(mut self) {
+        self.shared = None;
+    }
+}
+
+impl<W: Work> Drop for Busy<W> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.take() {
+            shared.workers().free.insert(self.index);
+            shared.freed.notify_waiters();
+        }
+    }
+}
+
+/// What a worker is asked.
+pub(crate) struct Task<W: Work> {
+    job: W::Job,
+    within: Duration,
+    reply: Reply<Done<W::Output>>,
+}
+
+/// What came of a job.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Done<T> {
+    Output(T),
+    Panicked(String),
+    Overran,
+}
+
+/// Both sides are the same program, so the shape is known to be the same.
+impl<W: Work> Message for Task<W> {
+    const NAME: &'static str = W::NAME;
+    const SCHEMA: u64 = 1;
+
+    fn encode(self, encoder: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        encoder.variant(0);
+        encoder.value(&self.job)?;
+        encoder.value(&self.within)?;
+        encoder.reply(self.reply);
+        Ok(())
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match decoder.variant()? {
+            0 => Ok(Self {
+                job: decoder.value()?,
+                within: decoder.value()?,
+                reply: decoder.reply()?,
+            }),
+            unknown => Err(decoder.unknown_variant(unknown)),
+        }
+    }
+}
+
+/// The service of which each worker is an instance.
+pub(crate) struct Working<W>(std::marker::PhantomData<fn() -> W>);
+
+impl<W: Work> Service for Working<W> {
+    const NAME: &'static str = W::NAME;
+    type Settings = serde::de::IgnoredAny;
+
+    async fn start(context: Context<Self::Settings>) -> Result<Self, ServiceError> {
+        context.host(WORKER, Worker::<W>(std::marker::PhantomData), ()).await?;
+        Ok(Self(std::marker::PhantomData))
+    }
+
+    fn register(&self, _: &mut Routes) {}
+}
+
+struct Worker<W>(std::marker::PhantomData<fn() -> W>);
+
+impl<W: Work> Actor for Worker<W> {
+    type Msg = Task<W>;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Task<W>>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    /// On a thread of its own, so that the process still answers its node.
+    async fn handle(
+        &self,
+        _: ActorRef<Task<W>>,
+        task: Task<W>,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let Task { job, within, reply } = task;
+        let running = tokio::task::spawn_blocking(move || W::run(job));
+        match tokio::time::timeout(within, running).await {
+            Ok(Ok(output)) => reply.send(Done::Output(output)),
+            Ok(Err(panic)) => reply.send(Done::Panicked(panic_text(panic))),
+            Err(_elapsed) => {
+                reply.send(Done::Overran);
+                // Nothing but the end of the process ends what it runs.
+                return Err("a job overran its time".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            text.unwrap_or_else(|| "without a message".to_owned())
+        }
+        Err(error) => error.to_string(),
+    }
+}
