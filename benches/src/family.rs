@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::{Figure, supervision};
+use crate::{Figure, footprint, growth, instructions, link, native, supervision};
 
 /// Things that are measured together, against the same limit.
 #[derive(Debug)]
@@ -19,11 +19,38 @@ pub struct Family {
 }
 
 /// Every family, in the order of the page.
-pub const ALL: [Family; 1] = [Family {
-    name: "supervision",
-    about: "Starting, replacing, holding and stopping children.",
-    measure: supervision::measure,
-}];
+pub const ALL: [Family; 6] = [
+    Family {
+        name: "supervision",
+        about: "Starting, replacing, holding and stopping children.",
+        measure: supervision::measure,
+    },
+    Family {
+        name: "link",
+        about: "Messages between actors of two processes.",
+        measure: link::measure,
+    },
+    Family {
+        name: "native",
+        about: "How long the clients of a native service are without it.",
+        measure: native::measure,
+    },
+    Family {
+        name: "growth",
+        about: "Exponents of cost against size: 1 is linear.",
+        measure: growth::measure,
+    },
+    Family {
+        name: "footprint",
+        about: "What `bh` takes before it does anything.",
+        measure: footprint::measure,
+    },
+    Family {
+        name: "instructions",
+        about: "Instructions of the hot paths, counted by valgrind, for one repetition of each.",
+        measure: instructions::measure,
+    },
+];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

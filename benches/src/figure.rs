@@ -16,6 +16,10 @@ pub enum Unit {
     PerSecond,
     /// Processes.
     Processes,
+    /// Instructions.
+    Instructions,
+    /// Of a power.
+    Exponent,
 }
 
 impl Unit {
@@ -24,7 +28,7 @@ impl Unit {
     pub fn has_ratios(self) -> bool {
         match self {
             Self::Milliseconds | Self::PerSecond => true,
-            Self::KiB | Self::Processes => false,
+            Self::KiB | Self::Processes | Self::Instructions | Self::Exponent => false,
         }
     }
 }
@@ -36,6 +40,8 @@ impl fmt::Display for Unit {
             Self::KiB => "KiB",
             Self::PerSecond => "/s",
             Self::Processes => "processes",
+            Self::Instructions => "instructions",
+            Self::Exponent => "",
         })
     }
 }
@@ -60,6 +66,8 @@ pub enum Goal {
     LimitOver(f64),
     /// At most so much.
     AtMost(f64),
+    /// At least so much.
+    AtLeast(f64),
 }
 
 /// Samples of one case, taken of one subject.

@@ -7,7 +7,12 @@
 mod clock;
 pub mod family;
 mod figure;
+mod footprint;
+mod growth;
+mod instructions;
+mod link;
 pub mod machine;
+mod native;
 mod processes;
 pub mod report;
 mod stamps;

@@ -4,6 +4,13 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
 };
 
 /// Living processes, zombies excepted, whose environment has this `NAME=value`.
@@ -96,4 +103,18 @@ fn parent(pid: i32) -> Option<i32> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     (fields.next()? != "Z").then(|| fields.next()?.parse().ok())?
+}
+
+/// Waits until a process is dead, reaped or not.
+pub(crate) fn wait_for_death(pid: i32, patience: Duration) -> anyhow::Result<()> {
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let patience = Timespec::try_from(patience)?;
+    let mut watched = [PollFd::new(&pidfd, PollFlags::IN)];
+    anyhow::ensure!(poll(&mut watched, Some(&patience))? > 0, "process {pid:?} does not die");
+    Ok(())
 }

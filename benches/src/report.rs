@@ -67,6 +67,11 @@ impl Report {
         self.name
     }
 
+    /// Whether every goal is met.
+    pub fn is_met(&self) -> bool {
+        !self.goals().contains("**not met**")
+    }
+
     /// A Markdown table: a row for each case, a column for each subject.
     pub fn table(&self) -> String {
         let mut subjects: Vec<&str> = Vec::new();
@@ -114,6 +119,10 @@ impl Report {
                     format!("limit / {:.2}", 1.0 / ratio),
                     ratio * times >= 1.0,
                 ),
+                Goal::AtLeast(least) => {
+                    let show = |value| format!("{} {unit}", number(value, unit));
+                    (format!("≥ {}", show(least)), show(median), median >= least)
+                }
                 Goal::AtMost(most) => {
                     let show = |value| format!("{} {unit}", number(value, unit));
                     (format!("≤ {}", show(most)), show(median), median <= most)
@@ -204,7 +213,8 @@ fn capitalised(name: &str) -> String {
 /// Three digits that count.
 fn number(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::KiB | Unit::Processes => format!("{value:.0}"),
+        Unit::KiB | Unit::Processes | Unit::Instructions => format!("{value:.0}"),
+        Unit::Exponent => format!("{value:.2}"),
         Unit::Milliseconds | Unit::PerSecond if value >= 100.0 => format!("{value:.0}"),
         Unit::Milliseconds | Unit::PerSecond if value >= 10.0 => format!("{value:.1}"),
         Unit::Milliseconds | Unit::PerSecond => format!("{value:.2}"),

@@ -1,7 +1,9 @@
 //! What is measured: a supervisor with its children, from its files to the proof that it is gone.
 
-mod blackhole;
+pub(crate) mod blackhole;
+mod circus;
 mod limit;
+mod pm2;
 mod scan_directory;
 mod supervisord;
 
@@ -28,6 +30,8 @@ pub(crate) enum Behaviour {
     Stay,
     /// Exit with 1 at once.
     Exit,
+    /// Print so many lines, and stay.
+    Print(usize),
 }
 
 /// How a supervisor is asked to stop everything.
@@ -45,6 +49,14 @@ pub(crate) trait Subject {
     fn stop_signal(&self) -> Signal {
         Signal::TERM
     }
+    /// What is to be run before that signal.
+    fn stop_command(&self, _directory: &Path) -> Option<Command> {
+        None
+    }
+    /// With how many children it can be measured.
+    fn count_max(&self) -> usize {
+        usize::MAX
+    }
     /// Whose loss is to be tried, by what it is called, of the processes that are not children; the
     /// first is the one that was started.
     fn vital(&self) -> Vec<&'static str> {
@@ -60,6 +72,8 @@ pub(crate) fn installed(setting: &Setting<'_>) -> anyhow::Result<Vec<Box<dyn Sub
     ];
     subjects.extend(scan_directory::installed());
     subjects.extend(supervisord::installed());
+    subjects.extend(circus::installed());
+    subjects.extend(pm2::installed());
     subjects.retain(|subject| subject.name() == LIMIT || setting.wants(subject.name()));
     Ok(subjects)
 }
@@ -68,6 +82,13 @@ pub(crate) fn installed(setting: &Setting<'_>) -> anyhow::Result<Vec<Box<dyn Sub
 fn search(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|it| it.is_file())
+}
+
+/// The last word that a program says of its version.
+fn said_version(program: &Path) -> String {
+    let output = Command::new(program).arg("--version").output();
+    let said = output.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+    said.unwrap_or_default().split_whitespace().last().unwrap_or_default().to_owned()
 }
 
 /// The version of the Debian package that has a program.
@@ -85,6 +106,7 @@ pub(crate) struct Running {
     pub(crate) since: Duration,
     root: Child,
     stop_signal: StopSignal,
+    stop_command: Option<Command>,
     program: PathBuf,
     mark: String,
     _directory: tempfile::TempDir,
@@ -107,8 +129,10 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(directory.path().join("errors"))?);
-        if behaviour == Behaviour::Exit {
-            command.env("BENCH_EXIT", "1");
+        match behaviour {
+            Behaviour::Stay => {}
+            Behaviour::Exit => drop(command.env("BENCH_EXIT", "1")),
+            Behaviour::Print(lines) => drop(command.env("BENCH_LINES", lines.to_string())),
         }
         let mark = format!("BENCH_STAMPS={}", stamps.path().display());
         let since = clock::now();
@@ -119,6 +143,7 @@ impl Running {
             since,
             root,
             stop_signal: subject.stop_signal(),
+            stop_command: subject.stop_command(&site),
             program: program.to_path_buf(),
             mark,
             _directory: directory,
@@ -133,6 +158,9 @@ impl Running {
     /// From the request until the last child and the supervisor are gone.
     pub(crate) fn stop(mut self) -> anyhow::Result<Duration> {
         let asked = clock::now();
+        if let Some(command) = &mut self.stop_command {
+            command.status()?;
+        }
         signal(self.root.id().cast_signed(), self.stop_signal);
         let gone = self.stamps.all_gone(PATIENCE)?;
         anyhow::ensure!(gone, "{} has not stopped its children within {PATIENCE:?}", self.name);

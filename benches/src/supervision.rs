@@ -89,6 +89,9 @@ impl Bench<'_> {
         let mut all: Vec<Samples> = self.subjects.iter().map(|_| Samples::default()).collect();
         for _ in 0..rounds {
             for (subject, samples) in self.subjects.iter().zip(&mut all) {
+                if subject.count_max() < size {
+                    continue;
+                }
                 let (running, duration) = self.start(subject.as_ref(), size)?;
                 samples.start.push(milliseconds(duration));
                 thread::sleep(SETTLE);
@@ -98,7 +101,8 @@ impl Bench<'_> {
                 samples.stop.push(milliseconds(running.stop()?));
             }
         }
-        let figures = self.subjects.iter().zip(all).flat_map(|(subject, samples)| {
+        let measured = self.subjects.iter().zip(all).filter(|(_, it)| !it.start.is_empty());
+        let figures = measured.flat_map(|(subject, samples)| {
             let of = |what, unit, samples| {
                 figure(format!("{what} {size}"), subject.name(), unit, samples)
             };

@@ -23,7 +23,7 @@ pub use blackhole_isolation::Sandbox as Preset;
 pub use explain::{Explained, UnknownKey, ValueOrigin, explain};
 pub use load::{Loaded, Rejected, load};
 pub use model::*;
-pub use overrides::{Overrides, misspelt_variable};
+pub use overrides::{Overrides, is_configuration, misspelt_variable};
 pub use problem::{Problem, Severity};
 pub use render::Color;
 pub use schema::schema;

@@ -64,7 +64,11 @@ impl Overrides {
     ) -> Self {
         let variables: BTreeMap<String, String> =
             variables.into_iter().map(|(k, v)| (k.as_ref().to_owned(), v.into())).collect();
+        let told = variables.get(environment::TOLD).cloned().unwrap_or_default();
         let given = variables.into_iter().filter_map(|(name, value)| {
+            if is_told(&told, &name, &value) {
+                return None;
+            }
             let path = match SHORTHANDS.iter().find(|(known, _)| *known == name) {
                 Some((_, key)) => key.split('.').map(str::to_owned).collect(),
                 None => {
@@ -130,6 +134,23 @@ impl Overrides {
             }
         }
     }
+}
+
+/// Whether a variable has the value that an outer node told the service which starts this one.
+fn is_told(told: &str, name: &str, value: &str) -> bool {
+    match name {
+        environment::NODE => told.starts_with(&format!("{value}:")),
+        environment::RUNTIME_DIR => told.contains(&format!(":{value}:")),
+        environment::DATA_DIR => told.ends_with(&format!(":{value}")),
+        _ => false,
+    }
+}
+
+/// Whether a variable is configuration of a node, and so is nothing that its services should inherit:
+/// one of them may start a node of its own.
+pub fn is_configuration(name: &str) -> bool {
+    SHORTHANDS.iter().any(|(known, _)| *known == name)
+        || name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains("__"))
 }
 
 /// One step down the path of an override.
@@ -217,6 +238,7 @@ pub fn misspelt_variable(name: &str) -> Option<&'static str> {
         environment::SERVICE,
         environment::INSTANCE,
         environment::GENERATION,
+        environment::TOLD,
         environment::TOKEN,
         environment::LINK_FD,
         environment::GUARDIAN_FD,

@@ -14,6 +14,9 @@ pub const SERVICE: &str = "BLACKHOLE_SERVICE";
 pub const INSTANCE: &str = "BLACKHOLE_INSTANCE";
 /// Which incarnation of the instance this is, counted from 1; told to children.
 pub const GENERATION: &str = "BLACKHOLE_GENERATION";
+/// What the node has told of its name and directories, `NODE:RUNTIME_DIR:DATA_DIR`; told to children,
+/// so that a node which one of them starts does not take these for its own configuration.
+pub const TOLD: &str = "BLACKHOLE_TOLD";
 /// Marks every descendant of a node's children, so that an escaped daemon can be told apart.
 /// The value is unique to one generation of one instance.
 pub const TOKEN: &str = "BLACKHOLE_TOKEN";

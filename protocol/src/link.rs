@@ -2,26 +2,39 @@
 //! between actors of different processes is in [`gateway`].
 //!
 //! A frame is a length (`u32`, little endian, of what follows), then one bincode value. The first
-//! frame in each direction is a handshake; whoever sees another [`VERSION`] than its own refuses
-//! the peer with both numbers in the text. So that this holds between any two versions, the first
-//! frame always begins with the number of its variant and then the version, whatever follows.
+//! frame in each direction is a handshake; whoever sees another [`VERSION`] or [`SCHEMA`] than its own
+//! refuses the peer with both numbers in the text. So that this holds between any two versions, the
+//! first frame always begins with the number of its variant, then the version, then the schema,
+//! whatever follows.
 
 mod frame;
 pub mod gateway;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use blackhole_derive::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::InstanceId;
 
 pub use frame::{
     DecodeError, EncodeError, LENGTH_PREFIX, append_frame, append_frame_with, append_value, decode,
-    end_of_values, frame_length, take_value, version_of,
+    end_of_values, frame_length, greeting_of, take_value,
 };
 
 /// The version of everything in this module. Any change to a message counts it up.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+
+/// The hash of every message in this module, so that a change which was forgotten to be counted is
+/// noticed all the same.
+pub const SCHEMA: u64 = schema(&[
+    ToChild::SCHEMA,
+    ToNode::SCHEMA,
+    Assignment::SCHEMA,
+    Query::SCHEMA,
+    Answer::SCHEMA,
+    gateway::ExitReason::SCHEMA,
+]);
 
 /// The largest frame, in bytes, that either side sends or accepts.
 pub const FRAME_LENGTH_MAX: usize = 1 << 20;
@@ -38,12 +51,14 @@ pub const fn schema(parts: &[u64]) -> u64 {
 }
 
 /// What the node says to a child.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum ToChild {
     /// The first frame: who the child is and what it needs to begin.
     Welcome {
         /// The node's [`VERSION`].
         version: u16,
+        /// The node's [`SCHEMA`].
+        schema: u64,
         /// Everything the child needs to begin.
         assignment: Box<Assignment>,
     },
@@ -54,15 +69,24 @@ pub enum ToChild {
     },
     /// Finish what is in flight, then exit with 0.
     Stop,
+    /// The answer to [`ToNode::Ask`].
+    Told {
+        /// From the question.
+        question: u64,
+        /// What the node knows.
+        answer: Answer,
+    },
 }
 
 /// What a child says to the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum ToNode {
     /// The first frame.
     Hello {
         /// The child's [`VERSION`].
         version: u16,
+        /// The child's [`SCHEMA`].
+        schema: u64,
     },
     /// The service may be called.
     Ready,
@@ -78,10 +102,57 @@ pub enum ToNode {
     },
     /// The child has begun to stop by itself.
     Stopping,
+    /// What about another process? To be answered with [`ToChild::Told`], which may take as long as that
+    /// process lives; at most [`QUESTIONS_MAX`] may be open.
+    Ask {
+        /// To be repeated in the answer.
+        question: u64,
+        /// What is asked.
+        query: Query,
+    },
+}
+
+/// How many questions a child may have open. One that asks more is not understood.
+pub const QUESTIONS_MAX: usize = 256;
+
+/// What a child may ask about another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Query {
+    /// Does it live?
+    Standing {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// Why did it end? Answered when it has.
+    Exit {
+        /// Which.
+        instance: InstanceId,
+        /// Which incarnation of it.
+        generation: u64,
+    },
+}
+
+/// What the node knows about a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Answer {
+    /// It lives.
+    Running,
+    /// It does not.
+    Away {
+        /// The node's word for what it is, such as `backing_off`.
+        state: String,
+    },
+    /// The node does not know it, or does not know any more.
+    Unknown,
+    /// It has ended.
+    Exited {
+        /// Why.
+        reason: gateway::ExitReason,
+    },
 }
 
 /// What a native child is told at its birth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Assignment {
     /// The node's name.
     pub node: String,

@@ -107,7 +107,6 @@
 #![warn(missing_docs)]
 
 mod builder;
-mod directory;
 mod events;
 mod hosted;
 pub mod native;

@@ -18,15 +18,12 @@ use blackhole_node::{
     Ending, Node as Inner, NodeError, Operator, OperatorError, Options, Patience, Selection,
     registry::{Entry, HistoryEntry, NodeState, Registry, State},
 };
-use blackhole_protocol::{Name, NameError};
-use blackhole_sdk::Peers;
+use blackhole_protocol::{InstanceId, Name, NameError};
+use blackhole_sdk::{Directory, Message, Peers};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
-use crate::{
-    Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work,
-    directory::{Known, instance},
-};
+use crate::{Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work};
 
 /// Threads for blocking calls of the node, such as looking up a host; each is started when needed.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -50,7 +47,6 @@ pub struct NodeHandle {
     registry: Registry,
     operator: Operator,
     outcome: watch::Receiver<Option<Outcome>>,
-    peers: Peers,
 }
 
 /// Why something that was asked of a running node did not happen.
@@ -121,6 +117,16 @@ impl Drop for Node {
 }
 
 impl NodeHandle {
+    /// A reference to an actor that a native service hosts, or rather the first of its processes. The
+    /// runtime in which it is first used drives its connection.
+    ///
+    /// # Errors
+    /// When `service` cannot be a name.
+    pub fn remote<M: Message>(&self, service: &str, actor: &str) -> Result<Remote<M>, NameError> {
+        let instance = InstanceId { service: service.parse()?, index: NonZeroU32::MIN };
+        Ok(self.peers().remote(&instance, actor))
+    }
+
     /// Waits until a service or everything in a group is ready, or rests because it finished.
     ///
     /// # Errors
@@ -172,8 +178,7 @@ impl NodeHandle {
     /// # Errors
     /// When `service` cannot be a name.
     pub fn actor<A: HostedActor>(&self, service: &str) -> Result<Remote<A::Msg>, NameError> {
-        let first = instance(&service.parse()?, NonZeroU32::MIN);
-        Ok(self.peers.remote(&first, A::NAME))
+        self.remote(service, A::NAME)
     }
 
     /// The pool of a service that was described by [`ServiceSpec::pool`](crate::ServiceSpec::pool).
@@ -191,16 +196,16 @@ impl NodeHandle {
 
     /// Where the node's sockets are.
     pub fn runtime_dir(&self) -> &Path {
-        self.peers.runtime_dir()
+        self.peers().runtime_dir()
     }
 
     /// The processes of the node, for references to actors of any of them.
     pub fn peers(&self) -> &Peers {
-        &self.peers
+        self.operator.peers()
     }
 
-    pub(crate) fn directory(&self) -> Known {
-        Known(self.registry.clone())
+    pub(crate) fn directory(&self) -> &dyn Directory {
+        &**self.operator.directory()
     }
 
     /// Every process that there should be, ordered by service and number.
@@ -349,7 +354,6 @@ pub(crate) async fn start(
     options: Options,
     directory: Option<TempDir>,
 ) -> Result<Node, StartError> {
-    let (name, runtime_dir) = (config.node.name.clone(), config.node.runtime_dir.clone());
     let (begun, beginning) = oneshot::channel();
     let (ended, outcome) = watch::channel(None);
     let life = move || {
@@ -378,8 +382,6 @@ pub(crate) async fn start(
     let thread = thread.map_err(StartError::Thread)?;
     let panicked = || StartError::Thread(io::Error::other("it panicked: this is a bug"));
     let (registry, operator) = beginning.await.map_err(|_| panicked())??;
-    let directory = Arc::new(Known(registry.clone()));
-    let peers = Peers::new(name, runtime_dir, Some(directory));
-    let handle = NodeHandle { registry, operator, outcome, peers };
+    let handle = NodeHandle { registry, operator, outcome };
     Ok(Node { handle, thread: Some(thread) })
 }

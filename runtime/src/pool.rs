@@ -14,14 +14,14 @@ use std::{
 
 use blackhole_protocol::{InstanceId, Name};
 use blackhole_sdk::{
-    CallError, Context, Directory, ExitReason, Lost, Message, Reply, Routes, Service, ServiceError,
+    CallError, Context, ExitReason, Lost, Message, Reply, Routes, Service, ServiceError,
     message::{DecodeError, Decoder, EncodeError, Encoder},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Notify;
 
-use crate::{NodeHandle, NodeHandleError, Remote, directory::instance};
+use crate::{NodeHandle, NodeHandleError, Remote};
 
 /// What the workers of a pool do, one job at a time, each in a process of its own.
 ///
@@ -207,13 +207,17 @@ impl<W: Work> Pool<W> {
         }
     }
 
+    fn worker(&self, index: NonZeroU32) -> InstanceId {
+        InstanceId { service: self.shared.service.clone(), index }
+    }
+
     fn remote(&self, index: NonZeroU32) -> Remote<Task<W>> {
-        self.shared.node.peers().remote(&instance(&self.shared.service, index), WORKER)
+        self.shared.node.peers().remote(&self.worker(index), WORKER)
     }
 
     /// Why a worker died, when that is known in time.
     async fn exit(&self, index: NonZeroU32, generation: u64) -> ExitReason {
-        let worker = instance(&self.shared.service, index);
+        let worker = self.worker(index);
         let exit = self.shared.node.directory().exit(&worker, generation);
         tokio::time::timeout(EXIT_WAIT_MAX, exit).await.unwrap_or(ExitReason::Unknown)
     }

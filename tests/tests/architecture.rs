@@ -20,7 +20,14 @@ const LAYERS: &[&[&str]] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     (
         "ractor",
-        &["blackhole-actors", "blackhole-node", "blackhole-sdk", "blackhole", "blackhole-identity"],
+        &[
+            "blackhole-actors",
+            "blackhole-node",
+            "blackhole-sdk",
+            "blackhole",
+            "blackhole-identity",
+            "blackhole-benches",
+        ],
     ),
     ("bincode", &["blackhole-protocol", "blackhole-benches"]),
     ("redb", &["blackhole-identity"]),

@@ -1,4 +1,4 @@
-//! `bench [NAME…] [--json] [--brief] [--only SUBJECT,…] [--write PAGE]`: measures families and says what came out.
+//! `bench [NAME…] [--json] [--brief] [--only SUBJECT,…] [--guard] [--write PAGE]`: measures families and says what came out.
 //!
 //! Started by `benches/run`, which builds and installs what is measured.
 #![expect(clippy::print_stdout, reason = "a program whose result is its output")]
@@ -20,6 +20,8 @@ struct Asked {
     /// Only these subjects, and the limit.
     only: Option<Vec<String>>,
     extent: Extent,
+    /// A goal that is not met is a failure.
+    is_guarded: bool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -51,6 +53,9 @@ fn main() -> anyhow::Result<()> {
         fs::write(&path, report::page(&machine, &reports))
             .with_context(|| format!("writing `{}`", path.display()))?;
     }
+    if asked.is_guarded && !reports.iter().all(Report::is_met) {
+        bail!("a goal is not met")
+    }
     Ok(())
 }
 
@@ -61,11 +66,13 @@ fn asked(mut words: impl Iterator<Item = String>) -> anyhow::Result<Asked> {
         page: None,
         only: None,
         extent: Extent::Whole,
+        is_guarded: false,
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("`{word}` needs a value"));
         match word.as_str() {
             "--json" => asked.form = Form::Json,
+            "--guard" => asked.is_guarded = true,
             "--brief" => asked.extent = Extent::Brief,
             "--write" => asked.page = Some(value()?.into()),
             "--only" => {

@@ -6,7 +6,8 @@
 //! that some supervisors want, with no shell between.
 //!
 //! `BENCH_STAMPS` is the named pipe for `PID NANOSECONDS` (of `CLOCK_MONOTONIC`), which stays open as
-//! long as it lives; with `BENCH_EXIT` it exits with 1 at once.
+//! long as it lives; with `BENCH_EXIT` it exits with 1 at once, with `BENCH_LINES` it first prints so many
+//! lines.
 #![no_main]
 #![expect(unsafe_code, reason = "the C library and nothing else")]
 
@@ -25,6 +26,7 @@ struct Timespec {
 // Declared here, so that `rustc` alone builds this file.
 unsafe extern "C" {
     fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int;
+    fn atol(text: *const c_char) -> c_long;
     fn getenv(name: *const c_char) -> *const c_char;
     fn getpid() -> c_int;
     fn open(path: *const c_char, flags: c_int) -> c_int;
@@ -37,6 +39,8 @@ unsafe extern "C" {
 extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
     let mut now = Timespec { seconds: 0, nanoseconds: 0 };
     let mut line = Line { bytes: [0; LINE_LENGTH_MAX], length: 0 };
+    // SAFETY: a string of this process's environment, which nobody changes.
+    unsafe { print_lines(getenv(c"BENCH_LINES".as_ptr())) };
     // SAFETY: every pointer is to a live local or a literal that ends with a zero byte, but for the
     // path, which `getenv` gave and nobody changes.
     unsafe {
@@ -56,6 +60,22 @@ extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
         }
         loop {
             pause();
+        }
+    }
+}
+
+/// Before the stamp, so that all lines are in the pipe when it comes.
+unsafe fn print_lines(count: *const c_char) {
+    const LINE: &[u8] = b"INFO a request was answered within the time that was asked for\n";
+    if count.is_null() {
+        return;
+    }
+    // SAFETY: it ends with a zero byte; a literal is written.
+    unsafe {
+        for _ in 0..atol(count) {
+            if write(1, LINE.as_ptr().cast(), LINE.len()) < 0 {
+                _exit(74);
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ use std::{
 use super::Subject;
 use crate::BH;
 
-pub(super) struct Blackhole {
-    pub(super) bh: PathBuf,
+pub(crate) struct Blackhole {
+    pub(crate) bh: PathBuf,
 }
 
 impl Subject for Blackhole {

@@ -20,18 +20,25 @@ struct ScanDirectory {
     /// Before the directory.
     options: &'static [&'static str],
     stop_signal: Signal,
+    /// Tells the supervisors of single services to end.
+    stop_program: Option<&'static str>,
+    count_max: usize,
 }
 
 pub(super) fn installed() -> Vec<Box<dyn Subject>> {
-    let known: [(_, _, &[&str], _); 2] = [
-        ("runit", "runsvdir", &[], Signal::HUP),
+    let known: [(_, _, &[&str], _, _, _); 3] = [
+        ("runit", "runsvdir", &[], Signal::HUP, None, usize::MAX),
         // It refuses more than 500 unless it is told to expect them.
-        ("s6", "s6-svscan", &["-c2048"], Signal::TERM),
+        ("s6", "s6-svscan", &["-c2048"], Signal::TERM, None, usize::MAX),
+        // Its scanner ends alone: the supervisors are told before. It has no more places than 1,000.
+        ("daemontools", "svscan", &[], Signal::TERM, Some("svc"), 900),
     ];
     let mut found: Vec<Box<dyn Subject>> = Vec::new();
-    for (name, program, options, stop_signal) in known {
+    for (name, program, options, stop_signal, stop_program, count_max) in known {
         if let Some(program) = search(program) {
-            found.push(Box::new(ScanDirectory { name, program, options, stop_signal }));
+            let subject =
+                ScanDirectory { name, program, options, stop_signal, stop_program, count_max };
+            found.push(Box::new(subject));
         }
     }
     found
@@ -59,5 +66,17 @@ impl Subject for ScanDirectory {
 
     fn stop_signal(&self) -> Signal {
         self.stop_signal
+    }
+
+    fn stop_command(&self, directory: &Path) -> Option<Command> {
+        let mut command = Command::new(search(self.stop_program?)?);
+        command.arg("-dx");
+        let services = fs::read_dir(directory).into_iter().flatten().flatten();
+        command.args(services.map(|service| service.path()));
+        Some(command)
+    }
+
+    fn count_max(&self) -> usize {
+        self.count_max
     }
 }

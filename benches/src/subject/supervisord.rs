@@ -1,4 +1,4 @@
-//! supervisord, from PyPI: `benches/run` puts it into `benches/peers`.
+//! supervisord, from PyPI: `benches/run` puts it into `target/peers`.
 
 use std::{
     fmt::Write,
@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{Subject, search};
+use super::{Subject, said_version, search};
 
 struct Supervisord {
     program: PathBuf,
@@ -24,8 +24,7 @@ impl Subject for Supervisord {
     }
 
     fn version(&self) -> String {
-        let output = Command::new(&self.program).arg("--version").output();
-        output.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned()).unwrap_or_default()
+        said_version(&self.program)
     }
 
     fn prepare(&self, directory: &Path, program: &Path, count: usize) -> anyhow::Result<Command> {

@@ -100,9 +100,8 @@ fn style(event: &str) -> Style {
     let color = match event {
         "ready" | "node_running" => AnsiColor::Green,
         "failed" => AnsiColor::Red,
-        "unready" | "exited" | "backing_off" | "leaked" | "squeezed" | "refused" => {
-            AnsiColor::Yellow
-        }
+        "unready" | "exited" | "backing_off" | "leaked" | "squeezed" | "refused"
+        | "near_memory_limit" | "throttled" => AnsiColor::Yellow,
         _ => return Style::new(),
     };
     Style::new().fg_color(Some(color.into()))

@@ -30,7 +30,7 @@ pub(crate) struct Logs {
     /// Only lines since then: `10m`, `2h 30m`, `2026-11-21T08:00:00Z`, or a local date and time
     #[arg(long, value_name = "TIME", value_parser = parse_since)]
     since: Option<Timestamp>,
-    /// Only lines whose message matches this regular expression
+    /// Only lines whose message or fields match this regular expression
     #[arg(long, value_name = "REGEX", value_parser = NonEmptyStringValueParser::new())]
     grep: Option<String>,
     /// Only the last N lines that match

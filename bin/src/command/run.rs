@@ -1,7 +1,14 @@
 //! `bh run`: the node in the foreground, and its guardian.
 
-use std::{env, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    panic::resume_unwind,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
+use blackhole_config::Config;
 use blackhole_node::{Ending, Node, Options, Signals};
 use blackhole_process::{
     Lifeline,
@@ -21,6 +28,9 @@ use crate::{
 
 /// Threads for blocking calls, such as looking up a host; each is started when it is needed.
 const BLOCKING_THREADS_MAX: usize = 8;
+
+/// Of the node's thread, as the first thread of a process has it.
+const STACK_SIZE: usize = 8 << 20;
 
 /// Runs the services of a file
 ///
@@ -66,6 +76,9 @@ enum LogFormat {
     Json,
 }
 
+/// The node's end of the lifeline, from the first line of `main` until the command is understood.
+static LIFELINE: Mutex<Option<Lifeline>> = Mutex::new(None);
+
 /// Becomes the guardian before anything else is done, where the first word is `run`: it lives as
 /// long as the node, and would keep in memory what reading the command line has touched. A wrong
 /// command line is the node's to complain of. `None` for every other process.
@@ -76,7 +89,10 @@ pub(crate) fn guard() -> Option<std::process::ExitCode> {
     }
     match guardian::init(environment::GUARDIAN_FD) {
         Ok(Role::Guardian(outcome)) => Some(leave(&outcome)),
-        Ok(Role::Node(_)) => None,
+        Ok(Role::Node(lifeline)) => {
+            *LIFELINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(lifeline);
+            None
+        }
         Err(error) => {
             let error = Error::from(error);
             error.report();
@@ -86,26 +102,40 @@ pub(crate) fn guard() -> Option<std::process::ExitCode> {
 }
 
 impl Run {
-    /// Comes back twice: in the guardian when the node has ended, and in the node, which is this
-    /// program again with the same arguments.
+    /// Comes back twice, where [`guard`] did not see that this is the command: in the guardian when the
+    /// node has ended, and in the node.
     pub(crate) fn execute(self, global: &Global) -> Result<std::process::ExitCode, Error> {
-        match guardian::init(environment::GUARDIAN_FD)? {
+        let lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let role = match lifeline {
+            Some(lifeline) => Role::Node(lifeline),
+            None => guardian::init(environment::GUARDIAN_FD)?,
+        };
+        match role {
             Role::Guardian(outcome) => Ok(leave(&outcome)),
-            Role::Node(lifeline) => self.run_node(global, lifeline).map(Into::into),
+            Role::Node(lifeline) => self.run_on_thread(global, lifeline).map(Into::into),
         }
     }
 
+    /// Not on the first thread, to which orphans fall: what starts children has a short list of them then.
+    fn run_on_thread(&self, global: &Global, lifeline: Lifeline) -> Result<ExitCode, Error> {
+        blackhole_process::share_one_heap();
+        thread::scope(|scope| {
+            let run = || {
+                blackhole_process::live_on_this_thread();
+                self.run_node(global, lifeline)
+            };
+            let thread = thread::Builder::new().name("bh-node".into()).stack_size(STACK_SIZE);
+            let node = thread.spawn_scoped(scope, run).map_err(Error::Runtime)?;
+            node.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
     fn run_node(&self, global: &Global, lifeline: Lifeline) -> Result<ExitCode, Error> {
-        let mut loaded = self.options.load(&self.file, global)?;
-        if !self.services.is_empty() {
-            selection::select(&mut loaded.config, &self.services).map_err(Error::Usage)?;
-        }
-        file::print_warnings(&loaded);
+        let config = self.read(global)?;
         journal::start(match self.shown() {
             Shown::Events | Shown::EventsAndLogs => journal::Events::Shown,
             Shown::Nothing | Shown::LogsAsJson => journal::Events::Written,
         })?;
-        let config = loaded.config;
         let options = Options {
             native: Arc::new(native_services::contained()),
             lifeline: Some(lifeline),
@@ -119,6 +149,8 @@ impl Run {
         let ending = runtime.block_on(async {
             let node = Node::begin(config, options).await?;
             let foreground = Foreground::start(&node, self.shown())?;
+            // Nothing has been started yet: what starts services is read in again, and nothing else.
+            blackhole_process::let_go_of_the_beginning();
             let ending = node.run().await?;
             foreground.finish();
             Ok::<_, Error>(ending)
@@ -127,6 +159,16 @@ impl Run {
             Ending::Stopped => Ok(ExitCode::Ok),
             Ending::GaveUp { name } => Err(gave_up(&name)),
         }
+    }
+
+    /// What the file means. How it says so, and where, is not kept.
+    fn read(&self, global: &Global) -> Result<Config, Error> {
+        let mut loaded = self.options.load(&self.file, global)?;
+        if !self.services.is_empty() {
+            selection::select(&mut loaded.config, &self.services).map_err(Error::Usage)?;
+        }
+        file::print_warnings(&loaded);
+        Ok(loaded.config)
     }
 
     fn shown(&self) -> Shown {

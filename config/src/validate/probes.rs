@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// A command that kicks a watchdog must do so at least this often.
 const WATCHDOG_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A native child answers on its link at least this often, or it hangs.
-const LINK_SILENCE_MAX: Duration = Duration::from_secs(2);
+const LINK_SILENCE_MAX: Duration = Duration::from_secs(1);
 const FAILURES_MAX: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
 const SUCCESSES_MIN: NonZeroU32 = NonZeroU32::MIN;
 /// The socket that the node holds for an instance of a native service.

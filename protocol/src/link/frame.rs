@@ -129,11 +129,12 @@ pub fn end_of_values(rest: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// The version that a handshake frame begins with, readable whatever else changed since.
-pub fn version_of(frame: &[u8]) -> Result<u16, DecodeError> {
-    let ((_variant, version), _): ((u32, u16), usize) =
-        bincode::serde::decode_from_slice(frame, CONFIGURATION).map_err(DecodeError::Malformed)?;
-    Ok(version)
+/// The version and the schema that a handshake frame begins with, readable whatever follows them. A
+/// peer of another version may say no schema: then the version is all that there is to know.
+pub fn greeting_of(frame: &[u8]) -> Result<(u16, Option<u64>), DecodeError> {
+    let mut rest = frame;
+    let (_variant, version): (u32, u16) = take_value(&mut rest)?;
+    Ok((version, take_value(&mut rest).ok()))
 }
 
 #[cfg(test)]
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
     use crate::{
         InstanceId,
-        link::{Assignment, ToChild, ToNode, VERSION},
+        link::{Assignment, ToChild, ToNode},
     };
 
     fn framed<M: Serialize>(message: &M) -> Vec<u8> {
@@ -166,20 +167,20 @@ mod tests {
             settings: "{}".into(),
             grace_ms: 10_000,
         };
-        ToChild::Welcome { version: VERSION, assignment: Box::new(assignment) }
+        ToChild::Welcome { version: 2, schema: 7, assignment: Box::new(assignment) }
     }
 
     /// A change of these bytes is a change of the protocol: count [`VERSION`] up with it.
     #[test]
     fn the_bytes_on_the_wire_are_these() {
-        assert_eq!(framed(&ToNode::Hello { version: 1 }), [2, 0, 0, 0, 0, 1]);
+        assert_eq!(framed(&ToNode::Hello { version: 2, schema: 7 }), [3, 0, 0, 0, 0, 2, 7]);
         assert_eq!(framed(&ToNode::Ready), [1, 0, 0, 0, 1]);
         assert_eq!(framed(&ToNode::Pong { sequence: 300 }), [4, 0, 0, 0, 3, 251, 44, 1]);
         assert_eq!(framed(&ToChild::Stop), [1, 0, 0, 0, 2]);
         let welcome = framed(&welcome());
         assert_eq!(
             welcome,
-            b"\x1f\0\0\0\x00\x01\x03dev\x03api\x01\x07\x02/d\x02/r\x01\x04grpc\x08\x02{}\xfb\x10\x27"
+            b"\x20\0\0\0\x00\x02\x07\x03dev\x03api\x01\x07\x02/d\x02/r\x01\x04grpc\x08\x02{}\xfb\x10\x27"
         );
     }
 
@@ -192,7 +193,8 @@ mod tests {
 
     #[test]
     fn the_version_is_found_whatever_follows_it() {
-        assert_eq!(version_of(&[0, 9, 255, 255, 255]).expect("a version"), 9);
+        assert_eq!(greeting_of(&[0, 9, 255, 255, 255]).expect("a version"), (9, None));
+        assert_eq!(greeting_of(&[0, 9, 8, 255, 255]).expect("both"), (9, Some(8)));
     }
 
     #[test]

@@ -10,5 +10,7 @@ mod handshake;
 
 pub(crate) use credentials::check_peer;
 
+pub(crate) use handshake::compare;
+
 pub use connection::{Connection, LinkError, Receiver, Sender};
 pub use handshake::{ChildSide, HANDSHAKE_TIMEOUT, NodeSide, accept, connect};

@@ -266,10 +266,13 @@ impl<M: Message> Remote<M> {
     ) -> Result<T, CallError> {
         let deadline = Instant::now() + within;
         let asking = async {
-            let binding = self.binding().await?;
+            let (binding, left) = match self.usable() {
+                Some(binding) => (binding, within),
+                None => (self.bind().await?, deadline.saturating_duration_since(Instant::now())),
+            };
             let (reply, answer) = Reply::new();
             let message = question(reply);
-            binding.connection.call(binding.target(), message, deadline).await?;
+            binding.connection.call(binding.target(), message, left).await?;
             answer.await
         };
         match tokio::time::timeout_at(deadline, asking).await {

@@ -23,8 +23,12 @@ use crate::link::LinkError;
 
 /// What one read asks for, in bytes, as long as no frame is longer.
 const READ_LENGTH: usize = 64 * 1024;
-/// A buffer that has grown beyond this is not kept.
+/// The same, once frames have been seen that do not fit into that.
+const READ_LENGTH_LARGE: usize = 256 * 1024;
+/// A buffer that has grown beyond this is kept only as long as it is made use of.
 const KEPT_LENGTH_MAX: usize = 256 * 1024;
+/// A buffer that is not made use of is let go after so many sendings.
+const KEPT_SENDINGS: u32 = 64;
 
 /// What a task that drives one side of a connection asks of that side.
 pub(crate) trait End {
@@ -95,7 +99,8 @@ impl Outgoing {
 /// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
 /// which the peer's leave is one.
 pub(crate) async fn drive(stream: &mut UnixStream, end: &mut impl End) -> Result<(), LinkError> {
-    let mut wire = Wire { received: Vec::new(), filled: 0, sending: Vec::new(), sent: 0 };
+    let mut wire =
+        Wire { received: Vec::new(), filled: 0, sending: Vec::new(), sent: 0, small_sendings: 0 };
     poll_fn(|context| wire.poll(stream, end, context)).await
 }
 
@@ -104,6 +109,8 @@ struct Wire {
     filled: usize,
     sending: Vec<u8>,
     sent: usize,
+    /// Sendings since a large buffer was needed last.
+    small_sendings: u32,
 }
 
 impl Wire {
@@ -134,11 +141,7 @@ impl Wire {
     ) -> Result<Flushed, LinkError> {
         loop {
             if self.sent == self.sending.len() {
-                self.sending.clear();
-                self.sent = 0;
-                if self.sending.capacity() > KEPT_LENGTH_MAX {
-                    self.sending = Vec::new();
-                }
+                self.finish_sending();
                 let collected = end.collect(&mut self.sending, context.waker());
                 if self.sending.is_empty() {
                     return Ok(Flushed::Whole(collected));
@@ -149,6 +152,20 @@ impl Wire {
                 Poll::Ready(written) => self.sent += written?,
                 Poll::Pending => return Ok(Flushed::Partly),
             }
+        }
+    }
+
+    /// To allocate a large buffer for each sending would cost more than the sending.
+    fn finish_sending(&mut self) {
+        match self.sent {
+            0 => {}
+            length if length > KEPT_LENGTH_MAX / 2 => self.small_sendings = 0,
+            _ => self.small_sendings = self.small_sendings.saturating_add(1),
+        }
+        self.sending.clear();
+        self.sent = 0;
+        if self.sending.capacity() > KEPT_LENGTH_MAX && self.small_sendings > KEPT_SENDINGS {
+            self.sending = Vec::new();
         }
     }
 
@@ -192,7 +209,7 @@ impl Wire {
         self.received.copy_within(taken..self.filled, 0);
         self.filled -= taken;
         if missing > self.received.len() {
-            self.received.resize(missing, 0);
+            self.received.resize(missing.max(READ_LENGTH_LARGE), 0);
         } else if self.received.len() > KEPT_LENGTH_MAX && self.filled < READ_LENGTH {
             self.received.truncate(READ_LENGTH);
             self.received.shrink_to_fit();

@@ -13,6 +13,7 @@ mod group;
 mod groups;
 mod limits;
 mod mounts;
+mod notice;
 mod process_list;
 mod settings;
 mod survey;
@@ -25,6 +26,7 @@ pub use group::Group;
 pub use groups::Groups;
 pub use limits::{CpuQuota, DeviceLimit, DeviceLimitError, Limits, Weight};
 pub use mounts::Mounts;
+pub use notice::Notice;
 pub use usage::{GroupUsage, Oom, Pressure};
 
 pub(crate) use ceilings::ceilings;

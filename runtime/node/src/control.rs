@@ -7,6 +7,7 @@ mod peer;
 mod wire;
 
 use std::{
+    future::Future,
     pin::Pin,
     time::{Duration, SystemTime},
 };
@@ -15,7 +16,7 @@ use blackhole_protocol::control::v1::{
     self as proto,
     control_service_server::{ControlService, ControlServiceServer},
 };
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use regex::Regex;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::BroadcastStream;
@@ -47,11 +48,21 @@ pub(crate) struct Identity {
     pub(crate) guardian_pid: u32,
 }
 
-/// Serves the API until the returned future is dropped.
+/// Serves the API until `ended`; then nobody new is let in, and it comes back when everybody who asked for
+/// something has an answer. What the server is made of is made for the first who connects: a node that
+/// nobody speaks to starts sooner, and is smaller.
 pub(crate) async fn serve(
     listener: UnixListener,
     control: Control,
+    ended: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
+    let mut connections = std::pin::pin!(peer::trusted(listener));
+    let mut ended = std::pin::pin!(ended);
+    let first = tokio::select! {
+        first = connections.next() => first,
+        () = &mut ended => return Ok(()),
+    };
+    let connections = stream::iter(first).chain(connections);
     let descriptors = blackhole_protocol::descriptors::ALL;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -62,7 +73,7 @@ pub(crate) async fn serve(
         .add_service(reflection().build_v1().expect("the committed descriptors are valid"))
         .add_service(reflection().build_v1alpha().expect("the committed descriptors are valid"))
         .add_service(ControlServiceServer::new(control))
-        .serve_with_incoming(peer::trusted(listener))
+        .serve_with_incoming_shutdown(connections, ended)
         .await
 }
 

@@ -1,26 +1,28 @@
 //! One timer for the signs of life of all native children.
 //!
-//! It beats only while a child is watched. A child that said nothing for its whole patience is
-//! reported once. When the node itself was held up (stopped, suspended), the silence was its own:
-//! every patience begins anew.
+//! It beats only while a child is watched, and asks each at every beat. A child's silence is counted in
+//! beats that passed since it was heard, not by the clock: a beat that comes late, because the node
+//! was held up (loaded, stopped, suspended), counts as one that was on time, and before anybody is judged
+//! the node hears what has arrived meanwhile. A child that was silent for its whole patience is reported
+//! once. It is judged from its first sign of life on: before that, the deadline of its start judges it.
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::{sync::Notify, time::MissedTickBehavior};
 
 /// How often children are asked.
 pub(crate) const BEAT: Duration = Duration::from_millis(250);
-/// A beat that comes later than this after the one before was held up by the node itself.
-const HELD_UP: Duration = Duration::from_millis(750);
+/// How often the node's other tasks, links among them, may go first before children are judged.
+const TURNS_BEFORE_JUDGEMENT: u32 = 2;
+
+/// In place of a number of beats: there was no sign of life yet.
+const UNHEARD: u32 = u32::MAX;
 
 /// The timer and those it watches; clones are the same.
 #[derive(Clone)]
@@ -29,17 +31,15 @@ pub(crate) struct Heartbeat(Arc<Shared>);
 struct Shared {
     watched: Mutex<Vec<Weak<Watched>>>,
     somebody_came: Notify,
-    origin: Instant,
 }
 
 struct Watched {
     patience: Duration,
-    /// Milliseconds from the origin to the last sign of life.
-    felt_at: AtomicU64,
+    /// Beats since the last sign of life, or [`UNHEARD`].
+    silent_beats: AtomicU32,
     reported: AtomicBool,
     ask: Box<dyn Fn(u64) + Send + Sync>,
     report: Box<dyn Fn(Duration) + Send + Sync>,
-    origin: Instant,
 }
 
 /// A child under watch; the watch ends when this is dropped.
@@ -49,7 +49,7 @@ pub(crate) struct Pulse(Arc<Watched>);
 impl Pulse {
     /// The child gave a sign of life.
     pub(crate) fn felt(&self) {
-        self.0.felt_at.store(millis_since(self.0.origin), Ordering::Relaxed);
+        self.0.silent_beats.store(0, Ordering::Relaxed);
     }
 }
 
@@ -62,14 +62,13 @@ impl Heartbeat {
         let heartbeat = Self(Arc::new(Shared {
             watched: Mutex::new(Vec::new()),
             somebody_came: Notify::new(),
-            origin: Instant::now(),
         }));
         tokio::spawn(beat(heartbeat.clone()));
         heartbeat
     }
 
-    /// Watches a child: asks it at every beat, and reports once when it was silent for longer than
-    /// `patience`, with how long it was.
+    /// Watches a child: asks it at every beat, and reports once when it was silent for its whole
+    /// `patience`, with how long that was at least.
     pub(crate) fn watch(
         &self,
         patience: Duration,
@@ -78,11 +77,10 @@ impl Heartbeat {
     ) -> Pulse {
         let watched = Arc::new(Watched {
             patience,
-            felt_at: AtomicU64::new(millis_since(self.0.origin)),
+            silent_beats: AtomicU32::new(UNHEARD),
             reported: AtomicBool::new(false),
             ask: Box::new(ask),
             report: Box::new(report),
-            origin: self.0.origin,
         });
         self.watched().push(Arc::downgrade(&watched));
         self.0.somebody_came.notify_one();
@@ -107,40 +105,38 @@ async fn beat(heartbeat: Heartbeat) {
         heartbeat.0.somebody_came.notified().await;
         let mut ticks = tokio::time::interval(BEAT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = Instant::now();
         loop {
             ticks.tick().await;
+            for _ in 0..TURNS_BEFORE_JUDGEMENT {
+                tokio::task::yield_now().await;
+            }
             let present = heartbeat.present();
             if present.is_empty() {
                 break;
             }
             sequence += 1;
-            let held_up = last.elapsed() > HELD_UP;
-            last = Instant::now();
             for watched in present {
-                watched.look(sequence, held_up);
+                watched.look(sequence);
             }
         }
     }
 }
 
 impl Watched {
-    fn look(&self, sequence: u64, held_up: bool) {
-        let now = millis_since(self.origin);
-        if held_up {
-            self.felt_at.store(now, Ordering::Relaxed);
+    fn look(&self, sequence: u64) {
+        let beats = self.silent_beats.load(Ordering::Relaxed);
+        if beats == UNHEARD {
+            return;
         }
-        let silence = now.saturating_sub(self.felt_at.load(Ordering::Relaxed));
-        let silence = Duration::from_millis(silence);
-        if silence > self.patience && !self.reported.swap(true, Ordering::Relaxed) {
+        // A sign of life answers a question, and so comes soon after a beat.
+        let beats = beats.saturating_add(1).min(UNHEARD - 1);
+        self.silent_beats.store(beats, Ordering::Relaxed);
+        let silence = BEAT * beats;
+        if silence >= self.patience && !self.reported.swap(true, Ordering::Relaxed) {
             (self.report)(silence);
         }
         (self.ask)(sequence);
     }
-}
-
-fn millis_since(origin: Instant) -> u64 {
-    u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -168,6 +164,34 @@ mod tests {
         assert_eq!(reports.load(Ordering::Relaxed), 0);
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(reports.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_held_up_counts_one_beat_however_long_it_was() {
+        let heartbeat = Heartbeat::start();
+        let reports = Arc::new(AtomicU32::new(0));
+        let count = reports.clone();
+        let pulse = heartbeat.watch(
+            Duration::from_secs(1),
+            |_| {},
+            move |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            },
+        );
+        pulse.felt();
+        tokio::time::sleep(BEAT / 2).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::sleep(BEAT / 2).await;
+        assert_eq!(reports.load(Ordering::Relaxed), 0);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(reports.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_never_heard_is_not_judged() {
+        let heartbeat = Heartbeat::start();
+        let _pulse = heartbeat.watch(Duration::from_secs(1), |_| {}, |_| panic!("it was judged"));
+        tokio::time::sleep(Duration::from_secs(60)).await;
     }
 
     #[tokio::test(start_paused = true)]

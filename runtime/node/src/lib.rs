@@ -10,6 +10,7 @@ pub mod holding;
 pub mod host;
 mod http;
 pub mod incident;
+mod limit_watch;
 pub mod logs;
 pub mod native;
 mod node;
@@ -21,6 +22,7 @@ pub mod outside;
 pub mod probe;
 pub mod registry;
 mod secrets;
+mod standing;
 mod usage;
 
 pub use adapting::InsufficientResources;

@@ -23,7 +23,8 @@ use ractor::Actor;
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
+    task::JoinHandle,
 };
 
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
     heartbeat::Heartbeat,
     http,
     incident::Recorder,
+    limit_watch::LimitWatch,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
     nursery::{Crib, Household, Member, Roster, SupervisorRef, policy},
@@ -144,8 +146,24 @@ pub struct Node {
     lifeline: Option<Lifeline>,
     signals: Signals,
     _lock: fs::File,
+    control: Served,
     control_path: PathBuf,
     household: Arc<Household>,
+}
+
+/// What is served until the node has ended.
+struct Served {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Served {
+    /// Everybody who has asked for something gets an answer, within [`FAREWELL`].
+    async fn finish(self) {
+        // A server that is gone has said why.
+        let _ = self.end.send(());
+        let _ = tokio::time::timeout(FAREWELL, self.task).await;
+    }
 }
 
 impl Node {
@@ -182,6 +200,7 @@ impl Node {
                 heartbeat: Heartbeat::start(),
                 sockets: Sockets::default(),
                 plans: plans.clone(),
+                limit_watch: LimitWatch::new(registry.clone(), clock),
                 secrets,
             },
             adapting: adapting.clone(),
@@ -203,7 +222,7 @@ impl Node {
             recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
-        serve(&config, &control_path, control)?;
+        let control = serve(&config, &control_path, control)?;
         Ok(Self {
             registry,
             logs,
@@ -213,6 +232,7 @@ impl Node {
             lifeline: options.lifeline,
             signals: options.signals,
             _lock: lock,
+            control,
             control_path,
             household,
         })
@@ -269,7 +289,7 @@ impl Node {
         if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
         }
-        tokio::time::sleep(FAREWELL).await;
+        self.control.finish().await;
         if let Err(error) = self.logs.flush(FLUSH_WAIT_MAX).await {
             tracing::error!(%error, "the last log lines may be lost");
         }
@@ -390,7 +410,7 @@ fn open_native_sockets(household: &Household) {
 }
 
 /// Opens the control socket and the HTTP port, and serves them as long as the node lives.
-fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<(), NodeError> {
+fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<Served, NodeError> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| NodeError::ControlSocket(error);
     let socket = sockets::listen_unix_with(control_path, 0o600).map_err(|e| refused(e.into()))?;
     let socket = std::os::unix::net::UnixListener::from(socket);
@@ -407,8 +427,12 @@ fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<
         };
         tokio::spawn(report("HTTP", http::serve(listener, sources)));
     }
-    tokio::spawn(report("the control API", control::serve(listener, control)));
-    Ok(())
+    let (end, ended) = oneshot::channel();
+    let serving = control::serve(listener, control, async {
+        // That the node is dropped ends it as well.
+        let _ = ended.await;
+    });
+    Ok(Served { end, task: tokio::spawn(report("the control API", serving)) })
 }
 
 async fn report<E: std::fmt::Display>(
@@ -449,7 +473,10 @@ fn lock(runtime_dir: &Path) -> Result<fs::File, NodeError> {
         }
         Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
     }
-    file.set_len(0).map_err(failed)?;
+    // Not for nothing: to cut even an empty file may take a file system half a millisecond.
+    if file.metadata().is_ok_and(|it| it.len() > 0) {
+        file.set_len(0).map_err(failed)?;
+    }
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
 }

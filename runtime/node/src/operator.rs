@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
-use blackhole_actors::supervisor;
+use blackhole_actors::{Directory, Peers, supervisor};
 use blackhole_config::{Config, Service};
 use blackhole_policy::supervision::{Call, Refusal, Reply};
 use blackhole_protocol::{InstanceId, Name};
@@ -15,6 +15,7 @@ use crate::{
     adapting::{Adapting, InsufficientResources},
     nursery::{Member, Roster, SupervisorRef, specification},
     registry::{Kind, Registry, State},
+    standing::Standings,
 };
 
 /// The most processes one service may have.
@@ -137,6 +138,8 @@ pub struct Operator {
     roster: Roster,
     adapting: Adapting,
     shutdown: watch::Sender<u32>,
+    peers: Peers,
+    directory: Arc<dyn Directory>,
 }
 
 impl Operator {
@@ -146,7 +149,21 @@ impl Operator {
         roster: Roster,
         adapting: Adapting,
     ) -> Self {
-        Self { config, registry, roster, adapting, shutdown: watch::Sender::new(0) }
+        let directory: Arc<dyn Directory> = Arc::new(Standings::of(registry.clone()));
+        let peers = Peers::new("the node", &config.node.runtime_dir, Some(directory.clone()));
+        let shutdown = watch::Sender::new(0);
+        Self { config, registry, roster, adapting, shutdown, peers, directory }
+    }
+
+    /// How every instance is, and why those that are gone ended.
+    pub fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
+    /// The native services, for references to their actors. Connections are driven by the runtime in
+    /// which a reference is first used.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// The services behind names; all of them when there is none.

@@ -49,7 +49,8 @@ struct Shared {
 #[derive(Debug)]
 struct Table {
     node_state: NodeState,
-    entries: BTreeMap<InstanceId, Entry>,
+    /// A node of the tree has room for more rows than it holds, so they lie outside.
+    entries: BTreeMap<InstanceId, Box<Entry>>,
     held: VecDeque<Arc<Event>>,
     sequence: u64,
 }
@@ -77,7 +78,7 @@ impl Registry {
     /// Adds an instance that has not been started.
     pub fn add(&self, instance: InstanceId, group: Option<Name>, kind: Kind, state: State) {
         let entry = Entry::new(instance.clone(), group, kind, state);
-        self.table().entries.entry(instance).or_insert(entry);
+        self.table().entries.entry(instance).or_insert(Box::new(entry));
         self.wake();
     }
 
@@ -151,12 +152,27 @@ impl Registry {
 
     /// The rows that `wanted` accepts, ordered by service and index.
     pub fn entries(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        self.table().entries.values().filter(|entry| wanted(entry)).cloned().collect()
+        self.table()
+            .entries
+            .values()
+            .filter(|entry| wanted(entry))
+            .map(|entry| Entry::clone(entry))
+            .collect()
+    }
+
+    /// Something about one row, without copying it; nothing if there is no such row.
+    pub(crate) fn look<T>(
+        &self,
+        instance: &InstanceId,
+        look: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        self.table().entries.get(instance).map(|entry| look(entry))
     }
 
     /// One number or word about every row, without copying the rows.
     pub fn survey<T>(&self, look: impl FnMut(&Entry) -> T) -> Vec<T> {
-        self.table().entries.values().map(look).collect()
+        let mut look = look;
+        self.table().entries.values().map(|entry| look(entry)).collect()
     }
 
     /// Ends of processes of the wanted instances, oldest first.

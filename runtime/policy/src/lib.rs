@@ -12,3 +12,4 @@ pub mod moment;
 pub mod rehearsal;
 pub mod scaling;
 pub mod supervision;
+pub mod usage_alert;

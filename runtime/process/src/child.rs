@@ -7,6 +7,7 @@
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
+use std::sync::OnceLock;
 
 use blackhole_isolation::Plan;
 
@@ -19,11 +20,13 @@ pub(crate) struct Orders<'a> {
     pub(crate) environment: *const *const c_char,
     /// Null to stay.
     pub(crate) working_directory: *const c_char,
-    /// From slots, all of them above every target, to targets counted up from 0.
+    /// From slots to targets counted up from 0, in an order in which no target is a slot still to come.
     pub(crate) descriptors: &'a [(RawFd, RawFd)],
     /// Descriptors from here up are not needed.
     pub(crate) unneeded_from: c_uint,
     pub(crate) plan: &'a Plan,
+    /// Signals that this process ignores, and its children must not.
+    pub(crate) ignored: &'a [c_int],
     /// The limit on open files from before this process raised its own.
     pub(crate) files_max: Option<libc::rlimit>,
     /// Where the child's own pid goes in decimal digits, ended by a zero byte; null if nowhere.
@@ -75,7 +78,7 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
     unsafe {
         own_descriptors(orders)?;
         check(Step::Session, libc::setsid())?;
-        default_signals();
+        heed_signals(orders.ignored);
         if let Some(limit) = &orders.files_max {
             check(Step::Descriptors, libc::setrlimit(libc::RLIMIT_NOFILE, limit))?;
         }
@@ -110,22 +113,47 @@ unsafe fn own_descriptors(orders: &Orders<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Ignored signals stay ignored through `exec`, and a handler must not run in borrowed memory. By the bare
+/// Ignored signals stay ignored through `exec`; those with a handler have lost it in `clone`. By the bare
 /// system call: the C library refuses the signals that it keeps to itself, which may be ignored too.
-unsafe fn default_signals() {
-    const SIGNALS: libc::c_int = 64;
-    const SET_BYTES: usize = SIGNALS as usize / 8;
+unsafe fn heed_signals(ignored: &[c_int]) {
     // `SIG_DFL` with no flags and no mask, in the kernel's layout, which is no longer than this.
     let default = [0_u64; 8];
-    for signal in 1..=SIGNALS {
-        // SAFETY: the kernel reads its structure from memory that is long enough, and refuses the
-        // signals that have no disposition, as is right.
+    for signal in ignored {
+        // SAFETY: the kernel reads its structure from memory that is long enough.
         unsafe {
             let none = ptr::null_mut::<c_void>();
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, SET_BYTES);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                *signal,
+                default.as_ptr(),
+                none,
+                SIGNAL_SET_BYTES,
+            );
         }
     }
 }
+
+/// The signals that this process ignored when it was first asked for them, which is when it starts its first
+/// child: most of them have been ignored since before its birth.
+pub(crate) fn ignored_signals() -> &'static [c_int] {
+    static IGNORED: OnceLock<Vec<c_int>> = OnceLock::new();
+    IGNORED.get_or_init(|| (1..=SIGNALS).filter(is_ignored).collect())
+}
+
+fn is_ignored(signal: &c_int) -> bool {
+    let mut found = [0_u64; 8];
+    // SAFETY: the kernel writes its structure, whose first word is the handler, into memory that is long
+    // enough, and refuses the signals that have no disposition.
+    let asked = unsafe {
+        let none = ptr::null::<c_void>();
+        let found = found.as_mut_ptr();
+        libc::syscall(libc::SYS_rt_sigaction, *signal, none, found, SIGNAL_SET_BYTES)
+    };
+    asked == 0 && found[0] == libc::SIG_IGN as u64
+}
+
+const SIGNALS: c_int = 64;
+const SIGNAL_SET_BYTES: usize = SIGNALS as usize / 8;
 
 unsafe fn unblock_signals() -> Result<(), Failure> {
     // SAFETY: the set is initialised before it is used.

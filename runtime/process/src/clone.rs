@@ -34,7 +34,8 @@ pub(crate) unsafe fn clone_and_wait(
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_PIDFD;
     // SAFETY: `clone_args` is plain integers, for which zero is valid and means "not given".
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = u64::from(flags.cast_unsigned());
+    // No handler of this process runs in the child, which borrows its memory.
+    arguments.flags = u64::from(flags.cast_unsigned()) | CLONE_CLEAR_SIGHAND;
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
     if let Some(cgroup) = cgroup {
@@ -53,6 +54,9 @@ pub(crate) unsafe fn clone_and_wait(
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Cloned { pid, pidfd })
 }
+
+/// Linux 5.5; not in `libc` for every architecture.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 /// Linux 5.7; the constant in `libc` does not fit the type it is declared with.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;

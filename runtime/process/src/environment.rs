@@ -16,11 +16,15 @@ const NEVER_INHERITED: [&str; 7] = [
     "WATCHDOG_USEC",
 ];
 
-/// Variables of this process as it was at the first use; all launches share them.
+/// What children may inherit of this process's variables, as they were at the first use; all launches share
+/// them.
 fn of_this_process() -> &'static [CString] {
     static VARIABLES: OnceLock<Vec<CString>> = OnceLock::new();
     VARIABLES.get_or_init(|| {
         let entry = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            if NEVER_INHERITED.iter().any(|never| *never == name) {
+                return None;
+            }
             let mut bytes = name.into_vec();
             bytes.push(b'=');
             bytes.extend(value.into_vec());
@@ -47,9 +51,8 @@ impl Environment {
         let wanted = |entry: &&'static CStr| {
             let name = name_of(entry.to_bytes());
             inherit == Inherit::Everything
-                && !NEVER_INHERITED.iter().any(|never| never.as_bytes() == name)
                 && !withheld.iter().any(|never| never.as_bytes() == name)
-                && !own.iter().any(|mine| name_of(mine.to_bytes()) == name)
+                && !own.iter().any(|mine| has_name(mine.to_bytes(), name))
         };
         let inherited = of_this_process().iter().map(CString::as_c_str).filter(wanted).collect();
         Self { inherited, own }
@@ -59,7 +62,7 @@ impl Environment {
     pub(crate) fn value(&self, name: &str) -> Option<&[u8]> {
         let all = self.own.iter().map(CString::as_c_str).chain(self.inherited.iter().copied());
         all.map(CStr::to_bytes)
-            .find(|entry| name_of(entry) == name.as_bytes())
+            .find(|entry| has_name(entry, name.as_bytes()))
             .map(|entry| &entry[name.len() + 1..])
     }
 
@@ -67,7 +70,7 @@ impl Environment {
     pub(crate) fn block(&self, generation: &[&CStr]) -> Vec<*const c_char> {
         let repeated = |entry: &&CStr| {
             let name = name_of(entry.to_bytes());
-            generation.iter().any(|mine| name_of(mine.to_bytes()) == name)
+            generation.iter().any(|mine| has_name(mine.to_bytes(), name))
         };
         let base = self.own.iter().map(CString::as_c_str).chain(self.inherited.iter().copied());
         let base = base.filter(|entry| !repeated(entry)).map(CStr::as_ptr);
@@ -77,6 +80,11 @@ impl Environment {
         block.push(std::ptr::null());
         block
     }
+}
+
+/// Cheap where the names differ, which is nearly always.
+fn has_name(entry: &[u8], name: &[u8]) -> bool {
+    entry.get(name.len()) == Some(&b'=') && entry.starts_with(name)
 }
 
 fn name_of(entry: &[u8]) -> &[u8] {

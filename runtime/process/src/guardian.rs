@@ -1,6 +1,6 @@
 //! The guardian: the tiny parent of the node, alive to act when the node is killed.
 //!
-//! It starts the node (this program again), hands on signals, and when the node has ended kills whatever
+//! It starts the node (a copy of itself), hands on signals, and when the node has ended kills whatever
 //! has fallen to it: being a child subreaper, that is everything the node had started, daemons that forked
 //! twice included. No threads, no async runtime, no network, no timers while the node lives; it sleeps in
 //! one system call. What the node does when the *guardian* ends is [`crate::Lifeline`]'s side.
@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
@@ -21,6 +21,7 @@ use rustix::process::{
 };
 
 use crate::children::{self, List};
+use crate::let_go_of_the_beginning;
 use crate::lifeline::{self, Lifeline, LifelineError};
 
 /// How long the killed may take to die before the guardian leaves without them.
@@ -62,19 +63,20 @@ pub enum GuardianError {
     Lifeline(#[from] LifelineError),
 }
 
-/// Makes this process the guardian, starts the same program with the same arguments again as the node, and
-/// comes back in both: in the node at once, in the guardian after the node has ended and nothing is left.
+/// Makes this process the guardian, makes another one of it as the node, and comes back in both: in the node
+/// at once, in the guardian after the node has ended and nothing is left.
 ///
-/// `variable` names the environment variable that carries the descriptor between them. To be called first
-/// in `main`, while there is one thread.
+/// To be called first in `main`, while there is one thread: then the node is a copy of this process. Where
+/// there are more threads already, the node is the same program with the same arguments, started again, and
+/// `variable` names the environment variable that carries the descriptor between them.
 pub fn init(variable: &str) -> Result<Role, GuardianError> {
     match std::env::var_os(variable) {
         Some(descriptor) => Ok(Role::Node(lifeline::take_up(variable, &descriptor)?)),
-        None => guard(variable).map(Role::Guardian),
+        None => guard(variable),
     }
 }
 
-fn guard(variable: &str) -> Result<Outcome, GuardianError> {
+fn guard(variable: &str) -> Result<Role, GuardianError> {
     let failed = |doing| move |error: io::Error| GuardianError::System(doing, error);
     set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| GuardianError::System("becoming a child subreaper", error.into()))?;
@@ -82,25 +84,57 @@ fn guard(variable: &str) -> Result<Outcome, GuardianError> {
     let (own_end, node_end) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|error| GuardianError::System("creating the lifeline", error.into()))?;
-    let node = start_node(variable, node_end).map_err(failed("starting the node"))?;
+    let node = match has_one_thread() {
+        true => match fork().map_err(failed("starting the node"))? {
+            Some(node) => node,
+            None => {
+                drop(own_end);
+                let guardian = rustix::process::getppid().map_or(0, Pid::as_raw_pid);
+                return Ok(Role::Node(lifeline::keep(node_end, guardian)?));
+            }
+        },
+        false => start_again(variable, &node_end).map_err(failed("starting the node"))?,
+    };
+    drop(node_end);
+    let_go_of_the_beginning();
     let exit_code = watch(node, &signals).map_err(failed("watching the node"))?;
     let entrusted = lifeline::kill_entrusted(&own_end);
     let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
     entrusted.iter().for_each(lifeline::Entrusted::remove);
-    Ok(Outcome { exit_code, surviving })
+    Ok(Role::Guardian(Outcome { exit_code, surviving }))
+}
+
+fn has_one_thread() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+}
+
+/// The node's pid in the guardian, none in the node.
+fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: there is one thread, so nothing is held or half done that the copy would miss.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => become_node().map(|()| None),
+        node => Ok(Pid::from_raw(node)),
+    }
 }
 
 /// The node has a session of its own, so that a terminal's signals come once, through the guardian.
-fn start_node(variable: &str, node_end: OwnedFd) -> io::Result<Pid> {
+fn become_node() -> io::Result<()> {
+    rustix::process::setsid()?;
+    Signals::unblock()
+}
+
+fn start_again(variable: &str, node_end: &OwnedFd) -> io::Result<Pid> {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsString::from("node"));
     let mut command = Command::new("/proc/self/exe");
     command.arg0(name).args(arguments);
     command.env(variable, node_end.as_raw_fd().to_string());
+    let node_end = node_end.as_raw_fd();
     let inherit = move || {
-        rustix::process::setsid()?;
-        Signals::unblock()?;
-        fcntl_setfd(&node_end, FdFlags::empty())?;
+        become_node()?;
+        // SAFETY: the guardian holds it open until the node has been started.
+        fcntl_setfd(unsafe { BorrowedFd::borrow_raw(node_end) }, FdFlags::empty())?;
         Ok(())
     };
     // SAFETY: system calls that neither allocate nor lock.

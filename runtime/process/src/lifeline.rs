@@ -60,6 +60,11 @@ pub(crate) fn take_up(variable: &str, value: &OsStr) -> Result<Lifeline, Lifelin
     let failed = |doing| move |error: Errno| LifelineError::System(doing, error.into());
     fcntl_setfd(&socket, FdFlags::CLOEXEC).map_err(failed("keeping the lifeline from children"))?;
     show_name();
+    keep(socket, guardian)
+}
+
+/// Makes this process the node of a guardian.
+pub(crate) fn keep(socket: OwnedFd, guardian: i32) -> Result<Lifeline, LifelineError> {
     descriptors::prepare()
         .map_err(|error| LifelineError::System("preparing to start children", error))?;
     Ok(Lifeline { socket, guardian })

@@ -2,7 +2,11 @@
 //!
 //! The child gets a copy of the descriptor table up to the last slot. Without slots the copy would
 //! reach up to the newest pipe, and with hundreds of children every spawn would copy, and `exec` close,
-//! a thousand descriptors.
+//! a thousand descriptors. So they are reserved as early and as low as can be.
+//!
+//! The child moves slot 0 to descriptor 0, slot 1 to 1, and so on. Slots ascend from above the standard
+//! streams, so that the slot with the number `n` is always farther up than `n`: what a move overwrites has
+//! been moved before.
 
 use std::ffi::c_uint;
 use std::io;
@@ -11,8 +15,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{DupFlags, fcntl_dupfd_cloexec};
 
-/// Slots lie above this, the descriptors of a child below.
+/// How many descriptors a child can be given.
 pub(crate) const TARGETS_MAX: RawFd = 64;
+
+/// The lowest number of a slot: above the standard streams.
+const FIRST: RawFd = 3;
 
 /// Standard input, output, error, the link and a few listening sockets.
 const SLOTS_AT_START: usize = 8;
@@ -26,14 +33,15 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) fn reserve() -> io::Result<Self> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        let mut slots = Self { null, slots: Vec::new() };
+        let mut slots = Self { null, slots: Vec::with_capacity(SLOTS_AT_START) };
         slots.grow(SLOTS_AT_START)?;
         Ok(slots)
     }
 
     fn grow(&mut self, count: usize) -> io::Result<()> {
         while self.slots.len() < count {
-            self.slots.push(fcntl_dupfd_cloexec(&self.null, TARGETS_MAX)?);
+            let lowest = self.slots.last().map_or(FIRST, |last| last.as_raw_fd() + 1);
+            self.slots.push(fcntl_dupfd_cloexec(&self.null, lowest)?);
         }
         Ok(())
     }
@@ -68,10 +76,10 @@ impl Filled<'_> {
         slots.zip(0..).collect()
     }
 
-    /// The first descriptor above every slot in use.
+    /// The first descriptor above every slot in use: they ascend.
     pub(crate) fn end(&self) -> c_uint {
-        let used = self.slots.slots[..self.count].iter().map(AsRawFd::as_raw_fd);
-        used.max().and_then(|slot| c_uint::try_from(slot + 1).ok()).unwrap_or(3)
+        let last = self.slots.slots[..self.count].last().map(AsRawFd::as_raw_fd);
+        last.and_then(|slot| c_uint::try_from(slot + 1).ok()).unwrap_or(3)
     }
 }
 

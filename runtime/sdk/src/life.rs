@@ -81,7 +81,7 @@ pub(crate) async fn live<S: Service>(
     asked: impl Future<Output = ()> + Send,
 ) -> Result<(), LifeError> {
     let (side, assignment) = link::connect(stream).await?;
-    let (link, keeping) = keep(side);
+    let (link, node, keeping) = keep(side);
     let (family, mut failed) = Family::begin().await?;
     let gateway = family
         .adopt("gateway", async |supervisor| {
@@ -91,7 +91,8 @@ pub(crate) async fn live<S: Service>(
             Ok((gateway, id))
         })
         .await?;
-    let peers = Peers::new(assignment.instance.to_string(), &assignment.runtime_dir, None);
+    let from = assignment.instance.to_string();
+    let peers = Peers::new(from, &assignment.runtime_dir, Some(Arc::new(node)));
     let life = Life {
         assignment: Arc::new(assignment),
         family,

@@ -87,7 +87,12 @@ impl Control {
     }
 
     pub(super) async fn scale(&self, service: &str, instances: u32) -> Result<()> {
-        let request = ScaleRequest { service: service.to_owned(), instances, no_wait: false };
+        let request = ScaleRequest {
+            service: service.to_owned(),
+            instances,
+            no_wait: false,
+            automatic: false,
+        };
         operation(self.0.clone().scale(request), "scale").await
     }
 }

@@ -7,7 +7,7 @@ use blackhole_mesh::{HttpUrl, Target as Address};
 use blackhole_node::{logs, outside};
 use blackhole_protocol::{
     InstanceId, Name,
-    link::{ToChild, ToNode, append_frame, decode, frame_length, version_of},
+    link::{ToChild, ToNode, append_frame, decode, frame_length, greeting_of},
 };
 use blackhole_storage::{BlockId, ByteSize};
 use serde::{Serialize, de::DeserializeOwned};
@@ -75,7 +75,7 @@ fn host() -> HostFacts {
 fn frame(bytes: &[u8]) {
     // Whatever the length says, it is compared with the bound before anything is read.
     let _length = frame_length(bytes);
-    let _version = version_of(bytes);
+    let _greeting = greeting_of(bytes);
     again::<ToNode>(bytes);
     again::<ToChild>(bytes);
 }

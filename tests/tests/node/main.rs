@@ -1,12 +1,14 @@
 //! `bh run`, end to end.
 
 mod adapting;
+mod alerts;
 mod children;
 mod deaths;
 mod examples;
 mod limits;
 mod many;
 mod native;
+mod nested;
 mod operation;
 mod probes;
 mod sandboxes;

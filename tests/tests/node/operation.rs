@@ -39,6 +39,7 @@ fn status_has_the_documented_shape() {
             "ready",
             "restarts",
             "state",
+            "unenforced",
             "uptime_seconds",
             "usage"
         ]

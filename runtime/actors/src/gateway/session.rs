@@ -13,7 +13,7 @@ use std::{
 use blackhole_protocol::link::{
     EncodeError, FRAME_LENGTH_MAX, append_value, end_of_values,
     gateway::{Failure, FromGateway, Refusal, SCHEMA, ToGateway, VERSION, WINDOW},
-    take_value,
+    greeting_of, take_value,
 };
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{Shared, hosted::WayIn};
 use crate::{
-    link::LinkError,
+    link::{LinkError, compare},
     reply::Asked,
     wire::{Collected, End, Outgoing, drive},
 };
@@ -299,15 +299,9 @@ struct Session {
 
 impl Session {
     fn greet(&mut self, greeting: ToGateway) -> Result<(), LinkError> {
-        let ToGateway::Hello { version, schema, from } = greeting else {
+        let ToGateway::Hello { from, .. } = greeting else {
             return Err(LinkError::NotAHandshake);
         };
-        if version != VERSION {
-            return Err(LinkError::VersionMismatch { ours: VERSION, theirs: version });
-        }
-        if schema != SCHEMA {
-            return Err(LinkError::SchemaMismatch { ours: SCHEMA, theirs: schema });
-        }
         tracing::debug!(from, "a peer of the gateway came");
         self.greeted = true;
         self.outbox.greeted.notify_one();
@@ -385,10 +379,7 @@ impl End for Session {
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
         let mut rest = frame;
         if !self.greeted {
-            let theirs = blackhole_protocol::link::version_of(frame)?;
-            if theirs != VERSION {
-                return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
-            }
+            compare(greeting_of(frame)?, (VERSION, SCHEMA))?;
             let greeting = take_value(&mut rest)?;
             end_of_values(rest)?;
             return self.greet(greeting);

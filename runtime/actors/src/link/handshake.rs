@@ -1,8 +1,8 @@
-//! The first message in each direction: versions are compared, the child learns its assignment.
+//! The first message in each direction: versions and schemas are compared, the child learns its assignment.
 
 use std::time::Duration;
 
-use blackhole_protocol::link::{Assignment, ToChild, ToNode, VERSION, decode, version_of};
+use blackhole_protocol::link::{Assignment, SCHEMA, ToChild, ToNode, VERSION, decode, greeting_of};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
@@ -20,7 +20,8 @@ pub type ChildSide = Connection<ToChild, ToNode>;
 
 /// Opens a link from the node's side: tells the child its assignment and hears its version.
 pub async fn accept(stream: UnixStream, assignment: Assignment) -> Result<NodeSide, LinkError> {
-    let welcome = ToChild::Welcome { version: VERSION, assignment: Box::new(assignment) };
+    let assignment = Box::new(assignment);
+    let welcome = ToChild::Welcome { version: VERSION, schema: SCHEMA, assignment };
     let mut connection = NodeSide::over(stream);
     match open(&mut connection, &welcome).await? {
         ToNode::Hello { .. } => Ok(connection),
@@ -31,9 +32,26 @@ pub async fn accept(stream: UnixStream, assignment: Assignment) -> Result<NodeSi
 /// Opens a link from the child's side.
 pub async fn connect(stream: UnixStream) -> Result<(ChildSide, Assignment), LinkError> {
     let mut connection = ChildSide::over(stream);
-    match open(&mut connection, &ToNode::Hello { version: VERSION }).await? {
+    match open(&mut connection, &ToNode::Hello { version: VERSION, schema: SCHEMA }).await? {
         ToChild::Welcome { assignment, .. } => Ok((connection, *assignment)),
         _ => Err(LinkError::NotAHandshake),
+    }
+}
+
+/// Peers understand each other if they have the same version and the same schema.
+pub(crate) fn compare(
+    (theirs, their_schema): (u16, Option<u64>),
+    (ours, our_schema): (u16, u64),
+) -> Result<(), LinkError> {
+    if theirs != ours {
+        return Err(LinkError::VersionMismatch { ours, theirs });
+    }
+    match their_schema {
+        Some(theirs) if theirs != our_schema => {
+            Err(LinkError::SchemaMismatch { ours: our_schema, theirs })
+        }
+        Some(_) => Ok(()),
+        None => Err(LinkError::NotAHandshake),
     }
 }
 
@@ -49,10 +67,7 @@ where
     let exchange = async {
         let sent = connection.send(first).await;
         let frame = connection.receive_frame().await?;
-        let theirs = version_of(&frame)?;
-        if theirs != VERSION {
-            return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
-        }
+        compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
         sent?;
         Ok(decode(&frame)?)
     };

@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     task::Waker,
+    time::Duration,
 };
 
 use blackhole_protocol::{
@@ -11,7 +12,7 @@ use blackhole_protocol::{
         EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, append_value, decode,
         end_of_values,
         gateway::{ExitReason, FromGateway, SCHEMA, ToGateway, VERSION, Window},
-        take_value, version_of,
+        greeting_of, take_value,
     },
 };
 use tokio::{
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     CallError, Message,
-    link::LinkError,
+    link::{LinkError, compare},
     message::Encoder,
     wire::{Collected, End, Outgoing, drive},
 };
@@ -54,14 +55,8 @@ pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened,
     }
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame).await.map_err(closed)?;
-    let theirs = version_of(&frame)?;
-    if theirs != VERSION {
-        return Err(LinkError::VersionMismatch { ours: VERSION, theirs });
-    }
+    compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
     match decode(&frame)? {
-        FromGateway::Welcome { schema, .. } if schema != SCHEMA => {
-            Err(LinkError::SchemaMismatch { ours: SCHEMA, theirs: schema })
-        }
         FromGateway::Welcome { instance, generation, window, .. } => {
             Ok(Opened { instance, generation, window })
         }
@@ -195,16 +190,17 @@ impl Connection {
         &self,
         target: u32,
         message: M,
-        deadline: Instant,
+        mut within: Duration,
     ) -> Result<(), CallError> {
         loop {
             if let Some(state) = self.credited()? {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let within_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+                let within_us = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
                 let sent = self.send(state, target, Wants::Answer { within_us }, message);
                 return sent.map_err(|error| CallError::Encode(error.into()));
             }
+            let began = Instant::now();
             self.credit().await;
+            within = within.saturating_sub(began.elapsed());
         }
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Peer {
     address: Arc<Address>,
     directory: Option<Arc<dyn Directory>>,
     state: Mutex<State>,
+    /// Of the incarnation that somebody asked about last, however many ask.
+    exit: Mutex<Option<(u64, watch::Receiver<Option<ExitReason>>)>>,
 }
 
 /// What an attempt to connect needs, which must not keep the peer alive.
@@ -60,7 +62,7 @@ impl Peer {
         let generation = AtomicU64::new(0);
         let address = Address { instance: instance.clone(), path, from, generation };
         let state = Mutex::new(State::Idle);
-        Self { instance, address: Arc::new(address), directory, state }
+        Self { instance, address: Arc::new(address), directory, state, exit: Mutex::default() }
     }
 
     pub(super) fn generation(&self) -> Option<u64> {
@@ -93,9 +95,33 @@ impl Peer {
 
     /// Why an incarnation ended, if anybody knows.
     pub(super) async fn exit(&self, generation: u64) -> ExitReason {
-        let Some(directory) = &self.directory else { return ExitReason::Unknown };
-        let exit = directory.exit(&self.instance, generation);
-        tokio::time::timeout(EXIT_WAIT, exit).await.unwrap_or(ExitReason::Unknown)
+        let mut answer = self.asked(generation);
+        match answer.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(ExitReason::Unknown),
+            // The runtime that asked has ended.
+            Err(_gone) => ExitReason::Unknown,
+        }
+    }
+
+    fn asked(&self, generation: u64) -> watch::Receiver<Option<ExitReason>> {
+        let mut exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((asked, answer)) = &*exit
+            && *asked == generation
+        {
+            return answer.clone();
+        }
+        let (told, answer) = watch::channel(None);
+        let asking =
+            self.directory.as_ref().map(|directory| directory.exit(&self.instance, generation));
+        tokio::spawn(async move {
+            let reason = match asking {
+                Some(asking) => tokio::time::timeout(EXIT_WAIT, asking).await.ok(),
+                None => None,
+            };
+            told.send_replace(Some(reason.unwrap_or(ExitReason::Unknown)));
+        });
+        *exit = Some((generation, answer.clone()));
+        answer
     }
 
     fn not_there(&self, waited: Duration) -> Unreachable {

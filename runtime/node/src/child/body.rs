@@ -108,8 +108,9 @@ impl Body {
                 tokio::spawn(async move {
                     let status = exited.await;
                     let oom = ooms(&plan) > ooms_before;
-                    end_group(plan).await;
-                    let leak = leak(swept.await);
+                    // Boxed, so that a living child does not hold the room for what follows its end.
+                    Box::pin(end_group(plan)).await;
+                    let leak = leak(Box::pin(swept).await);
                     let remains = Remains { ended: ended(status), oom, stderr: None, leak };
                     // The actor ends only after this message, or with the node.
                     let _ = actor.cast(Message::Gone(remains));

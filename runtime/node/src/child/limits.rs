@@ -79,6 +79,11 @@ impl Plans {
         Ok(plan)
     }
 
+    /// The plan of an instance that has been started and asks for something.
+    pub(crate) fn known_plan(&self, instance: &InstanceId) -> Option<Arc<Plan>> {
+        self.known().get(instance).cloned()
+    }
+
     /// What the file says, and what is needed to adapt it while it runs.
     fn request(&self, service: &Service, scope: &Scope<'_>, instance: &InstanceId) -> Request {
         let request = request::of(service, scope);
@@ -91,11 +96,6 @@ impl Plans {
         }
         let enforcement = service.enforcement;
         Request { instance: instance.to_string(), enforcement, limits, ..request }
-    }
-
-    /// The plan of an instance that has been started and asks for something.
-    pub(crate) fn known_plan(&self, instance: &InstanceId) -> Option<Arc<Plan>> {
-        self.known().get(instance).cloned()
     }
 
     /// The instance is no longer wanted: its group goes.

@@ -1,21 +1,27 @@
 //! The node's end of a native child's link.
 //!
-//! Turns what the child says into events of its policy, and carries the node's pings and its
-//! request to stop. Silence is judged by the [`Heartbeat`](crate::heartbeat::Heartbeat).
+//! Turns what the child says into events of its policy, answers its questions about other processes, and
+//! carries the node's pings and its request to stop. Silence is judged by the [`Heartbeat`](crate::heartbeat::Heartbeat).
 
 use std::os::unix::net::UnixStream;
 
 use blackhole_actors::link::{self, LinkError};
 use blackhole_policy::instance::Event;
-use blackhole_protocol::link::{Assignment, ToChild, ToNode};
+use blackhole_protocol::link::{Assignment, QUESTIONS_MAX, ToChild, ToNode};
 use ractor::ActorRef;
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
 
 use super::{Message, body::tell};
-use crate::heartbeat::Pulse;
+use crate::{heartbeat::Pulse, standing::Standings};
 
 /// Requests that may wait for a child that does not read.
 const REQUESTS_MAX: usize = 8;
+
+/// Answers to a child's questions that may wait for it to read.
+const ANSWERS_MAX: usize = 8;
 
 /// How the link is spoken to; the task behind it ends with the last clone.
 #[derive(Debug, Clone)]
@@ -27,13 +33,18 @@ pub(super) struct Unopened {
     stream: UnixStream,
     assignment: Assignment,
     requests: mpsc::Receiver<ToChild>,
+    standings: Standings,
 }
 
 impl Link {
     /// The node's end of `stream`, to be opened when the child's actor is there.
-    pub(super) fn new(stream: UnixStream, assignment: Assignment) -> (Self, Unopened) {
+    pub(super) fn new(
+        stream: UnixStream,
+        assignment: Assignment,
+        standings: Standings,
+    ) -> (Self, Unopened) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        (Self(sender), Unopened { stream, assignment, requests })
+        (Self(sender), Unopened { stream, assignment, requests, standings })
     }
 
     /// Asks the child to go. A child that does not read is dealt with by its grace.
@@ -66,6 +77,9 @@ impl Unopened {
         self.stream.set_nonblocking(true).map_err(LinkError::from)?;
         let stream = tokio::net::UnixStream::from_std(self.stream).map_err(LinkError::from)?;
         let (mut receiver, mut sender) = link::accept(stream, self.assignment).await?.split();
+        pulse.felt();
+        let (answering, mut answers) = mpsc::channel(ANSWERS_MAX);
+        let mut questions = JoinSet::new();
         let listen = async {
             loop {
                 match receiver.receive().await? {
@@ -74,15 +88,34 @@ impl Unopened {
                     ToNode::Unready { reason } => tell(actor, Event::BecameUnready(reason)),
                     ToNode::Stopping => tell(actor, Event::StoppingReported),
                     ToNode::Pong { .. } => {}
+                    ToNode::Ask { question, query } => {
+                        while questions.try_join_next().is_some() {}
+                        if questions.len() >= QUESTIONS_MAX {
+                            return Err(LinkError::Misuse("asks too much at a time"));
+                        }
+                        let answer = self.standings.clone().answer(query);
+                        let answering = answering.clone();
+                        questions.spawn(async move {
+                            let answer = answer.await;
+                            // A child that is gone is past caring.
+                            let _ = answering.send(ToChild::Told { question, answer }).await;
+                        });
+                    }
                 }
                 pulse.felt();
             }
         };
         let speak = async {
-            while let Some(request) = self.requests.recv().await {
-                sender.send(&request).await?;
+            loop {
+                let request = tokio::select! {
+                    request = self.requests.recv() => request,
+                    answer = answers.recv() => answer,
+                };
+                match request {
+                    Some(request) => sender.send(&request).await?,
+                    None => return Ok(()),
+                }
             }
-            Ok(())
         };
         tokio::select! {
             end = listen => end,

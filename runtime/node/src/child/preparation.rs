@@ -11,11 +11,11 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
+use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service, is_configuration};
 use blackhole_isolation::{Account, Identity, IsolationError, Plan};
 use blackhole_policy::{
     instance::{InstanceSpec, Reason, Startup},
@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use super::{
     body::{self, Body},
     disk::DiskWatch,
-    link::Link,
+    link::{Link, Unopened},
     request,
     resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
@@ -46,6 +46,7 @@ use crate::{
     probe::{ExecContext, ResolveError, ResolvedProbe},
     registry::{ADMISSION, Exited},
     secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
+    standing::Standings,
 };
 
 /// The name under which a native service finds its socket.
@@ -55,7 +56,7 @@ const GATEWAY: &str = "gateway";
 /// The name under which a native service finds its snapshot.
 const SNAPSHOT: &str = "snapshot";
 /// A native child that was silent for longer has hung, unless the file says otherwise.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a native child has between the request to stop and its end, where the file says that
 /// it may take for ever.
 const GRACE_UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -263,6 +264,9 @@ struct Outfit {
 impl Outfit {
     fn dress(&self, mut builder: LaunchBuilder) -> LaunchBuilder {
         builder = builder.isolation(self.plan.clone());
+        for name in own_configuration() {
+            builder = builder.withhold(name);
+        }
         if self.clear_environment {
             builder = builder.clear_environment();
         }
@@ -277,6 +281,15 @@ impl Outfit {
             None => builder,
         }
     }
+}
+
+/// The variables that place and configure this very node, which are none of its services' business.
+fn own_configuration() -> &'static [OsString] {
+    static NAMES: OnceLock<Vec<OsString>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let names = std::env::vars_os().map(|(name, _)| name);
+        names.filter(|name| name.to_str().is_some_and(is_configuration)).collect()
+    })
 }
 
 struct Midwife<'a> {
@@ -302,7 +315,7 @@ impl<'a> Midwife<'a> {
                 match mode {
                     Mode::Subprocess => {
                         let command = resources.native.command(&self.service.name);
-                        let (link, unopened) = Link::new(node_end, assignment);
+                        let (link, unopened) = self.link(node_end, assignment);
                         let linked = self.linked(link, unopened);
                         self.spawn(command, Some(NativeParts { sockets, child_end, linked }))
                     }
@@ -407,7 +420,7 @@ impl<'a> Midwife<'a> {
         let service = native
             .embed(&self.service.name, listeners, child_end, &assignment)
             .map_err(BirthError::Embed)?;
-        let (link, unopened) = Link::new(node_end, assignment);
+        let (link, unopened) = self.link(node_end, assignment);
         let context = ExecContext::default();
         let (readiness, _) = self.readiness(&context)?;
         Ok(Birth {
@@ -426,7 +439,11 @@ impl<'a> Midwife<'a> {
         })
     }
 
-    fn linked(&self, link: Link, unopened: super::link::Unopened) -> Linked {
+    fn link(&self, node_end: UnixStream, assignment: Assignment) -> (Link, Unopened) {
+        Link::new(node_end, assignment, Standings::of(self.household.registry.clone()))
+    }
+
+    fn linked(&self, link: Link, unopened: Unopened) -> Linked {
         let patience = match self.service.live {
             Some(Live::Native { timeout }) => timeout,
             Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,
@@ -487,6 +504,7 @@ impl<'a> Midwife<'a> {
         own.as_ref().map_or(Ok(()), |path| make(path, None))?;
         let plan = self.household.resources.plans.of(self.service, &scope, self.instance)?;
         own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
+        self.household.resources.limit_watch.add(self.instance, &plan);
         Ok(plan)
     }
 
@@ -513,12 +531,23 @@ impl<'a> Midwife<'a> {
             (environment::INSTANCE, scope.instance.to_string().into()),
             (environment::RUNTIME_DIR, scope.runtime_dir.into()),
             (environment::DATA_DIR, self.data_dir().into()),
+            (environment::TOLD, self.told()),
         ];
         let secrets = (!self.service.secrets.is_empty())
             .then(|| (CREDENTIALS_DIRECTORY, scope.own_secrets_dir().into()));
         let told = told.into_iter().chain(secrets);
         let told = told.map(|(name, value)| (name.into(), value));
         account.chain(from_files).chain(inline).chain(told).collect()
+    }
+
+    /// What a node that this service starts must not take for its own configuration.
+    fn told(&self) -> OsString {
+        let parts = [
+            OsString::from(self.scope().node),
+            self.scope().runtime_dir.into(),
+            self.data_dir().into(),
+        ];
+        parts.join(":".as_ref())
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.

@@ -16,7 +16,10 @@ use blackhole_process::{
 use blackhole_protocol::InstanceId;
 
 use super::limits::Plans;
-use crate::{heartbeat::Heartbeat, logs::Logs, native::NativeServices, secrets::Secrets};
+use crate::{
+    heartbeat::Heartbeat, limit_watch::LimitWatch, logs::Logs, native::NativeServices,
+    secrets::Secrets,
+};
 
 /// What children are given or looked after with.
 pub(crate) struct Resources {
@@ -25,6 +28,7 @@ pub(crate) struct Resources {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) sockets: Sockets,
     pub(crate) plans: Arc<Plans>,
+    pub(crate) limit_watch: LimitWatch,
     pub(crate) secrets: Arc<Secrets>,
 }
 
@@ -140,7 +144,7 @@ impl Sockets {
 impl Address {
     fn file(&self) -> Option<SocketFile> {
         match self {
-            Self::Tcp(_) => None,
+            Self::Tcp(_) | Self::Memory(_) => None,
             Self::Unix(path) => SocketFile::at(path),
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn status(entry: &Entry, look: &mut Look<'_>) -> proto::InstanceStatu
         uptime: entry.spawned_at.map(|at| duration(Instant::now() - at)),
         memory_bytes: used.map(|used| used.memory_bytes),
         cpu_percent: used.map(|used| used.cpu_percent),
-        last_exit: entry.last_exit.as_ref().map(last_exit),
+        last_exit: entry.last_exit.as_deref().map(last_exit),
         note: entry.note.clone(),
         unenforced: entry.unenforced.clone(),
         usage: used.as_ref().map(usage),

@@ -30,6 +30,9 @@ impl Common {
     }
 }
 
+/// A record without fields, where the key must not be absent.
+const NO_FIELDS: &str = "{}";
+
 /// Appends one record and a line feed. The time comes first, in fixed width.
 pub(crate) fn push_record(
     lines: &mut String,
@@ -51,12 +54,14 @@ pub(crate) fn push_record(
     lines.push_str("}\n");
 }
 
-/// A record as one line of JSON, without a line feed: what the files hold and `--json` prints.
+/// A record as one line of JSON, without a line feed, as `--json` prints it: all keys, also where the
+/// files leave out `fields` because there are none.
 pub fn to_json(record: &Record) -> String {
     let common = Common::new(&record.node, &record.origin, record.stream);
     let mut line = String::new();
     let (at, level) = (timestamp(record.at), record.level);
-    push_record(&mut line, (&at, level), &common, (&record.message, &record.fields));
+    let fields = if record.fields.is_empty() { NO_FIELDS } else { &record.fields };
+    push_record(&mut line, (&at, level), &common, (&record.message, fields));
     line.truncate(line.len() - 1);
     line
 }
@@ -160,7 +165,11 @@ impl Decoder {
             stream: Stream::ALL.into_iter().find(|stream| stream.as_str() == stored.stream)?,
             level: stored.level.parse().ok()?,
             message: stored.message,
-            fields: stored.fields.map(|fields| fields.get().to_owned()).unwrap_or_default(),
+            fields: stored
+                .fields
+                .map(|fields| fields.get().to_owned())
+                .filter(|fields| fields != NO_FIELDS)
+                .unwrap_or_default(),
         })
     }
 

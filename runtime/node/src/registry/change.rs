@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blackhole_policy::instance::Reason;
+use blackhole_policy::{instance::Reason, usage_alert::Alert};
 
 /// What can happen to an instance.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub enum Change {
     NearDiskLimit(String),
     /// Something outlived its process or held on to its output.
     Leaked(String),
+    /// What it uses is worth a word.
+    Alerted(Alert),
 }
 
 /// One end of one process, or one start that failed.

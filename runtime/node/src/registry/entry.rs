@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use blackhole_policy::{instance::Reason, supervision::Generation};
+use blackhole_policy::{instance::Reason, supervision::Generation, usage_alert::Alert};
 use blackhole_protocol::{InstanceId, Name};
 
 use super::{Change, Exited, Histogram, Kind, State};
@@ -37,7 +37,7 @@ pub struct Entry {
     /// Restarts since the node started, by the reason of the exit before.
     pub restarts: BTreeMap<Reason, u64>,
     /// How the last process ended.
-    pub last_exit: Option<HistoryEntry>,
+    pub last_exit: Option<Box<HistoryEntry>>,
     /// What it waits for or says about itself.
     pub note: String,
     /// What the file asks for and does not hold, each with its key and the reason.
@@ -79,6 +79,13 @@ impl Entry {
     /// Restarts since the node started.
     pub fn restarts_total(&self) -> u64 {
         self.restarts.values().sum()
+    }
+}
+
+impl Entry {
+    /// Ends that are remembered, the latest first.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = &HistoryEntry> {
+        self.last_exit.as_deref().into_iter().chain(self.history.iter().rev())
     }
 }
 
@@ -181,6 +188,7 @@ impl Entry {
                 Draft::silent()
             }
             Change::Leaked(what) => Draft::of("leaked", what),
+            Change::Alerted(alert) => alerted(alert),
         }
     }
 
@@ -234,7 +242,7 @@ impl Entry {
             message: exited.message.clone(),
         };
         let unenforced = std::mem::take(&mut self.unenforced);
-        self.last_exit = Some(self.keep(generation, unenforced, exited));
+        self.last_exit = Some(Box::new(self.keep(generation, unenforced, exited)));
         draft
     }
 
@@ -256,7 +264,7 @@ impl Entry {
 
     /// The end may be forgotten by now.
     fn note_stderr(&mut self, generation: Generation, stderr: &str) {
-        let ends = self.history.iter_mut().chain(&mut self.last_exit);
+        let ends = self.history.iter_mut().chain(self.last_exit.as_deref_mut());
         for end in ends.filter(|end| end.generation == generation) {
             end.exited.stderr = Some(stderr.to_owned());
         }
@@ -265,4 +273,15 @@ impl Entry {
 
 fn waiting_note(waits_for: &[String]) -> String {
     if waits_for.is_empty() { String::new() } else { format!("waits for {}", waits_for.join(", ")) }
+}
+fn alerted(alert: Alert) -> Draft {
+    match alert {
+        Alert::NearMemoryLimit { bytes, limit } => {
+            Draft::of("near_memory_limit", format!("uses {} of {} MiB", bytes >> 20, limit >> 20))
+        }
+        Alert::Throttled { percent } => Draft::of(
+            "throttled",
+            format!("was held back by its CPU quota for {percent} % of the time"),
+        ),
+    }
 }

@@ -1,0 +1,167 @@
+//! The family *growth*: how cost grows with what causes it.
+//!
+//! Each case is measured at several sizes. What the first size costs counts as fixed and is taken off; the
+//! figure is the exponent of the power that fits the rest best: 1 is linear, 2 would be quadratic.
+//! Processor time is counted and not time that passes, so that a busy machine disturbs little.
+//!
+//! | case | size | cost |
+//! | --- | --- | --- |
+//! | `services, processor time` | services in the file | of guardian and node until all run |
+//! | `services, memory` | services in the file | resident memory of guardian and node |
+//! | `instances, processor time` | instances of one service | of guardian and node until all run |
+//! | `log lines, processor time` | lines that one service prints | of guardian and node until all are stored |
+
+use std::{fs, path::Path, process::Command, thread, time::Duration};
+
+use crate::{
+    BH,
+    family::{Extent, Findings, Setting},
+    figure::{Figure, Goal, Unit},
+    processes,
+    subject::{Behaviour, PATIENCE, Running, Subject, blackhole::Blackhole},
+};
+
+const BENCH: &str = "growth";
+const CHILDREN: [usize; 6] = [1, 50, 100, 200, 400, 800];
+const CHILDREN_BRIEF: [usize; 4] = [1, 50, 100, 200];
+const LINES: [usize; 5] = [1, 20_000, 40_000, 80_000, 160_000];
+const ROUNDS: usize = 3;
+/// What is still being done after the last child runs.
+const SETTLE: Duration = Duration::from_millis(800);
+/// A little more than linear, for what measuring adds.
+const EXPONENT_MAX: f64 = 1.15;
+
+pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
+    let bench = Bench { bh: setting.program("bh")?, child: setting.program("stamp-static")? };
+    let children = match setting.extent {
+        Extent::Whole => &CHILDREN[..],
+        Extent::Brief => &CHILDREN_BRIEF,
+    };
+    let mut figures = Vec::new();
+    let mut add = |case: &str, sizes: &[usize], costs: Vec<Vec<f64>>| {
+        let exponents = costs.iter().map(|costs| exponent(sizes, costs)).collect();
+        let figure = Figure::new(BENCH, case, BH, Unit::Exponent, exponents);
+        figures.push(figure.held_to(Some(Goal::AtMost(EXPONENT_MAX))));
+    };
+    (setting.tell)(&format!("up to {} services", children[children.len() - 1]));
+    let costs = bench.rounds(children, |size| bench.cost(size, Shape::Services))?;
+    add("services, processor time", children, of_each(&costs, |cost| cost.processor));
+    add("services, memory", children, of_each(&costs, |cost| cost.memory));
+    (setting.tell)(&format!("up to {} instances", children[children.len() - 1]));
+    let costs = bench.rounds(children, |size| bench.cost(size, Shape::Instances))?;
+    add("instances, processor time", children, of_each(&costs, |cost| cost.processor));
+    (setting.tell)(&format!("up to {} log lines", LINES[LINES.len() - 1]));
+    let costs = bench.rounds(&LINES, |size| bench.cost(size, Shape::Lines))?;
+    add("log lines, processor time", &LINES, of_each(&costs, |cost| cost.processor));
+    Ok(Findings { figures, ..Findings::default() })
+}
+
+/// What grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Services,
+    Instances,
+    Lines,
+}
+
+struct Cost {
+    /// In nanoseconds.
+    processor: f64,
+    /// In KiB.
+    memory: f64,
+}
+
+struct Bench {
+    bh: std::path::PathBuf,
+    child: std::path::PathBuf,
+}
+
+impl Bench {
+    /// For each round, the cost of each size.
+    fn rounds(
+        &self,
+        sizes: &[usize],
+        cost: impl Fn(usize) -> anyhow::Result<Cost>,
+    ) -> anyhow::Result<Vec<Vec<Cost>>> {
+        (0..ROUNDS).map(|_| sizes.iter().map(|size| cost(*size)).collect()).collect()
+    }
+
+    fn cost(&self, size: usize, shape: Shape) -> anyhow::Result<Cost> {
+        let (children, behaviour) = match shape {
+            Shape::Services | Shape::Instances => (size, Behaviour::Stay),
+            Shape::Lines => (1, Behaviour::Print(size)),
+        };
+        let shaped = Shaped { inner: Blackhole { bh: self.bh.clone() }, shape };
+        let mut running = Running::start(&shaped, &self.child, children, behaviour)?;
+        running.stamps.take(children, PATIENCE)?;
+        thread::sleep(SETTLE);
+        let own = running.own_processes();
+        let processor = processes::activity(&own).cpu_nanoseconds as f64;
+        let memory = processes::memory(&own).rss as f64;
+        running.stop()?;
+        Ok(Cost { processor, memory })
+    }
+}
+
+/// `bh` with another file.
+struct Shaped {
+    inner: Blackhole,
+    shape: Shape,
+}
+
+impl Subject for Shaped {
+    fn name(&self) -> &'static str {
+        BH
+    }
+
+    fn version(&self) -> String {
+        self.inner.version()
+    }
+
+    fn prepare(&self, directory: &Path, program: &Path, count: usize) -> anyhow::Result<Command> {
+        let command = self.inner.prepare(directory, program, count)?;
+        if self.shape == Shape::Instances {
+            let program = program.display();
+            let file = format!("[services.s]\ncommand = [\"{program}\"]\ninstances = {count}\n");
+            fs::write(directory.join("config.toml"), file)?;
+        }
+        Ok(command)
+    }
+}
+
+fn of_each(costs: &[Vec<Cost>], part: impl Fn(&Cost) -> f64) -> Vec<Vec<f64>> {
+    costs.iter().map(|round| round.iter().map(&part).collect()).collect()
+}
+
+/// Of the power that fits best, by least squares of logarithms; the first size is the fixed cost.
+fn exponent(sizes: &[usize], costs: &[f64]) -> f64 {
+    let fixed = costs[0];
+    let points: Vec<(f64, f64)> = sizes
+        .iter()
+        .zip(costs)
+        .skip(1)
+        .filter(|(_, cost)| **cost > fixed)
+        .map(|(size, cost)| ((*size as f64).ln(), (cost - fixed).ln()))
+        .collect();
+    let count = points.len() as f64;
+    let mean = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).sum::<f64>() / count;
+    let (x_mean, y_mean) = (mean(|point| point.0), mean(|point| point.1));
+    let covariance = points.iter().map(|(x, y)| (x - x_mean) * (y - y_mean)).sum::<f64>();
+    let variance = points.iter().map(|(x, _)| (x - x_mean).powi(2)).sum::<f64>();
+    covariance / variance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fixed_cost_does_not_count() {
+        let sizes = [1, 10, 100, 1000];
+        let linear: Vec<f64> =
+            sizes.iter().map(|size| 500.0 + 3.0 * (*size as f64 - 1.0)).collect();
+        assert!((exponent(&sizes, &linear) - 1.0).abs() < 0.05);
+        let square: Vec<f64> = sizes.iter().map(|size| 500.0 + (*size as f64).powi(2)).collect();
+        assert!((exponent(&sizes, &square) - 2.0).abs() < 0.05);
+    }
+}

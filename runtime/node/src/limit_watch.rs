@@ -1,0 +1,303 @@
+//! Instances that come near their limits: told by the kernel, judged by policy, said as events.
+//!
+//! One thread, which begins with the first instance that has such a limit and sleeps while the
+//! kernel has nothing to tell. Each notice is heard once, then not again before policy has lost
+//! interest, so that what hovers about a threshold costs a look in ten seconds.
+
+use std::{
+    collections::HashMap,
+    io,
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
+    time::Duration,
+};
+
+use blackhole_actors::Clock;
+use blackhole_isolation::{GroupUsage, Notice, Plan};
+use blackhole_policy::{
+    moment::Moment,
+    usage_alert::{Alert, MemoryAlert, NEAR_PERCENT, QuotaAlert},
+};
+use blackhole_protocol::InstanceId;
+use rustix::{
+    event::{EventfdFlags, Timespec, epoll, eventfd},
+    io::{Errno, write},
+};
+
+use crate::registry::{Change, Registry};
+
+/// The key of the descriptor that announces orders.
+const WAKE: u64 = 0;
+/// Notices served at a time.
+const EVENTS_MAX: usize = 32;
+/// Where the kernel does not tell of a quota, it is looked at so often.
+const UNTOLD_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Takes instances in and out; the thread ends with the last handle.
+pub(crate) struct LimitWatch {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Registry,
+    clock: Clock,
+    orders: Mutex<Orders>,
+}
+
+#[derive(Default)]
+struct Orders {
+    /// Of the thread, once there is one.
+    wake: Option<Arc<OwnedFd>>,
+    added: Vec<(InstanceId, Weak<Plan>)>,
+    known: HashMap<InstanceId, Weak<Plan>>,
+    ended: bool,
+}
+
+impl LimitWatch {
+    pub(crate) fn new(registry: Registry, clock: Clock) -> Self {
+        Self { shared: Arc::new(Shared { registry, clock, orders: Mutex::default() }) }
+    }
+
+    /// Watches an instance for as long as its plan is kept, if the plan limits what can be watched.
+    /// One that is watched already is not watched twice.
+    pub(crate) fn add(&self, instance: &InstanceId, plan: &Arc<Plan>) {
+        if plan.group().is_none() {
+            return;
+        }
+        let mut orders = self.shared.orders();
+        let plan = Arc::downgrade(plan);
+        let before = orders.known.insert(instance.clone(), plan.clone());
+        if before.is_some_and(|before| before.ptr_eq(&plan)) {
+            return;
+        }
+        orders.known.retain(|_, plan| plan.strong_count() > 0);
+        orders.added.push((instance.clone(), plan));
+        if orders.wake.is_none() {
+            match start(&self.shared) {
+                Ok(wake) => orders.wake = Some(wake),
+                Err(error) => tracing::warn!(%error, "limits are not watched"),
+            }
+        }
+        orders.wake();
+    }
+}
+
+impl Drop for LimitWatch {
+    fn drop(&mut self) {
+        let mut orders = self.shared.orders();
+        orders.ended = true;
+        orders.wake();
+    }
+}
+
+impl Orders {
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            // Fails only when the counter is full, which means that the thread is being woken.
+            let _woken = write(wake, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+impl Shared {
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start(shared: &Arc<Shared>) -> io::Result<Arc<OwnedFd>> {
+    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+    let watcher = Watcher {
+        shared: Arc::downgrade(shared),
+        clock: shared.clock,
+        wake: wake.clone(),
+        epoll,
+        watched: HashMap::new(),
+        next_key: WAKE + 1,
+    };
+    thread::Builder::new().name("bh-limits".into()).spawn(|| watcher.run())?;
+    Ok(wake)
+}
+
+/// The thread's own part.
+struct Watcher {
+    shared: Weak<Shared>,
+    clock: Clock,
+    wake: Arc<OwnedFd>,
+    epoll: OwnedFd,
+    watched: HashMap<u64, Watched>,
+    next_key: u64,
+}
+
+/// One limit of one instance.
+struct Watched {
+    instance: InstanceId,
+    plan: Weak<Plan>,
+    judge: Judge,
+    /// `None` where the kernel does not tell.
+    notice: Option<Notice>,
+    next_look: Option<Moment>,
+}
+
+enum Judge {
+    Memory(MemoryAlert),
+    Quota(QuotaAlert),
+}
+
+impl Watcher {
+    fn run(mut self) {
+        let mut events = [MaybeUninit::uninit(); EVENTS_MAX];
+        loop {
+            let told = match epoll::wait(&self.epoll, &mut events, self.patience().as_ref()) {
+                Ok((told, _)) => told.iter().map(|event| event.data.u64()).collect::<Vec<_>>(),
+                Err(Errno::INTR) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "limits are no longer watched");
+                    return;
+                }
+            };
+            let Some(shared) = self.shared.upgrade() else { return };
+            let (added, ended) = {
+                let mut orders = shared.orders();
+                (std::mem::take(&mut orders.added), orders.ended)
+            };
+            if ended {
+                return;
+            }
+            for (instance, plan) in added {
+                self.take_in(&instance, &plan);
+            }
+            self.look_where_due(&told, &shared.registry);
+        }
+    }
+
+    /// How long nothing is due; for ever, as long as everybody is calm.
+    fn patience(&self) -> Option<Timespec> {
+        let next = self.watched.values().filter_map(|watched| watched.next_look).min()?;
+        let wait = next.since(self.clock.now());
+        Timespec::try_from(wait).ok()
+    }
+
+    fn take_in(&mut self, instance: &InstanceId, kept: &Weak<Plan>) {
+        let Some(plan) = kept.upgrade() else { return };
+        let Some(group) = plan.group() else { return };
+        match group.memory_notice(NEAR_PERCENT) {
+            Ok(Some(notice)) => {
+                self.watch(instance, kept, Judge::Memory(MemoryAlert::default()), Some(notice));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%instance, %error, "its memory is not watched"),
+        }
+        if group.has_cpu_quota() {
+            self.watch(instance, kept, Judge::Quota(QuotaAlert::default()), group.cpu_notice());
+        }
+    }
+
+    fn watch(
+        &mut self,
+        instance: &InstanceId,
+        plan: &Weak<Plan>,
+        judge: Judge,
+        notice: Option<Notice>,
+    ) {
+        let next_look = notice.is_none().then(|| self.clock.now());
+        let watched =
+            Watched { instance: instance.clone(), plan: plan.clone(), judge, notice, next_look };
+        self.listen(self.next_key, &watched, |poll, notice, data, flags| {
+            epoll::add(poll, notice, data, flags)
+        });
+        self.watched.insert(self.next_key, watched);
+        self.next_key += 1;
+    }
+
+    /// Hears of it once.
+    fn listen(
+        &self,
+        key: u64,
+        watched: &Watched,
+        how: fn(&OwnedFd, &Notice, epoll::EventData, epoll::EventFlags) -> rustix::io::Result<()>,
+    ) {
+        let Some(notice) = &watched.notice else { return };
+        let flags = notice.flags | epoll::EventFlags::ONESHOT;
+        if let Err(error) = how(&self.epoll, notice, epoll::EventData::new_u64(key), flags) {
+            tracing::warn!(instance = %watched.instance, %error, "a limit is not watched");
+        }
+    }
+
+    fn look_where_due(&mut self, told: &[u64], registry: &Registry) {
+        if told.contains(&WAKE) {
+            // Only resets the counter.
+            let _counted = rustix::io::read(&self.wake, &mut [0_u8; 8]);
+        }
+        let now = self.clock.now();
+        let due = |key: &u64, watched: &Watched| {
+            told.contains(key) || watched.next_look.is_some_and(|at| at <= now)
+        };
+        let keys: Vec<u64> = self
+            .watched
+            .iter()
+            .filter(|(key, watched)| due(key, watched))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in keys {
+            let Some(mut watched) = self.watched.remove(&key) else { continue };
+            let Some(plan) = watched.plan.upgrade() else { continue };
+            watched.look(&plan, now, registry);
+            if watched.next_look.is_none() {
+                self.listen(key, &watched, |poll, notice, data, flags| {
+                    epoll::modify(poll, notice, data, flags)
+                });
+            }
+            self.watched.insert(key, watched);
+        }
+        // Who is gone takes its notice along.
+        self.watched.retain(|_, watched| watched.plan.strong_count() > 0);
+    }
+}
+
+impl Watched {
+    fn look(&mut self, plan: &Plan, now: Moment, registry: &Registry) {
+        if let Some(notice) = &self.notice {
+            notice.acknowledge();
+        }
+        self.next_look = None;
+        let usage = match plan.group().map(|group| group.usage()) {
+            Some(Ok(usage)) => usage,
+            Some(Err(error)) => {
+                tracing::debug!(instance = %self.instance, %error, "a limit could not be looked at");
+                return;
+            }
+            None => return,
+        };
+        let alert = self.judge.on_look(now, &usage);
+        let untold = self.notice.is_none().then(|| now + UNTOLD_INTERVAL);
+        self.next_look = self.judge.next_look().or(untold);
+        if let Some(alert) = alert {
+            let generation = registry.generation(&self.instance);
+            registry.record(&self.instance, generation, Change::Alerted(alert));
+        }
+    }
+}
+
+impl Judge {
+    fn on_look(&mut self, now: Moment, usage: &GroupUsage) -> Option<Alert> {
+        match self {
+            Self::Memory(judge) => {
+                let (charged, limit) = usage.memory_bytes.zip(usage.memory_max_bytes)?;
+                judge.on_look(now, usage.memory_in_use_bytes.unwrap_or(charged), charged, limit)
+            }
+            Self::Quota(judge) => judge.on_look(now, usage.throttled?),
+        }
+    }
+
+    fn next_look(&self) -> Option<Moment> {
+        match self {
+            Self::Memory(judge) => judge.next_look(),
+            Self::Quota(judge) => judge.next_look(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What the node knows of its processes, for those who refer to their actors: the node's own program
+//! asks the table, children ask over their links.
+
+use blackhole_actors::{Boxed, Directory, ExitReason, Standing};
+use blackhole_policy::supervision::Generation;
+use blackhole_protocol::{InstanceId, link::Query};
+
+use crate::registry::{Entry, Registry, State};
+
+/// The table, as those see it who refer to actors.
+#[derive(Debug, Clone)]
+pub(crate) struct Standings(Registry);
+
+impl Standings {
+    pub(crate) fn of(registry: Registry) -> Self {
+        Self(registry)
+    }
+
+    /// What a child is to be told.
+    pub(crate) async fn answer(self, query: Query) -> blackhole_protocol::link::Answer {
+        use blackhole_protocol::link::Answer;
+        match query {
+            Query::Standing { instance } => match standing(&self.0, &instance) {
+                Standing::Running => Answer::Running,
+                Standing::Away(state) => Answer::Away { state },
+                Standing::Unknown => Answer::Unknown,
+            },
+            Query::Exit { instance, generation } => {
+                Answer::Exited { reason: exit(self.0, instance, Generation(generation)).await }
+            }
+        }
+    }
+}
+
+impl Directory for Standings {
+    fn standing(&self, instance: &InstanceId) -> Boxed<Standing> {
+        let standing = standing(&self.0, instance);
+        Box::pin(async move { standing })
+    }
+
+    fn exit(&self, instance: &InstanceId, generation: u64) -> Boxed<ExitReason> {
+        Box::pin(exit(self.0.clone(), instance.clone(), Generation(generation)))
+    }
+}
+
+fn standing(registry: &Registry, instance: &InstanceId) -> Standing {
+    let state = registry.look(instance, |entry| entry.state);
+    match state {
+        Some(State::Starting | State::Ready | State::Unready | State::Stopping) => {
+            Standing::Running
+        }
+        Some(state) => Standing::Away(state.as_str().to_owned()),
+        None => Standing::Unknown,
+    }
+}
+
+async fn exit(registry: Registry, instance: InstanceId, generation: Generation) -> ExitReason {
+    let known = || registry.look(&instance, |entry| ended(entry, generation));
+    registry.wait_until(|_| !matches!(known(), Some(None))).await;
+    known().flatten().unwrap_or(ExitReason::Unknown)
+}
+
+/// Why an incarnation ended; nothing while it lives.
+fn ended(entry: &Entry, generation: Generation) -> Option<ExitReason> {
+    let end = entry.ends().find(|end| end.generation == generation);
+    match end {
+        Some(end) => Some(ExitReason::Process {
+            reason: end.exited.reason.as_str().to_owned(),
+            message: end.exited.message.clone(),
+        }),
+        // Its end is no longer remembered.
+        None if entry.generation > generation => Some(ExitReason::Unknown),
+        None => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! When use is worth a word: memory near its limit, and a processor quota that holds an instance back.
+//!
+//! | machine | state   | is left when                                              | and says           |
+//! |---------|---------|-----------------------------------------------------------|--------------------|
+//! | memory  | calm    | 90 % of the limit is in use                               | near the limit     |
+//! | memory  | near    | less than 80 % is in use                                  |                    |
+//! | quota   | calm    | held back for a quarter of the time between two looks     | throttled          |
+//! | quota   | held    | held back for less than a tenth of the time               |                    |
+//!
+//! The gap between entering and leaving, and a pause between two words, keep what hovers about a
+//! threshold from flooding. While a machine is calm it asks for no look: the kernel tells.
+
+use std::time::Duration;
+
+use crate::moment::Moment;
+
+/// In use, of the limit: from here on it is near.
+pub const NEAR_PERCENT: u64 = 90;
+const CALM_PERCENT: u64 = 80;
+/// Held back, of the time between two looks.
+const HELD_PERCENT: u128 = 25;
+const RELEASED_PERCENT: u128 = 10;
+/// From one look to the next while something goes on.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// Looks closer together say nothing about a quota.
+const SPAN_MIN: Duration = Duration::from_secs(1);
+/// The same is not said again sooner.
+const PAUSE_MIN: Duration = Duration::from_secs(60);
+
+/// What a look has found to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alert {
+    /// Memory is near its limit.
+    NearMemoryLimit {
+        /// In use.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The processor quota holds the instance back.
+    Throttled {
+        /// Of the time, in percent.
+        percent: u8,
+    },
+}
+
+/// Whether the same was said lately.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said(Option<Moment>);
+
+impl Said {
+    fn may_say(&mut self, now: Moment) -> bool {
+        let may = self.0.is_none_or(|at| now.since(at) >= PAUSE_MIN);
+        if may {
+            self.0 = Some(now);
+        }
+        may
+    }
+}
+
+/// Memory of one instance.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MemoryAlert {
+    state: Memory,
+    said: Said,
+    next_look: Option<Moment>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Memory {
+    #[default]
+    Calm,
+    Near,
+}
+
+impl MemoryAlert {
+    /// `charged` counts page cache as well: it is what the kernel watches, while only `in_use`
+    /// cannot be had back for nothing.
+    pub fn on_look(&mut self, now: Moment, in_use: u64, charged: u64, limit: u64) -> Option<Alert> {
+        let share = |bytes: u64| bytes.saturating_mul(100) / limit.max(1);
+        // The kernel tells of the way up only: as long as it is up, the rest is found by looking.
+        self.next_look = (share(charged) >= CALM_PERCENT).then(|| now + LOOK_INTERVAL);
+        match self.state {
+            Memory::Calm if share(in_use) >= NEAR_PERCENT => {
+                self.state = Memory::Near;
+                let alert = Alert::NearMemoryLimit { bytes: in_use, limit };
+                self.said.may_say(now).then_some(alert)
+            }
+            Memory::Near if share(in_use) < CALM_PERCENT => {
+                self.state = Memory::Calm;
+                None
+            }
+            Memory::Calm | Memory::Near => None,
+        }
+    }
+
+    /// When to look again even if the kernel says nothing.
+    pub fn next_look(&self) -> Option<Moment> {
+        self.next_look
+    }
+}
+
+/// The processor quota of one instance.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QuotaAlert {
+    state: Quota,
+    said: Said,
+    before: Option<(Moment, Duration)>,
+    next_look: Option<Moment>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Quota {
+    #[default]
+    Calm,
+    Held,
+}
+
+impl QuotaAlert {
+    /// `throttled` is the whole time that it was held back so far, by all processors together.
+    pub fn on_look(&mut self, now: Moment, throttled: Duration) -> Option<Alert> {
+        let (at, counted) = *self.before.get_or_insert((now, throttled));
+        let (span, held) = (now.since(at), throttled.saturating_sub(counted));
+        if span < SPAN_MIN {
+            self.next_look = Some(at + LOOK_INTERVAL);
+            return None;
+        }
+        self.before = Some((now, throttled));
+        let percent = held.as_micros() * 100 / span.as_micros().max(1);
+        let was = self.state;
+        self.state = match was {
+            Quota::Calm if percent >= HELD_PERCENT => Quota::Held,
+            Quota::Held if percent < RELEASED_PERCENT => Quota::Calm,
+            same => same,
+        };
+        match self.state {
+            Quota::Held => self.next_look = Some(now + LOOK_INTERVAL),
+            Quota::Calm => (self.next_look, self.before) = (None, None),
+        }
+        let begins = was == Quota::Calm && self.state == Quota::Held;
+        let percent = u8::try_from(percent).unwrap_or(100).min(100);
+        (begins && self.said.may_say(now)).then_some(Alert::Throttled { percent })
+    }
+
+    /// When to look again even if the kernel says nothing.
+    pub fn next_look(&self) -> Option<Moment> {
+        self.next_look
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn memory_that_hovers_about_its_limit_is_said_once() {
+        let mut alert = MemoryAlert::default();
+        let mut look = |second, used| alert.on_look(at(second), used, used, 100).is_some();
+        assert!(!look(0, 89));
+        assert!(look(1, 90));
+        assert!(!look(2, 85) && !look(3, 95) && !look(4, 81) && !look(5, 99));
+        assert!(!look(6, 79), "it has fallen");
+        assert!(!look(7, 95), "it was said a moment ago");
+        assert!(!look(70, 79));
+        assert!(look(71, 95), "after a while it is worth another word");
+    }
+
+    #[test]
+    fn page_cache_is_no_alarm_and_is_watched() {
+        let mut alert = MemoryAlert::default();
+        assert_eq!(alert.on_look(at(0), 10, 100, 100), None);
+        assert_eq!(alert.next_look(), Some(at(10)));
+        assert_eq!(
+            alert.on_look(at(10), 92, 100, 100),
+            Some(Alert::NearMemoryLimit { bytes: 92, limit: 100 })
+        );
+        alert.on_look(at(20), 10, 10, 100);
+        assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
+    }
+
+    #[test]
+    fn a_quota_is_judged_by_the_time_between_two_looks() {
+        let mut alert = QuotaAlert::default();
+        let mut look =
+            |second, throttled| alert.on_look(at(second), Duration::from_secs(throttled));
+        assert_eq!(look(0, 100), None, "what was before is not known");
+        assert_eq!(look(10, 105), Some(Alert::Throttled { percent: 50 }));
+        assert_eq!(look(20, 110), None, "it goes on");
+        assert_eq!(look(30, 110), None);
+        assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
+    }
+
+    #[test]
+    fn several_processors_are_not_more_than_all_of_the_time() {
+        let mut alert = QuotaAlert::default();
+        alert.on_look(at(0), Duration::ZERO);
+        let alert = alert.on_look(at(10), Duration::from_secs(80));
+        assert_eq!(alert, Some(Alert::Throttled { percent: 100 }));
+    }
+}

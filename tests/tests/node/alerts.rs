@@ -1,0 +1,46 @@
+//! What the node says of services that come near their limits, without being asked.
+
+use blackhole_tests::{TestNode, json_lines, until};
+use serde_json::Value;
+
+/// The events of a kind that the node still holds.
+fn events(node: &TestNode, kind: &str) -> Vec<Value> {
+    let held = json_lines(&node.bh(&["events", "--no-follow", "--json"]).stdout);
+    held.into_iter().filter(|event| event["event"] == kind).collect()
+}
+
+/// Whether this host lets the node limit and tell, which the usage of a service with limits shows.
+fn is_enforced(node: &TestNode, service: &str) -> bool {
+    node.service(service)["usage"]["scope"] == "group"
+}
+
+#[test]
+fn memory_near_its_limit_and_a_quota_that_holds_back_are_said_once() {
+    let node = TestNode::start_all(
+        r#"
+        [services.eater]
+        command = ["python3", "-c", "import time; b = bytearray(62 << 20); b[::4096] = b'x' * len(b[::4096]); time.sleep(1000)"]
+        resources = { memory = "72MiB" }
+        [services.spinner]
+        command = ["sh", "-c", "while :; do :; done"]
+        resources = { cpu = 0.1 }
+        [services.calm]
+        command = ["sleep", "1000"]
+        resources = { cpu = 1.0, memory = "64MiB" }
+        "#,
+    );
+    if !is_enforced(&node, "eater") {
+        blackhole_tests::skipped("this host lets nobody limit memory");
+        return;
+    }
+    let near =
+        until("it is near its limit", || events(&node, "near_memory_limit"), |it| !it.is_empty());
+    assert_eq!(near[0]["service"], "eater");
+    assert!(
+        near[0]["message"].as_str().is_some_and(|text| text.ends_with("of 72 MiB")),
+        "{near:?}"
+    );
+    let held = until("it is held back", || events(&node, "throttled"), |it| !it.is_empty());
+    assert_eq!(held[0]["service"], "spinner");
+    assert_eq!((near.len(), held.len()), (1, 1));
+}
