@@ -19,7 +19,7 @@ use blackhole_config::Config;
 use blackhole_policy::supervision::{Event, SupervisorExit};
 use blackhole_process::{Lifeline, sockets};
 use blackhole_protocol::InstanceId;
-use ractor::{Actor, ActorRef};
+use ractor::Actor;
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -38,7 +38,7 @@ use crate::{
     limit_watch::LimitWatch,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
-    nursery::{Crib, Household, Member, Roster, policy},
+    nursery::{Crib, Household, Member, Roster, SupervisorRef, policy},
     operator::Operator,
     registry::{self, Kind, NodeState, Registry, State},
     secrets::Secrets,
@@ -141,7 +141,7 @@ pub struct Node {
     registry: Registry,
     logs: Logs,
     operator: Operator,
-    root: ActorRef<Message<Member>>,
+    root: SupervisorRef,
     outcome: watch::Receiver<Option<SupervisorExit<Member>>>,
     lifeline: Option<Lifeline>,
     signals: Signals,
@@ -223,19 +223,11 @@ impl Node {
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         let control = serve(&config, &control_path, control)?;
-        let policy =
-            policy(&config, &registry, None).map_err(|error| NodeError::Tree(error.to_string()))?;
-        let nursery = Arc::new(Crib::root(household.clone()));
-        let arguments = Arguments { policy, nursery, clock };
-        let (root, _) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
-            .await
-            .map_err(|error| NodeError::Part("the root supervisor", error.into()))?;
-        roster.enter(None, root.clone());
         Ok(Self {
             registry,
             logs,
             operator,
-            root,
+            root: begin_root(&household).await?,
             outcome,
             lifeline: options.lifeline,
             signals: options.signals,
@@ -363,6 +355,19 @@ impl Asked {
             _ = hangup.recv() => "SIGHUP",
         }
     }
+}
+
+/// The supervisor of everything, which starts it.
+async fn begin_root(household: &Arc<Household>) -> Result<SupervisorRef, NodeError> {
+    let policy = policy(&household.config, &household.registry, None)
+        .map_err(|error| NodeError::Tree(error.to_string()))?;
+    let nursery = Arc::new(Crib::root(household.clone()));
+    let arguments = Arguments { policy, nursery, clock: household.clock };
+    let (root, _) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
+        .await
+        .map_err(|error| NodeError::Part("the root supervisor", error.into()))?;
+    household.roster.enter(None, root.clone());
+    Ok(root)
 }
 
 /// Resolves when the guardian is gone; never, when there is none.
