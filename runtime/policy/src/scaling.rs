@@ -19,6 +19,9 @@ use crate::{
     moment::Moment,
 };
 
+/// One fewer is asked for only if the others would use at most this share of an upper threshold.
+const EASE_PERCENT: u32 = 90;
+
 /// The rule of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScalingSpec {
@@ -295,9 +298,8 @@ impl Scaling {
 
     fn shrink(&mut self, now: Moment, since: Moment, average: Amount) -> Option<Command> {
         let is_time = self.is_time(now, since, self.spec.down_cooldown);
-        let may = is_time
-            && self.instances > self.spec.instances_min
-            && self.busy(self.average_without_one(average)).is_none();
+        let may =
+            is_time && self.instances > self.spec.instances_min && self.would_be_at_ease(average);
         let idleness = |resource, thresholds: Option<Thresholds>| {
             thresholds.map(|it| Idleness { average: average.of(resource), below: it.below })
         };
@@ -309,10 +311,16 @@ impl Scaling {
         may.then(|| self.change(now, self.instances - 1, why))
     }
 
-    /// What those that stay would use if they took over the work of one.
-    fn average_without_one(&self, average: Amount) -> Amount {
+    /// Whether those that stay would be well below their thresholds if they took over the work of
+    /// one. Without a margin, a load just at a threshold would make instances come and go.
+    fn would_be_at_ease(&self, average: Amount) -> bool {
         let (all, staying) = (self.instances, self.instances.saturating_sub(1).max(1));
-        Amount::from_parts(|resource| average.times(all).of(resource) / u64::from(staying))
+        self.spec.thresholds().all(|(resource, thresholds)| {
+            // What was rounded down when the average was taken counts as well.
+            let work = u128::from(average.of(resource) + 1) * u128::from(all);
+            let ease = u128::from(thresholds.above) * u128::from(EASE_PERCENT) / 100;
+            work <= ease * u128::from(staying)
+        })
     }
 
     fn is_time(&self, now: Moment, since: Moment, cooldown: Duration) -> bool {
@@ -406,6 +414,25 @@ mod tests {
             let now = Moment::from_millis(second * 1000);
             assert_eq!(scaling.on_event(now, Event::Sampled(average)), None);
         }
+    }
+
+    /// Found by the model: two that use 349.5 each are one that uses 699.
+    #[test]
+    fn a_load_just_above_a_threshold_does_not_flap() {
+        let thresholds = Thresholds { above: 698, below: 355 };
+        let none = Duration::ZERO;
+        let spec = ScalingSpec { cpu: Some(thresholds), window: none, up_cooldown: none, ..rule() };
+        let spec = ScalingSpec { down_cooldown: none, instances_max: 2, ..spec };
+        let (mut scaling, mut instances) = (Scaling::new(spec, Moment::ORIGIN, 1), 1);
+        let mut changes = 0;
+        for second in 1..50 {
+            let average = Amount { cpu_millis: 699 / instances, ..Amount::ZERO };
+            let now = Moment::from_millis(second * 1000);
+            if let Some(Command::Scale(change)) = scaling.on_event(now, Event::Sampled(average)) {
+                (instances, changes) = (change.to.into(), changes + 1);
+            }
+        }
+        assert_eq!((instances, changes), (2, 1));
     }
 
     #[test]
