@@ -3,7 +3,7 @@
 //! by one write.
 
 #[path = "../link/contender.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared: each program uses what it needs")]
+#[expect(dead_code, reason = "shared: each program uses what it needs")]
 mod contender;
 
 use std::{

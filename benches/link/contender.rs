@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes that are encoded as such, and not one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Payload(pub Vec<u8>);
+pub(crate) struct Payload(pub(crate) Vec<u8>);
 
 impl Serialize for Payload {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -45,22 +45,22 @@ impl<'de> Deserialize<'de> for Payload {
 }
 
 /// What is usually sent.
-pub const SMALL: usize = 64;
+pub(crate) const SMALL: usize = 64;
 /// What is sent where bandwidth counts.
-pub const LARGE: usize = 64 * 1024;
+pub(crate) const LARGE: usize = 64 * 1024;
 /// Calls under way at a time.
-pub const IN_FLIGHT: usize = 64;
+pub(crate) const IN_FLIGHT: usize = 64;
 /// The same for large ones.
-pub const IN_FLIGHT_LARGE: usize = 16;
+pub(crate) const IN_FLIGHT_LARGE: usize = 16;
 /// How long one number is measured.
-pub const SPAN: Duration = Duration::from_millis(1500);
+pub(crate) const SPAN: Duration = Duration::from_millis(1500);
 /// How often something is done between two looks at the clock.
-pub const BETWEEN_LOOKS: u64 = 8;
+pub(crate) const BETWEEN_LOOKS: u64 = 8;
 /// What is done before, so that nothing is done for the first time.
-pub const WARM_UP: Duration = Duration::from_millis(300);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
 
 /// One wire.
-pub trait Contender: Clone + Send + Sync + 'static {
+pub(crate) trait Contender: Clone + Send + Sync + 'static {
     /// Connects to who serves there; it may not serve yet.
     fn connect(path: &Path) -> impl Future<Output = Self> + Send;
 
@@ -75,7 +75,7 @@ pub trait Contender: Clone + Send + Sync + 'static {
 }
 
 /// `PROGRAM serve PATH`, or `PROGRAM CASE`.
-pub fn main<C: Contender>(serve: impl FnOnce(PathBuf)) -> ExitCode {
+pub(crate) fn main<C: Contender>(serve: impl FnOnce(PathBuf)) -> ExitCode {
     let mut words = env::args().skip(1);
     let (first, second) = (words.next().unwrap_or_default(), words.next());
     if let ("serve", Some(path)) = (first.as_str(), second) {
@@ -98,7 +98,7 @@ pub fn main<C: Contender>(serve: impl FnOnce(PathBuf)) -> ExitCode {
 
 /// Prints the number.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program whose result is that")]
-pub fn finish(case: &str, value: Option<f64>) -> ExitCode {
+pub(crate) fn finish(case: &str, value: Option<f64>) -> ExitCode {
     match value {
         Some(value) => println!("{value}"),
         None => {
@@ -125,7 +125,7 @@ async fn call<C: Contender>(wire: &C) -> f64 {
 }
 
 /// In milliseconds.
-pub fn median(taken: &mut [Duration]) -> f64 {
+pub(crate) fn median(taken: &mut [Duration]) -> f64 {
     taken.sort_unstable();
     taken[taken.len() / 2].as_secs_f64() * 1e3
 }
@@ -199,19 +199,19 @@ async fn cast<C: Contender>(wire: &C) -> f64 {
 }
 
 /// One thread, as a service has.
-pub fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 /// The other process, for as long as this lives.
-pub struct Server {
-    pub child: Child,
-    pub path: PathBuf,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) path: PathBuf,
     folder: PathBuf,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = env::temp_dir().join(format!("link-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join("socket");
@@ -231,7 +231,7 @@ impl Drop for Server {
 }
 
 /// Waits until somebody serves there.
-pub async fn stream(path: &Path) -> tokio::net::UnixStream {
+pub(crate) async fn stream(path: &Path) -> tokio::net::UnixStream {
     loop {
         match tokio::net::UnixStream::connect(path).await {
             Ok(stream) => return stream,

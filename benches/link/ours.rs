@@ -3,7 +3,6 @@
 //! Beside the cases that all have: `kill`, from SIGKILL until 64 calls in flight have been resolved, in
 //! milliseconds; `growth SECONDS`, what 100,000 casts a second to a stopped process add to the sender, in KiB.
 
-#[expect(unreachable_pub, reason = "shared: each program uses what it needs")]
 mod contender;
 
 use std::{

@@ -1,7 +1,6 @@
 //! The family *link*, of bare tonic: a unary call on the same kind of socket. The service is that of gRPC
 //! health, whose request carries a text: its answer is a number, and shorter than what others echo.
 
-#[expect(unreachable_pub, reason = "shared: each program uses what it needs")]
 mod contender;
 
 use std::{

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use blackhole_actors::link::{ChildSide, LinkError, NodeSide, accept, connect};
 use blackhole_protocol::{
     InstanceId,
-    link::{Assignment, FRAME_LENGTH_MAX, ToChild, ToNode, VERSION},
+    link::{Assignment, FRAME_LENGTH_MAX, SCHEMA, ToChild, ToNode, VERSION, append_frame},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -110,7 +110,7 @@ async fn a_frame_that_boasts_is_refused_before_it_is_awaited() {
 #[tokio::test]
 async fn a_peer_that_says_something_else_first_is_refused() {
     let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
-    theirs.write_all(&[2, 0, 0, 0, 3, 1]).await.expect("a pong, sequence 1");
+    theirs.write_all(&[2, 0, 0, 0, 3, 2]).await.expect("a pong, sequence 2: as VERSION is");
     let refused = accept(ours, assignment("{}".into())).await;
     assert!(matches!(refused, Err(LinkError::NotAHandshake)), "{refused:?}");
 }
@@ -160,7 +160,11 @@ async fn dropping_a_sender_ends_the_peers_direction_only() {
 #[tokio::test]
 async fn bytes_after_the_handshake_stay_with_the_connection() {
     let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
-    theirs.write_all(&[2, 0, 0, 0, 0, VERSION as u8, 1, 0, 0, 0, 1]).await.expect("written");
+    let mut bytes = Vec::new();
+    for message in [ToNode::Hello { version: VERSION, schema: SCHEMA }, ToNode::Ready] {
+        append_frame(&message, &mut bytes).expect("it fits");
+    }
+    theirs.write_all(&bytes).await.expect("written");
     let mut node = accept(ours, assignment("{}".into())).await.expect("accepted");
     assert_eq!(node.receive().await.expect("received"), ToNode::Ready);
     let mut greeting = [0; 4];

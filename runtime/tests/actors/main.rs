@@ -15,6 +15,7 @@ use blackhole::{
     Node, Remote, ServiceSpec,
     actors::{CallError, CastError, ExitReason, Patience, Unreachable},
 };
+use blackhole_protocol::InstanceId;
 use player::{Ping, PlayerMessage, Pong};
 
 /// What has not happened by then never will.
@@ -35,11 +36,7 @@ fn main() {
             .await
             .expect("the node begins");
         within(node.all_ready()).await.expect("both start");
-        let world = World {
-            ping: node.remote("ping", "player").expect("a name"),
-            pong: node.remote("pong", "player").expect("a name"),
-            node: &node,
-        };
+        let world = World { ping: player(&node, "ping"), pong: player(&node, "pong"), node: &node };
         world.children_call_each_other().await;
         world.a_killed_process_resolves_calls_and_says_why().await;
         world.a_child_hears_why_another_went().await;
@@ -47,6 +44,12 @@ fn main() {
         world.a_stopped_receiver_costs_its_sender_little().await;
         within(node.stop()).await.expect("it stops");
     });
+}
+
+fn player(node: &Node, service: &str) -> Remote<PlayerMessage> {
+    let index = std::num::NonZeroU32::MIN;
+    let instance = InstanceId { service: service.parse().expect("a name"), index };
+    node.peers().remote(&instance, "player")
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

@@ -101,7 +101,10 @@ impl Sessions {
 
 /// One peer, from its first frame to its leave.
 async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
-    crate::link::check_peer(stream.as_fd())?;
+    if let Err(foreign) = crate::link::check_peer(stream.as_fd()) {
+        farewell(&mut stream, &foreign).await;
+        return Err(foreign);
+    }
     let outbox = Arc::new(Outbox::default());
     outbox.say(&FromGateway::Welcome {
         version: VERSION,

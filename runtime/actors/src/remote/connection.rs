@@ -55,6 +55,9 @@ pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened,
     }
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame).await.map_err(closed)?;
+    if let Ok(FromGateway::Goodbye { reason }) = decode(&frame) {
+        return Err(LinkError::Goodbye(reason));
+    }
     compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
     match decode(&frame)? {
         FromGateway::Welcome { instance, generation, window, .. } => {
