@@ -30,6 +30,7 @@ fn every_target_takes_what_a_moment_of_changes_makes() {
     TARGETS.iter().for_each(|target| change_for_a_moment(target, seed));
 }
 
+#[expect(clippy::print_stdout, reason = "a run that chance decided says by which seed")]
 fn change_for_a_moment(target: &Target, seed: u64) {
     let corpus = target.corpus().expect("the corpus is readable");
     let mut mutator = Mutator::new(seed, corpus.into_iter().map(|(_, bytes)| bytes).collect());

@@ -16,10 +16,10 @@ use blackhole_actors::{
     supervisor::{Arguments, Message, Supervisor},
 };
 use blackhole_config::Config;
-use blackhole_policy::supervision::{self, Event, SupervisorExit};
+use blackhole_policy::supervision::{Event, SupervisorExit};
 use blackhole_process::{Lifeline, sockets};
 use blackhole_protocol::InstanceId;
-use ractor::{Actor, ActorRef};
+use ractor::Actor;
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -38,7 +38,7 @@ use crate::{
     limit_watch::LimitWatch,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
-    nursery::{Crib, Household, Member, Roster, policy},
+    nursery::{Crib, Household, Member, Roster, SupervisorRef, policy},
     operator::Operator,
     registry::{self, Kind, NodeState, Registry, State},
     secrets::Secrets,
@@ -141,7 +141,7 @@ pub struct Node {
     registry: Registry,
     logs: Logs,
     operator: Operator,
-    root: ActorRef<Message<Member>>,
+    root: SupervisorRef,
     outcome: watch::Receiver<Option<SupervisorExit<Member>>>,
     lifeline: Option<Lifeline>,
     signals: Signals,
@@ -174,7 +174,11 @@ impl Node {
     pub async fn begin(config: Config, options: Options) -> Result<Self, NodeError> {
         let config = Arc::new(config);
         let lock = take_possession(&config)?;
-        let logs = open_logs(&config)?;
+        let logs = Logs::open(LogSettings {
+            directory: config.node.log_dir.clone(),
+            node: config.node.name.as_str().into(),
+            limits: config.logs,
+        })?;
         let registry = Registry::new();
         let roster = Roster::default();
         let guardian_pid =
@@ -219,15 +223,11 @@ impl Node {
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         let control = serve(&config, &control_path, control)?;
-        let policy =
-            policy(&config, &registry, None).map_err(|error| NodeError::Tree(error.to_string()))?;
-        let root = start_root(&household, policy).await?;
-        roster.enter(None, root.clone());
         Ok(Self {
             registry,
             logs,
             operator,
-            root,
+            root: begin_root(&household).await?,
             outcome,
             lifeline: options.lifeline,
             signals: options.signals,
@@ -357,6 +357,19 @@ impl Asked {
     }
 }
 
+/// The supervisor of everything, which starts it.
+async fn begin_root(household: &Arc<Household>) -> Result<SupervisorRef, NodeError> {
+    let policy = policy(&household.config, &household.registry, None)
+        .map_err(|error| NodeError::Tree(error.to_string()))?;
+    let nursery = Arc::new(Crib::root(household.clone()));
+    let arguments = Arguments { policy, nursery, clock: household.clock };
+    let (root, _) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
+        .await
+        .map_err(|error| NodeError::Part("the root supervisor", error.into()))?;
+    household.roster.enter(None, root.clone());
+    Ok(root)
+}
+
 /// Resolves when the guardian is gone; never, when there is none.
 async fn guardian_lost(lifeline: Option<Lifeline>) {
     match lifeline {
@@ -367,26 +380,6 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn open_logs(config: &Config) -> Result<Logs, LogsError> {
-    Logs::open(LogSettings {
-        directory: config.node.log_dir.clone(),
-        node: config.node.name.as_str().into(),
-        limits: config.logs,
-    })
-}
-
-async fn start_root(
-    household: &Arc<Household>,
-    policy: supervision::Supervisor<Member>,
-) -> Result<ActorRef<Message<Member>>, NodeError> {
-    let nursery = Arc::new(Crib::root(household.clone()));
-    let arguments = Arguments { policy, nursery, clock: household.clock };
-    let started = Actor::spawn(None, Supervisor::<Crib>::default(), arguments).await;
-    started
-        .map(|(root, _)| root)
-        .map_err(|error| NodeError::Part("the root supervisor", error.into()))
 }
 
 /// Every instance that the file names, before anything has started.

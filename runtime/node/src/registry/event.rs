@@ -26,7 +26,7 @@ pub struct Event {
     pub message: String,
 }
 
-/// The target of log lines that say what [`Registry`] tells subscribers as events.
+/// The target of log lines that say what [`Registry`](super::Registry) tells subscribers as events.
 pub const EVENT_LOG_TARGET: &str = "blackhole::events";
 
 /// The line of the node's own log that goes with an event.
