@@ -388,4 +388,37 @@ mod tests {
         budget.on_event(Moment::from_millis(4), Event::Left { id: "a" });
         assert_eq!(budget.next_deadline(), None);
     }
+
+    #[test]
+    fn members_are_looked_at_when_it_is_time_and_not_before() {
+        let mut budget = budget();
+        let mut told = |millis, event| told(budget.on_event(Moment::from_millis(millis), event));
+        assert_eq!(told(10_000, Event::DeadlineReached), "", "there is nobody");
+        told(11_000, asked("a", Tier::Core, 1));
+        assert_eq!(told(19_999, Event::DeadlineReached), "");
+        assert_eq!(told(20_000, Event::DeadlineReached), "look");
+        assert_eq!(told(20_001, Event::DeadlineReached), "", "the next one is due in ten seconds");
+    }
+
+    /// Who has no process wants nothing, so that others need not be held back for it.
+    #[test]
+    fn one_that_has_no_process_wants_nothing_now() {
+        let mut budget = budget();
+        for event in [asked("db", Tier::Critical, 200), asked("batch", Tier::Standard, 100)] {
+            budget.on_event(Moment::ORIGIN, event);
+        }
+        let mut look = |seconds: u64, uses| {
+            told(budget.on_event(Moment::from_millis(seconds * 1000), Event::Sampled(uses)))
+        };
+        let both = look(10, vec![("db", memory(700)), ("batch", memory(600))]);
+        assert!(both.contains("batch memory: may use"), "{both}");
+        let alone = look(20, vec![("batch", memory(600))]);
+        assert!(alone.contains("batch memory: is not held back any more"), "{alone}");
+    }
+
+    #[test]
+    fn tiers_are_called_as_in_the_file() {
+        let words = Tier::FROM_THE_TOP.map(|tier| tier.to_string());
+        assert_eq!(words, ["critical", "core", "standard"]);
+    }
 }

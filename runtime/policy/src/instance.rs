@@ -531,4 +531,98 @@ mod tests {
         assert!(instance.on_event(at(3), Event::BecameUnready("busy".into())).is_empty());
         assert_eq!(instance.on_event(at(4), Event::BecameReady), [Command::AnnounceReady]);
     }
+
+    #[test]
+    fn readiness_that_comes_and_goes_before_the_startup_probe_is_looked_at_anew() {
+        let (mut instance, first) =
+            Instance::spawned(InstanceSpec { startup: Startup::Probed, ..SPEC }, at(0));
+        assert!(first.is_empty());
+        assert!(instance.on_event(at(1), Event::BecameReady).is_empty());
+        assert!(instance.on_event(at(2), Event::BecameUnready("busy".into())).is_empty());
+        let passed = instance.on_event(at(3), Event::StartupPassed);
+        assert_eq!(passed, [Command::WatchReadiness]);
+        assert!(
+            instance.on_event(at(4), Event::BecameReady).contains(&Command::AnnounceStarted),
+            "it has not been started before"
+        );
+    }
+
+    /// Whatever the process is killed for is why it ended, starting or running; nothing follows then.
+    #[test]
+    fn a_condemned_process_ends_for_the_reason_it_was_condemned_for() {
+        let condemnations = [
+            (Event::LiveFailed("no".into()), Reason::Probe, "no"),
+            (Event::Unresponsive("silent".into()), Reason::Unresponsive, "silent"),
+            (Event::LimitExceeded(Reason::Disk), Reason::Disk, "exceeded its disk limit"),
+        ];
+        for (event, reason, why) in condemnations {
+            let starting = Instance::spawned(SPEC, at(0)).0;
+            for mut instance in [starting, running(SPEC)] {
+                let commands = instance.on_event(at(2), event.clone());
+                assert_eq!(commands, [Command::Kill(why.into())]);
+                assert_eq!(instance.next_deadline(), None);
+                for late in [Event::StopAsked, Event::KillAsked, Event::BecameReady] {
+                    assert!(instance.on_event(at(3), late).is_empty(), "it is killed already");
+                }
+                let ended = instance.classify(Ended::Signal(SIGKILL), false);
+                assert_eq!(ended, (reason, Exit::Abnormal));
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_is_starting_or_running_is_stopped_as_its_supervisor_asks() {
+        for (event, command) in [
+            (Event::StopAsked, Command::Ask),
+            (Event::KillAsked, Command::Kill("did not stop within its grace".into())),
+        ] {
+            let starting = Instance::spawned(SPEC, at(0)).0;
+            for mut instance in [starting, running(SPEC)] {
+                assert_eq!(instance.on_event(at(2), event.clone()), std::slice::from_ref(&command));
+                assert_eq!(instance.next_deadline(), None, "its supervisor keeps the time");
+                assert!(instance.on_event(at(3), Event::LiveFailed("no".into())).is_empty());
+                assert_eq!(
+                    instance.classify(Ended::Code(1), false),
+                    (Reason::Stop, Exit::Shutdown)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_watchdog_set_later_holds_from_then_on_and_one_set_early_from_the_start_on() {
+        let every = Duration::from_secs(5);
+        let mut instance = running(SPEC);
+        assert_eq!(instance.next_deadline(), None);
+        assert!(instance.on_event(at(10), Event::WatchdogSet(every)).is_empty());
+        assert_eq!(instance.next_deadline(), Some(at(15)));
+
+        let (mut early, _) = Instance::spawned(SPEC, at(0));
+        assert!(early.on_event(at(1), Event::WatchdogSet(every)).is_empty());
+        assert_eq!(early.next_deadline(), Some(at(30)), "the start's, as before");
+        early.on_event(at(2), Event::BecameReady);
+        assert_eq!(early.next_deadline(), Some(at(7)));
+    }
+
+    #[test]
+    fn one_that_stops_by_itself_must_not_be_called_and_need_not_give_signs_of_life() {
+        let watchdog = Some(Duration::from_secs(5));
+        let mut instance = running(InstanceSpec { watchdog, ..SPEC });
+        let stopping = instance.on_event(at(2), Event::StoppingReported);
+        assert_eq!(stopping, [Command::AnnounceUnready("stops by itself".into())]);
+        assert_eq!(instance.next_deadline(), None);
+        assert!(instance.on_event(at(3), Event::StoppingReported).is_empty(), "that is known");
+        assert_eq!(instance.classify(Ended::Code(0), false), (Reason::Exit, Exit::Normal));
+    }
+
+    #[test]
+    fn reasons_have_words_of_their_own_that_tables_can_align() {
+        let words: std::collections::BTreeSet<_> = Reason::ALL.map(Reason::as_str).into();
+        assert_eq!(words.len(), Reason::ALL.len());
+        assert_eq!(format!("{:<8}|{:>5}", Reason::Startup, Reason::Oom), "startup |  oom");
+        assert_eq!(
+            Reason::ALL.map(|reason| reason.to_string()).join(" "),
+            "exit signal oom probe startup limit disk spawn stop replace unresponsive"
+        );
+    }
 }

@@ -19,9 +19,6 @@ use crate::{
     moment::Moment,
 };
 
-/// One fewer is asked for only if the others would use at most this share of an upper threshold.
-const EASE_PERCENT: u32 = 90;
-
 /// The rule of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScalingSpec {
@@ -298,8 +295,9 @@ impl Scaling {
 
     fn shrink(&mut self, now: Moment, since: Moment, average: Amount) -> Option<Command> {
         let is_time = self.is_time(now, since, self.spec.down_cooldown);
-        let may =
-            is_time && self.instances > self.spec.instances_min && self.would_be_at_ease(average);
+        let may = is_time
+            && self.instances > self.spec.instances_min
+            && self.busy(self.average_without_one(average)).is_none();
         let idleness = |resource, thresholds: Option<Thresholds>| {
             thresholds.map(|it| Idleness { average: average.of(resource), below: it.below })
         };
@@ -311,16 +309,13 @@ impl Scaling {
         may.then(|| self.change(now, self.instances - 1, why))
     }
 
-    /// Whether those that stay would be well below their thresholds if they took over the work of
-    /// one. Without a margin, a load just at a threshold would make instances come and go.
-    fn would_be_at_ease(&self, average: Amount) -> bool {
-        let (all, staying) = (self.instances, self.instances.saturating_sub(1).max(1));
-        self.spec.thresholds().all(|(resource, thresholds)| {
-            // What was rounded down when the average was taken counts as well.
-            let work = u128::from(average.of(resource) + 1) * u128::from(all);
-            let ease = u128::from(thresholds.above) * u128::from(EASE_PERCENT) / 100;
-            work <= ease * u128::from(staying)
-        })
+    /// What those that stay would use, at most, if they took over the work of one. An average was
+    /// rounded down: all together use up to one less than what would have made it one more.
+    fn average_without_one(&self, average: Amount) -> Amount {
+        let all = u64::from(self.instances.max(1));
+        let staying = (all - 1).max(1);
+        let whole = |average: u64| average.saturating_add(1).saturating_mul(all).saturating_sub(1);
+        Amount::from_parts(|resource| whole(average.of(resource)) / staying)
     }
 
     fn is_time(&self, now: Moment, since: Moment, cooldown: Duration) -> bool {
@@ -416,25 +411,6 @@ mod tests {
         }
     }
 
-    /// Found by the model: two that use 349.5 each are one that uses 699.
-    #[test]
-    fn a_load_just_above_a_threshold_does_not_flap() {
-        let thresholds = Thresholds { above: 698, below: 355 };
-        let none = Duration::ZERO;
-        let spec = ScalingSpec { cpu: Some(thresholds), window: none, up_cooldown: none, ..rule() };
-        let spec = ScalingSpec { down_cooldown: none, instances_max: 2, ..spec };
-        let (mut scaling, mut instances) = (Scaling::new(spec, Moment::ORIGIN, 1), 1);
-        let mut changes = 0;
-        for second in 1..50 {
-            let average = Amount { cpu_millis: 699 / instances, ..Amount::ZERO };
-            let now = Moment::from_millis(second * 1000);
-            if let Some(Command::Scale(change)) = scaling.on_event(now, Event::Sampled(average)) {
-                (instances, changes) = (change.to.into(), changes + 1);
-            }
-        }
-        assert_eq!((instances, changes), (2, 1));
-    }
-
     #[test]
     fn a_change_that_was_refused_is_tried_again_after_the_cooldown() {
         let mut scaling = Scaling::new(rule(), Moment::ORIGIN, 1);
@@ -448,5 +424,58 @@ mod tests {
             }
         }
         assert_eq!(tried, [3, 7, 11]);
+    }
+
+    #[test]
+    fn while_an_operator_decides_no_load_changes_anything() {
+        let mut scaling = Scaling::new(rule(), Moment::ORIGIN, 1);
+        assert_eq!(
+            scaling.on_event(Moment::from_millis(1), Event::Resumed),
+            None,
+            "nothing paused"
+        );
+        scaling.on_event(Moment::from_millis(2), Event::Fixed { instances: 2 });
+        for second in 1..10 {
+            let now = Moment::from_millis(second * 1000);
+            let average = Amount { cpu_millis: 950, ..Amount::ZERO };
+            assert_eq!(scaling.on_event(now, Event::Sampled(average)), None);
+            assert_eq!(scaling.on_event(now, Event::DeadlineReached), None);
+        }
+        let resumed = scaling.on_event(Moment::from_millis(10_000), Event::Resumed);
+        assert_eq!(resumed, None, "two are within the bounds");
+        assert!(!scaling.is_paused());
+    }
+
+    #[test]
+    fn a_change_says_why() {
+        let mib = 1 << 20;
+        let idle = |average, below| Some(Idleness { average, below });
+        let (cpu, memory) = (idle(100, 200), idle(10 * mib, 20 * mib));
+        let window = 3 * SECOND;
+        let busy =
+            Why::Busy { resource: Resource::Memory, average: 30 * mib, above: 25 * mib, window };
+        let reasons = [busy, Why::Idle { cpu, memory, window }, Why::OutOfBounds];
+        assert_eq!(reasons.map(Why::as_str), ["busy", "idle", "bounds"]);
+        let texts = reasons.map(|why| Change { from: 3, to: 2, why }.to_string());
+        insta::assert_snapshot!(texts.join("\n"), @"
+        memory 30 MiB on average for 3.0s, more than 25 MiB; instances: 2 instead of 3
+        cpu 0.1 cpus on average for 3.0s, less than 0.2 cpus; memory 10 MiB on average for 3.0s, less than 20 MiB; instances: 2 instead of 3
+        the bounds of the rule; instances: 2 instead of 3
+        ");
+    }
+
+    /// Two that use 759 between them are told to use 379 on average; one alone would be busy.
+    #[test]
+    fn nobody_leaves_because_an_average_was_rounded_down() {
+        let spec = ScalingSpec {
+            cpu: Some(Thresholds { above: 758, below: 386 }),
+            window: Duration::ZERO,
+            down_cooldown: Duration::ZERO,
+            ..rule()
+        };
+        let mut scaling = Scaling::new(spec, Moment::ORIGIN, 2);
+        let average = |cpu_millis| Event::Sampled(Amount { cpu_millis, ..Amount::ZERO });
+        assert_eq!(scaling.on_event(Moment::from_millis(1000), average(759 / 2)), None);
+        assert!(scaling.on_event(Moment::from_millis(2000), average(757 / 2)).is_some());
     }
 }

@@ -64,11 +64,6 @@ impl Amount {
     pub fn from_parts(part: impl Fn(Resource) -> u64) -> Self {
         Self { cpu_millis: part(Resource::Cpu), memory_bytes: part(Resource::Memory) }
     }
-
-    /// So many times as much.
-    pub fn times(self, factor: u32) -> Self {
-        Self::from_parts(|resource| self.of(resource).saturating_mul(factor.into()))
-    }
 }
 
 impl Add for Amount {

@@ -254,3 +254,34 @@ pub(super) fn check_child<Id: Clone>(
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_children_concerned_and_the_rule() {
+        let errors = [
+            SpecError::DuplicateChild("a"),
+            SpecError::SignificantWithoutAutoShutdown("a"),
+            SpecError::SignificantPermanent("a"),
+            SpecError::TemplateCount(2),
+            SpecError::StrategyFixed,
+            SpecError::DisciplineFixed,
+            SpecError::StrictCountsShared,
+            SpecError::UnknownSibling { child: "a", sibling: "b" },
+            SpecError::Circular("a"),
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @r#"
+        two children are called "a"
+        child "a" is significant, but auto_shutdown is never
+        child "a" is significant and permanent, so it never ends by itself
+        simple_one_for_one takes one child as a template, found 2
+        simple_one_for_one cannot be switched on or off at run time
+        the discipline cannot change at run time
+        the strict discipline counts restarts for all children together
+        child "a" comes after "b", which is no sibling
+        child "a" comes after itself
+        "#);
+    }
+}

@@ -10,6 +10,7 @@ use blackhole_policy::{
     supervision::{
         Answer, Call, CallId, ChildSpec, Command, Counting, Discipline, Event, Exit, Generation,
         Phase, Shutdown, Strategy, Supervisor, SupervisorSpec, Transition,
+        checkpoint::{Next, State},
     },
 };
 
@@ -78,11 +79,15 @@ impl World {
         }
     }
 
-    /// Asks the machine, and another one that goes on from where it was: both decide the same.
+    /// Asks the machine, and another one that goes on from where it was, as a recording tells it, where
+    /// children are called by text: both decide the same.
     fn decide(&mut self, event: Event<usize>) -> Vec<Command<usize>> {
+        let recorded = event.renamed(&usize::to_string).renamed(&|text| number(text));
+        assert_eq!(recorded, event);
         let successor = self.machine.checkpoint().map(|checkpoint| {
+            let checkpoint = checkpoint.renamed(&usize::to_string).renamed(&|text| number(text));
             let mut successor = Supervisor::resume(checkpoint).expect("it made sense before");
-            let commands = successor.on_event(self.now, event.clone());
+            let commands = successor.on_event(self.now, recorded);
             (commands, successor.next_deadline(), successor.checkpoint())
         });
         let commands = self.machine.on_event(self.now, event);
@@ -222,7 +227,7 @@ impl World {
             });
         }
         if let Call::AddChild(spec) = &request
-            && self.machine.phase(&spec.id).is_none()
+            && (self.machine.phase(&spec.id).is_none() || self.is_being_removed(spec.id))
             && !self.has_ended
         {
             self.specs.insert(spec.id, spec.clone());
@@ -244,6 +249,19 @@ impl World {
         let call = CallId(self.calls);
         self.unanswered.insert(call);
         self.tell(Event::Called { call, request });
+    }
+
+    /// Whether a child is on its way out for good: added again, it stays, as it is told to be then.
+    fn is_being_removed(&self, child: usize) -> bool {
+        let children = self.machine.checkpoint().map(|checkpoint| checkpoint.children);
+        children.into_iter().flatten().any(|it| {
+            let is_removal = matches!(
+                it.state,
+                State::Leaving { next: Next::Remove, .. }
+                    | State::Stopping { next: Next::Remove, .. }
+            );
+            it.spec.id == child && is_removal
+        })
     }
 
     fn pass(&mut self, duration: Duration) {
@@ -370,6 +388,11 @@ impl World {
         }
         assert_eq!(self.machine.next_deadline(), None);
     }
+}
+
+/// Whom a recording means.
+fn number(text: &str) -> usize {
+    text.parse().expect("children are numbers")
 }
 
 fn grace(shutdown: Shutdown) -> Duration {
