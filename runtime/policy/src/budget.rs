@@ -191,11 +191,6 @@ impl<Id: Clone + Ord> Budget<Id> {
         Shortfall::of(self.spec.total, &held, &asked)
     }
 
-    /// What there is to divide.
-    pub fn total(&self) -> Amount {
-        self.spec.total
-    }
-
     /// What each member is guaranteed now.
     pub fn guarantees(&self) -> impl Iterator<Item = (&Id, Amount)> {
         self.members.iter().map(|(id, member)| {

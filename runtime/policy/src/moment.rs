@@ -1,10 +1,6 @@
 //! A point in time that a test can write down and a recording can replay.
 
-use std::{
-    fmt,
-    ops::{Add, Sub},
-    time::Duration,
-};
+use std::{fmt, ops::Add, time::Duration};
 
 /// Time since an origin that the caller chose, such as the start of the node; monotonic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -53,14 +49,6 @@ impl Add<Duration> for Moment {
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
-    }
-}
-
-impl Sub<Duration> for Moment {
-    type Output = Self;
-
-    fn sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(duration))
     }
 }
 

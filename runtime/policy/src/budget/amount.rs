@@ -1,10 +1,6 @@
 //! Amounts of the two resources that a node divides, and how people read them.
 
-use std::{
-    fmt,
-    iter::Sum,
-    ops::{Add, Sub},
-};
+use std::{fmt, iter::Sum, ops::Add};
 
 /// The resources that a node divides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,15 +67,6 @@ impl Add for Amount {
 
     fn add(self, other: Self) -> Self {
         Self::from_parts(|resource| self.of(resource).saturating_add(other.of(resource)))
-    }
-}
-
-/// What is left; nothing where `other` is more.
-impl Sub for Amount {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self::from_parts(|resource| self.of(resource).saturating_sub(other.of(resource)))
     }
 }
 

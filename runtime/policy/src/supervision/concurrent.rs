@@ -129,10 +129,6 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         self.children.begin_beyond(generation);
     }
 
-    pub(super) const fn spec(&self) -> &SupervisorSpec {
-        &self.spec
-    }
-
     fn is_simple(&self) -> bool {
         self.spec.strategy == Strategy::SimpleOneForOne
     }

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, hash::Hash};
 
 use super::{
-    ChildSpec, ChildStatus, Command, Counts, Discipline, Event, Generation, Phase, SpecError,
+    ChildSpec, ChildStatus, Command, Discipline, Event, Generation, Phase, SpecError,
     SupervisorSpec, checkpoint::Checkpoint, concurrent::Concurrent, decision::Turn, spec,
     strict::Strict,
 };
@@ -82,14 +82,6 @@ impl<Id: Clone + Eq + Hash + Debug> Supervisor<Id> {
         Ok(Self { machine: Machine::Concurrent(Concurrent::resume(checkpoint)?) })
     }
 
-    /// What it was told to be, last.
-    pub const fn spec(&self) -> &SupervisorSpec {
-        match &self.machine {
-            Machine::Strict(strict) => strict.spec(),
-            Machine::Concurrent(concurrent) => concurrent.spec(),
-        }
-    }
-
     /// What a child is doing; `None` if there is no such child.
     pub fn phase(&self, id: &Id) -> Option<Phase> {
         match &self.machine {
@@ -103,14 +95,6 @@ impl<Id: Clone + Eq + Hash + Debug> Supervisor<Id> {
         match &self.machine {
             Machine::Strict(strict) => strict.which_children(),
             Machine::Concurrent(concurrent) => concurrent.which_children(),
-        }
-    }
-
-    /// How many there are, and how many of them are alive.
-    pub fn count_children(&self) -> Counts {
-        match &self.machine {
-            Machine::Strict(strict) => strict.count_children(),
-            Machine::Concurrent(concurrent) => concurrent.count_children(),
         }
     }
 }
