@@ -247,18 +247,23 @@ impl TestNode {
 impl Drop for TestNode {
     #[expect(clippy::print_stderr, reason = "a test that fails shows what the node said")]
     fn drop(&mut self) {
-        if self.guardian.try_wait().is_ok_and(|ended| ended.is_none()) {
-            // Two different ones, because two of the same kind may arrive as one.
-            self.signal(Signal::TERM);
-            self.signal(Signal::INT);
-        }
         if std::thread::panicking() {
             eprintln!("bh run printed:\n{}", self.output());
             let _ = self.guardian.kill();
             let _ = self.guardian.wait();
             return;
         }
-        self.ended();
+        let pid = self.guardian_pid();
+        let guardian = &mut self.guardian;
+        let hurried = || {
+            let ended = guardian.try_wait().expect("it can be waited for");
+            if ended.is_none() {
+                // Again and again: one that follows another at once is taken for its echo.
+                send(pid, Signal::INT);
+            }
+            ended
+        };
+        until("bh run has ended", hurried, Option::is_some);
         self.nothing_left();
     }
 }

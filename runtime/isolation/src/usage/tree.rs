@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn children_and_what_left_the_session_count() {
         // The grandchild is in a session of its own and still a descendant.
-        let script = "setsid sleep 1000 & echo $!; wait";
+        let script = "setsid sh -c 'echo $$; sleep 1000; :' & wait";
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut shell = shell.spawn().unwrap();
@@ -191,7 +191,8 @@ mod tests {
         let tree = table.tree(shell.id());
         let usage = table.usage(&tree);
         let alone = table.usage(&BTreeSet::from([shell.id()]));
-        Command::new("kill").args(["-9", line.trim()]).status().unwrap();
+        let session = format!("-{}", line.trim());
+        Command::new("kill").args(["-9", "--", &session]).status().unwrap();
         shell.wait().unwrap();
         assert!(tree.len() >= 2 && tree.contains(&line.trim().parse().unwrap()), "{tree:?}");
         assert!(usage.processes >= 2 && usage.memory_bytes > alone.memory_bytes, "{usage:?}");

@@ -116,8 +116,13 @@ impl Served {
 
     /// Waits until nothing is being written any more; nothing must have been kept.
     pub(crate) async fn nothing_is_left(&self) {
+        self.nothing_is_left_but(&[]).await;
+    }
+
+    /// Waits until nothing is being written any more; only this must have been kept.
+    pub(crate) async fn nothing_is_left_but(&self, blocks: &[PathBuf]) {
         until("nothing is left in `incoming`", || self.incoming().is_empty()).await;
-        assert_eq!(self.files(), Vec::<PathBuf>::new());
+        assert_eq!(self.files(), blocks);
     }
 }
 
