@@ -55,7 +55,7 @@ fn a_directory_that_cannot_be_created_is_named() {
 fn the_version_is_told_to_people_and_programs() {
     let home = home();
     insta::assert_snapshot!(stdout(home.path(), &["version"]), @r#"bh 0.1.0 (control API blackhole.control.v1, link 2)"#);
-    insta::assert_snapshot!(stdout(home.path(), &["version", "--json"]), @r#"{"version":"0.1.0","control_api":"blackhole.control.v1","link":1}"#);
+    insta::assert_snapshot!(stdout(home.path(), &["version", "--json"]), @r#"{"version":"0.1.0","control_api":"blackhole.control.v1","link":2}"#);
     insta::assert_snapshot!(stdout(home.path(), &["--version"]), @r#"bh 0.1.0"#);
     let output = bh(home.path()).args(["version", "--verbose"]).output().expect("bh runs");
     assert_eq!(output.status.code(), Some(2));
