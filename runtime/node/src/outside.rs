@@ -55,8 +55,10 @@ pub fn output(bytes: &[u8]) {
 
 /// A line of a log file, as a crash or somebody else may have left it.
 pub fn stored_line(bytes: &[u8]) {
-    let _time = peek_time(bytes);
-    if let Some(record) = Decoder::default().decode(bytes) {
+    // Whoever reads a file has split it into lines.
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let _time = peek_time(line);
+    if let Some(record) = Decoder::default().decode(line) {
         let ours = to_json(&record);
         assert!(!ours.contains('\n'), "{ours:?} is more than one line");
     }
