@@ -27,6 +27,9 @@ use crate::{Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work};
 
 /// Threads for blocking calls of the node, such as looking up a host; each is started when needed.
 const BLOCKING_THREADS_MAX: usize = 8;
+/// A thread that the kernel holds fast, as on a network file system that is gone, keeps nobody from ending
+/// for longer.
+const BLOCKED_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How a node ended, for everybody who asks.
 type Outcome = Result<Ending, Arc<NodeError>>;
@@ -108,7 +111,7 @@ impl Deref for Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.handle.operator.shut_down();
+        self.handle.operator.shut_down_in_order();
         if let Some(thread) = self.thread.take() {
             // A node that panicked has said so on stderr, and its guardian cleans up.
             let _ = thread.join();
@@ -148,27 +151,36 @@ impl NodeHandle {
         let is_there = |state| matches!(state, State::Ready | State::Completed | State::Disabled);
         let rests =
             |entry: &Entry| matches!(entry.state, State::Stopped | State::Failed) && wanted(entry);
-        let settled = |registry: &Registry| {
+        let all_there = |registry: &Registry| {
             let mut all = true;
-            let mut any_rests = false;
-            registry.survey(|entry| {
-                all &= is_there(entry.state) || !wanted(entry);
-                any_rests |= rests(entry);
-            });
-            all || any_rests
+            registry.survey(|entry| all &= is_there(entry.state) || !wanted(entry));
+            all
+        };
+        let any_rests = |registry: &Registry| {
+            let mut any = false;
+            registry.survey(|entry| any |= rests(entry));
+            any
         };
         let mut outcome = self.outcome.clone();
-        tokio::select! {
-            () = self.registry.wait_until(settled) => {}
-            _ = outcome.wait_for(Option::is_some) => return Err(OperatorError::NodeStopping.into()),
-        }
-        match self.registry.entries(rests).into_iter().next() {
-            None => Ok(()),
-            Some(entry) => Err(NodeHandleError::NotReady {
-                instance: entry.instance.to_string(),
-                state: entry.state,
-                why: entry.last_exit.map(|last| last.exited.message).unwrap_or_default(),
-            }),
+        loop {
+            let settled = |registry: &Registry| all_there(registry) || any_rests(registry);
+            tokio::select! {
+                () = self.registry.wait_until(settled) => {}
+                _ = outcome.wait_for(Option::is_some) => {
+                    return Err(OperatorError::NodeStopping.into());
+                }
+            }
+            if let Some(entry) = self.registry.entries(rests).into_iter().next() {
+                return Err(NodeHandleError::NotReady {
+                    instance: entry.instance.to_string(),
+                    state: entry.state,
+                    why: entry.last_exit.map(|last| last.exited.message).unwrap_or_default(),
+                });
+            }
+            // Who rested may have been started meanwhile.
+            if all_there(&self.registry) {
+                return Ok(());
+            }
         }
     }
 
@@ -376,6 +388,7 @@ pub(crate) async fn start(
             let outcome = node.run().await.map_err(Arc::new);
             ended.send_replace(Some(outcome));
         });
+        runtime.shutdown_timeout(BLOCKED_WAIT_MAX);
         drop(directory);
     };
     let thread = thread::Builder::new().name("blackhole".into()).spawn(life);

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use blackhole_config::Config;
@@ -28,6 +29,9 @@ use crate::{
 
 /// Threads for blocking calls, such as looking up a host; each is started when it is needed.
 const BLOCKING_THREADS_MAX: usize = 8;
+/// A thread that the kernel holds fast, as on a network file system that is gone, keeps nobody from ending
+/// for longer.
+const BLOCKED_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Of the node's thread, as the first thread of a process has it.
 const STACK_SIZE: usize = 8 << 20;
@@ -154,8 +158,9 @@ impl Run {
             let ending = node.run().await?;
             foreground.finish();
             Ok::<_, Error>(ending)
-        })?;
-        match ending {
+        });
+        runtime.shutdown_timeout(BLOCKED_WAIT_MAX);
+        match ending? {
             Ending::Stopped => Ok(ExitCode::Ok),
             Ending::GaveUp { name } => Err(gave_up(&name)),
         }

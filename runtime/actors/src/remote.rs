@@ -44,8 +44,20 @@ pub enum Patience {
     WaitFor(Duration),
 }
 
+impl Patience {
+    fn wait_max(self) -> Duration {
+        match self {
+            Self::FailFast => GREETING_WAIT,
+            Self::WaitFor(duration) => duration,
+        }
+    }
+}
+
 /// How long a reference without patience waits for the greeting of a process that lives.
 pub const GREETING_WAIT: Duration = Duration::from_millis(100);
+
+/// No call takes longer, whatever it was given: a moment that is too far away cannot be computed.
+const WITHIN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a reference has unless it was given another.
 pub const PATIENCE: Patience = Patience::WaitFor(Duration::from_secs(10));
@@ -265,7 +277,7 @@ impl<M: Message> Remote<M> {
         question: impl FnOnce(Reply<T>) -> M,
         within: Duration,
     ) -> Result<T, CallError> {
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + within.min(WITHIN_MAX);
         let asking = async {
             let (reply, answer) = Reply::new();
             let message = question(reply);
@@ -347,25 +359,30 @@ impl<M: Message> Remote<M> {
             return Ok(binding);
         }
         loop {
-            match self.bind(tries.patience_left()).await {
+            match self.bind(tries).await {
                 Ok(binding) => return Ok(binding),
                 Err(error) => tries.again(error).await?,
             }
         }
     }
 
-    async fn bind(&self, patience: Patience) -> Result<Arc<Binding>, Unreachable> {
+    async fn bind(&self, tries: &mut Tries) -> Result<Arc<Binding>, Unreachable> {
         let peer = &self.inner.peer;
-        let connection = peer.connection(patience).await?;
-        // Of several that bind at once the first one's binding is everybody's.
-        let _turn = connection.binding_turn().await;
-        if let Some(binding) = self.usable() {
-            return Ok(binding);
-        }
-        let binding = connection.bind(&self.inner.actor, M::NAME, M::SCHEMA).await?;
-        let binding = Arc::new(binding);
-        let mut current = self.inner.binding.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Some(binding.clone());
-        Ok(binding)
+        let connection = peer.connection(tries.patience_left()).await?;
+        let binding = async {
+            // Of several that bind at once the first one's binding is everybody's.
+            let _turn = connection.binding_turn().await;
+            if let Some(binding) = self.usable() {
+                return Ok(binding);
+            }
+            let binding = connection.bind(&self.inner.actor, M::NAME, M::SCHEMA).await?;
+            let binding = Arc::new(binding);
+            let mut current = self.inner.binding.lock().unwrap_or_else(PoisonError::into_inner);
+            *current = Some(binding.clone());
+            Ok(binding)
+        };
+        let wait = tries.patience_left().wait_max();
+        let bound = tokio::time::timeout(wait, binding).await;
+        bound.unwrap_or_else(|_elapsed| Err(peer.not_there(wait)))
     }
 }

@@ -277,6 +277,11 @@ impl Plan {
         self.identity.as_ref()
     }
 
+    /// Whether it will run as somebody else than the node does.
+    pub fn becomes_another_user(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// The group to clone into (`CLONE_INTO_CGROUP`), where the host has cgroup v2. Who cannot do
     /// so must call [`Plan::join_in_child`].
     pub fn cgroup_descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -250,8 +250,10 @@ const ADMINISTRATIVE: &[Sysno] = &[
 pub(crate) fn without_truncation() -> Checked {
     let refused = Action::errno(libc::EACCES);
     let mask = bits(libc::O_ACCMODE | libc::O_TRUNC);
-    let reading = bits(libc::O_RDONLY | libc::O_TRUNC);
-    let emptied = |flags: u8| Verdict::If(vec![vec![(flags, Test::Bits(mask, reading))]], refused);
+    // Neither of them opens for writing, which landlock would see.
+    let modes = [libc::O_RDONLY, libc::O_ACCMODE];
+    let emptying = modes.map(|mode| Test::Bits(mask, bits(mode | libc::O_TRUNC)));
+    let emptied = |flags: u8| Verdict::If(emptying.map(|test| vec![(flags, test)]).into(), refused);
     let mut calls = plain([Sysno::truncate], refused);
     calls.insert(Sysno::openat as u32, emptied(2));
     #[cfg(target_arch = "x86_64")]
@@ -300,6 +302,8 @@ fn administrative() -> Calls {
 
 fn exotic() -> Calls {
     const SOCKET_KIND: u32 = 0xf;
+    /// With an address family of the internet it makes a packet socket, for programs from before 1999.
+    const SOCK_PACKET: u32 = 10;
     const FILE_KIND: u32 = 0o170_000;
     let mut calls = plain([Sysno::chroot], EPERM);
     let raw = (1, Test::Bits(SOCKET_KIND, bits(libc::SOCK_RAW)));
@@ -309,6 +313,7 @@ fn exotic() -> Calls {
     let socket = [
         vec![(0, Test::Equal(bits(libc::AF_INET))), raw],
         vec![(0, Test::Equal(bits(libc::AF_INET6))), raw],
+        vec![(0, Test::Equal(bits(libc::AF_INET))), (1, Test::Bits(SOCKET_KIND, SOCK_PACKET))],
         // Left are unix, inet, inet6 and netlink.
         between(libc::AF_AX25, libc::AF_X25),
         between(libc::AF_INET6 + 1, libc::AF_KEY),

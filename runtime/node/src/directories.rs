@@ -6,12 +6,13 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use blackhole_config::{Config, Kind, Service};
 use blackhole_isolation::Identity;
+use rustix::fs::{Mode, OFlags};
 
 use crate::child::writes_its_own;
 
@@ -115,9 +116,19 @@ pub(crate) fn remove_stale_notify_sockets(runtime_dir: &Path) -> Result<(), Dire
 pub(crate) fn make_owned(path: &Path, owner: Option<&Identity>) -> io::Result<()> {
     make(path)?;
     match owner {
-        Some(owner) => chown(path, Some(owner.uid), Some(owner.gid)),
+        Some(owner) => fchown(open(path)?, Some(owner.uid), Some(owner.gid)),
         None => Ok(()),
     }
+}
+
+/// The directory itself, and not what somebody who may write beside it has put in its place.
+fn open(path: &Path) -> io::Result<fs::File> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        let why = "it is a symbolic link, which could lead anywhere by the time it is given away";
+        return Err(io::Error::other(why));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// Makes a directory below one of the node's, and lets others through where `owner` is another.
@@ -180,5 +191,18 @@ mod tests {
         let left: Vec<_> = fs::read_dir(&notify).expect("it is read").flatten().collect();
         let names: Vec<_> = left.iter().map(fs::DirEntry::file_name).collect();
         assert_eq!(names, ["note"]);
+    }
+
+    #[test]
+    fn what_is_given_away_is_no_link_to_somewhere_else() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        let owner =
+            Identity { uid: uid.as_raw(), gid: gid.as_raw(), groups: Vec::new(), account: None };
+        make_owned(&place.path().join("api"), Some(&owner)).expect("it is made");
+        let link = place.path().join("worker");
+        std::os::unix::fs::symlink("/", &link).expect("a link");
+        let error = make_owned(&link, Some(&owner)).expect_err("it is refused");
+        assert!(error.to_string().starts_with("it is a symbolic link"), "{error}");
     }
 }

@@ -264,7 +264,8 @@ impl Watched {
         if let Some(notice) = &self.notice {
             notice.acknowledge();
         }
-        self.next_look = None;
+        let untold = self.notice.is_none().then(|| now + UNTOLD_INTERVAL);
+        self.next_look = untold;
         let usage = match plan.group().map(|group| group.usage()) {
             Some(Ok(usage)) => usage,
             Some(Err(error)) => {
@@ -274,7 +275,6 @@ impl Watched {
             None => return,
         };
         let alert = self.judge.on_look(now, &usage);
-        let untold = self.notice.is_none().then(|| now + UNTOLD_INTERVAL);
         self.next_look = self.judge.next_look().or(untold);
         if let Some(alert) = alert {
             let generation = registry.generation(&self.instance);

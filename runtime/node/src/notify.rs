@@ -12,8 +12,8 @@ mod message;
 mod sender;
 mod socket;
 
-pub(crate) use message::parse as parse_datagram;
 pub use message::{Change, ChangeRefused};
+pub(crate) use message::{one_line, parse as parse_datagram};
 pub use sender::{NotifyAccess, SenderRefused};
 pub use socket::{NotifyError, NotifySocket};
 

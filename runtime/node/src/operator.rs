@@ -346,6 +346,15 @@ impl Operator {
         self.shutdown.send_modify(|requests| *requests += 1);
     }
 
+    /// Ends the node unless somebody has wished that already: no grace is skipped.
+    pub fn shut_down_in_order(&self) {
+        self.shutdown.send_if_modified(|requests| {
+            let is_first = *requests == 0;
+            *requests += u32::from(is_first);
+            is_first
+        });
+    }
+
     /// Counts the wishes to end the node.
     pub(crate) fn shutdown_requests(&self) -> watch::Receiver<u32> {
         self.shutdown.subscribe()

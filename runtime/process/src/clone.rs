@@ -10,8 +10,11 @@ use std::arch::asm;
 use std::ffi::c_void;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::Ordering;
 
 use rustix::process::Pid;
+
+use crate::exec_watch::PidfdSlot;
 
 /// A new child that has executed a program, or has ended.
 pub(crate) struct Cloned {
@@ -25,18 +28,20 @@ pub(crate) struct Cloned {
 /// `child` runs in a process that shares all memory and all descriptors with this one. It may only call
 /// async-signal-safe functions, must not touch a descriptor before it has unshared the table, must not
 /// unwind, and `argument` must be what it expects. All signals must be blocked.
+///
+/// The kernel writes the child's descriptor to `pidfd` before this thread is suspended.
 pub(crate) unsafe fn clone_and_wait(
     cgroup: Option<RawFd>,
+    pidfd: &PidfdSlot,
     child: unsafe extern "C" fn(*mut c_void) -> !,
     argument: *mut c_void,
 ) -> io::Result<Cloned> {
-    let mut pidfd: RawFd = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_PIDFD;
     // SAFETY: `clone_args` is plain integers, for which zero is valid and means "not given".
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     // No handler of this process runs in the child, which borrows its memory.
     arguments.flags = u64::from(flags.cast_unsigned()) | CLONE_CLEAR_SIGHAND;
-    arguments.pidfd = (&raw mut pidfd) as u64;
+    arguments.pidfd = pidfd.as_ptr() as u64;
     arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
@@ -51,7 +56,7 @@ pub(crate) unsafe fn clone_and_wait(
     }
     let pid = Pid::from_raw(result).expect("a number above zero");
     // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows of it.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd.load(Ordering::Relaxed)) };
     Ok(Cloned { pid, pidfd })
 }
 

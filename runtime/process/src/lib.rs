@@ -8,6 +8,7 @@ mod children;
 mod clone;
 mod descriptors;
 mod environment;
+mod exec_watch;
 mod exit_status;
 pub mod guardian;
 mod inherited;

@@ -16,6 +16,7 @@ use crate::child::{self, Orders, PID_DIGITS_MAX};
 use crate::children;
 use crate::clone::{Cloned, clone_and_wait};
 use crate::descriptors;
+use crate::exec_watch::{NO_PIDFD, PidfdSlot, Watched};
 use crate::launch::{Generation, Launch, entry};
 use crate::process::Process;
 use crate::spawn_error::{SpawnError, Stage};
@@ -182,13 +183,17 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn clone_with(orders: &mut Orders<'_>) -> io::Result<Cloned> {
+    // Nobody else may stop a child that stays what its parent is.
+    let watched = orders.plan.becomes_another_user().then(Watched::begin);
     let blocked = BlockedSignals::all()?;
     let cgroup = orders.plan.cgroup_descriptor().map(|it| it.as_raw_fd());
     let pointer = ptr::from_mut(orders).cast::<c_void>();
+    let (unwatched, watched) = (PidfdSlot::new(NO_PIDFD), watched.transpose()?);
+    let pidfd = watched.as_ref().map_or(&unwatched, Watched::slot);
     // SAFETY: `child::run` keeps the rules of a borrowed address space, the orders and all it points to
     // outlive the call, and all signals are blocked.
-    let cloned = unsafe { clone_and_wait(cgroup, child::run, pointer) };
-    drop(blocked);
+    let cloned = unsafe { clone_and_wait(cgroup, pidfd, child::run, pointer) };
+    drop((watched, blocked));
     cloned
 }
 

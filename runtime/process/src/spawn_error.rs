@@ -182,11 +182,17 @@ fn permissions(metadata: &std::fs::Metadata) -> String {
     format!("it is mode {mode:04o}, owned by {}:{}", metadata.uid(), metadata.gid())
 }
 
-/// The interpreter a script's first line names.
+/// The interpreter a script's first line names. What the path leads to by now may be anything, and nothing is
+/// waited for.
 fn interpreter(path: &Path) -> Option<String> {
-    use std::io::Read;
+    use std::{io::Read, os::unix::fs::OpenOptionsExt};
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut file = std::fs::File::options().read(true).custom_flags(flags).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     let mut head = [0; 256];
-    let length = std::fs::File::open(path).and_then(|mut file| file.read(&mut head)).ok()?;
+    let length = file.read(&mut head).ok()?;
     let line = head[..length].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line);
     line.split_whitespace().next().map(str::to_owned)

@@ -28,6 +28,9 @@ const UNSETTLED_TIMEOUT: Duration = Duration::from_secs(1);
 
 const ENVIRONMENT_SIZE_TYPICAL_MAX: usize = 64 << 10;
 
+/// No program is executed with more; a process may point the kernel to more afterwards.
+const ENVIRONMENT_SIZE_MAX: u64 = 8 << 20;
+
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -150,7 +153,7 @@ fn environment(pid: i32) -> io::Result<Vec<u8>> {
     let length = file.read(&mut environment)?;
     environment.truncate(length);
     if length == ENVIRONMENT_SIZE_TYPICAL_MAX {
-        file.read_to_end(&mut environment)?;
+        file.take(ENVIRONMENT_SIZE_MAX).read_to_end(&mut environment)?;
     }
     Ok(environment)
 }

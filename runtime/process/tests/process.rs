@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use blackhole_isolation::{Host, Request, User};
 use blackhole_process::{ExitStatus, Generation, Launch, Signal, Spawned, Stage};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -410,4 +411,42 @@ fn processes_are_told_apart_where_the_own_session_began_outside_the_pid_namespac
         }
         Err(error) => eprintln!("SKIPPED: unshare: {error}"),
     }
+}
+
+/// A user of whom nobody else has processes.
+const STRANGER: u32 = 61_234;
+
+#[test]
+fn a_child_that_its_user_stops_before_it_executes_holds_nobody_up() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can start a child as another user");
+        return;
+    }
+    let stops_everybody = || {
+        let mut command = std::process::Command::new("sh");
+        std::os::unix::process::CommandExt::uid(&mut command, STRANGER);
+        command.args(["-c", "while :; do kill -STOP -1; done"]).spawn().unwrap()
+    };
+    run(async {
+        let id = STRANGER.to_string();
+        let user = User { user: id.clone(), group: Some(id), supplementary: Some(Vec::new()) };
+        let request = Request { user: Some(user), ..Request::default() };
+        let plan = blackhole_isolation::plan(&request, &Host::detect()).unwrap();
+        let launch = Launch::builder(["true"]).isolation(Arc::new(plan)).build().unwrap();
+        let mut hostile = stops_everybody();
+        let caught = (0..3000).find_map(|_| {
+            let began = std::time::Instant::now();
+            let spawned = start(&launch);
+            (began.elapsed() > Duration::from_secs(1)).then_some(spawned)
+        });
+        hostile.kill().unwrap();
+        hostile.wait().unwrap();
+        match caught {
+            None => println!("SKIPPED: no child was stopped in the moment that counts"),
+            Some(caught) => {
+                let exit = caught.process.exited().await;
+                assert_eq!(exit, ExitStatus::Signal { signal: Signal::KILL, core_dumped: false });
+            }
+        }
+    });
 }

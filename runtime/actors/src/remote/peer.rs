@@ -14,7 +14,7 @@ use blackhole_protocol::{InstanceId, link::gateway::ExitReason};
 use tokio::{net::UnixStream, sync::watch};
 
 use super::{
-    Directory, GREETING_WAIT, Patience, Standing, Unreachable,
+    Directory, Patience, Standing, Unreachable,
     connection::{self, Connection},
 };
 use crate::link::{LinkError, check_peer};
@@ -79,10 +79,7 @@ impl Peer {
                 Err(_gone) => Err(self.not_there(Duration::ZERO)),
             }
         };
-        let wait = match patience {
-            Patience::FailFast => GREETING_WAIT,
-            Patience::WaitFor(duration) => duration,
-        };
+        let wait = patience.wait_max();
         tokio::select! {
             biased;
             outcome = made => outcome,
@@ -124,7 +121,7 @@ impl Peer {
         answer
     }
 
-    fn not_there(&self, waited: Duration) -> Unreachable {
+    pub(super) fn not_there(&self, waited: Duration) -> Unreachable {
         Unreachable::NotThere { instance: self.instance.clone(), waited }
     }
 
@@ -162,7 +159,11 @@ impl Peer {
                 // The last reference is gone.
                 () = made.closed() => return,
             };
-            made.send_replace(Some(outcome));
+            if let Err(unheard) = made.send(Some(outcome))
+                && let Some(Ok(connection)) = unheard.0
+            {
+                connection.leave();
+            }
         });
         attempt
     }

@@ -91,6 +91,7 @@ fn paths_that_no_rule_names_are_out_of_reach_even_for_root() {
     // Landlock itself can refuse this since Linux 6.2 only.
     assert!(refused(&request, &["truncate", &at("notes/file")]));
     assert!(refused(&request, &["truncate-by-opening", &at("notes/file")]));
+    assert!(refused(&request, &["truncate-by-opening-for-nothing", &at("notes/file")]));
     assert_eq!(fs::read_to_string(within("notes/file")).unwrap(), "text");
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{Message, body::tell};
-use crate::{heartbeat::Pulse, standing::Standings};
+use crate::{heartbeat::Pulse, notify::one_line, standing::Standings};
 
 /// Requests that may wait for a child that does not read.
 const REQUESTS_MAX: usize = 8;
@@ -59,12 +59,13 @@ impl Link {
 }
 
 impl Unopened {
-    /// Speaks the link until either end closes.
+    /// Speaks the link until either end closes, and watches over the child until the task is aborted.
     pub(super) fn open(self, actor: ActorRef<Message>, pulse: Pulse) -> AbortHandle {
         tokio::spawn(async move {
             match self.speak(&actor, &pulse).await {
-                // The child's exit, which follows, is the news.
-                Ok(()) | Err(LinkError::Closed) => {}
+                Ok(()) => {}
+                // The child's exit, which follows, is the news; a child that lives on is silent from now on.
+                Err(LinkError::Closed) => std::future::pending().await,
                 Err(error) => {
                     tell(&actor, Event::Unresponsive(format!("its link failed: {error}")));
                 }
@@ -85,7 +86,9 @@ impl Unopened {
                 match receiver.receive().await? {
                     ToNode::Hello { .. } => return Err(LinkError::NotAHandshake),
                     ToNode::Ready => tell(actor, Event::BecameReady),
-                    ToNode::Unready { reason } => tell(actor, Event::BecameUnready(reason)),
+                    ToNode::Unready { reason } => {
+                        tell(actor, Event::BecameUnready(one_line(&reason)));
+                    }
                     ToNode::Stopping => tell(actor, Event::StoppingReported),
                     ToNode::Pong { .. } => {}
                     ToNode::Ask { question, query } => {

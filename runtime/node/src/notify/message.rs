@@ -106,7 +106,8 @@ fn malformed(key: &'static str, value: &str, expected: &'static str) -> ChangeRe
     ChangeRefused::Malformed { key, value: one_line(value), expected }
 }
 
-fn one_line(value: &str) -> String {
+/// What a child says of itself, for people: on one line, and cut at [`STATUS_LENGTH_MAX`] characters.
+pub(crate) fn one_line(value: &str) -> String {
     let printable = |character: char| {
         if character.is_control() { ' ' } else { character }
     };

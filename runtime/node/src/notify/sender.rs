@@ -1,8 +1,14 @@
 //! Whether the sender of a datagram is a process of the instance.
 
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+};
 
 use blackhole_protocol::environment;
+
+/// No program is executed with a larger environment; a process may point the kernel to more afterwards.
+const ENVIRONMENT_SIZE_MAX: u64 = 8 << 20;
 
 /// A chain of parents longer than this is not followed.
 const ANCESTORS_MAX: usize = 64;
@@ -128,9 +134,12 @@ fn is_in_cgroup(pid: u32, cgroup: &str) -> bool {
 }
 
 fn carries_token(pid: u32, token: &str) -> bool {
-    let Ok(variables) = fs::read(format!("/proc/{pid}/environ")) else {
+    let mut variables = Vec::new();
+    let read = File::open(format!("/proc/{pid}/environ"))
+        .and_then(|file| file.take(ENVIRONMENT_SIZE_MAX).read_to_end(&mut variables));
+    if read.is_err() {
         return false;
-    };
+    }
     let wanted = format!("{}={token}", environment::TOKEN);
     variables.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
 }

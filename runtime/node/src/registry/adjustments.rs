@@ -37,7 +37,8 @@ impl Registry {
         let reason = Reason::Limit;
         let mut table = self.table();
         if let Some(entry) = table.entries.get_mut(instance) {
-            entry.keep(entry.generation, Vec::new(), refused_start(reason, message.clone()));
+            // Of no incarnation: the latest may be running.
+            entry.keep(Generation(0), Vec::new(), refused_start(reason, message.clone()));
         }
         drop(table);
         self.tell(instance, "refused", reason.as_str(), message);
