@@ -1,7 +1,7 @@
 //! How much a service keeps on disk, looked at while it runs and only where the file limits it.
 //!
 //! The kernel has no such limit that works on every file system, so the directory is measured, on a
-//! thread of its own for blocking calls: at the start, then every second, seldomer where that
+//! thread of its own for blocking calls: at the start, then every second, less often where that
 //! takes long. A service may therefore exceed its limit by what it writes in a second.
 
 use std::{
@@ -28,6 +28,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const PAUSE_FACTOR: u32 = 20;
 /// A directory with more files is not measured to its end.
 const ENTRIES_MAX: usize = 1_000_000;
+/// Nor is one in which the paths of directories still to be looked at are longer together, in bytes.
+const PENDING_BYTES_MAX: usize = 16 << 20;
 
 /// What is to be watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub(super) struct DiskWatch {
 enum Found {
     /// Bytes that its files occupy.
     Whole(u64),
-    /// So many bytes in as many files as are looked at.
+    /// So many bytes in what could be looked at: there are too many files, or some are kept from the node.
     Part(u64),
 }
 
@@ -93,7 +95,7 @@ impl DiskWatch {
         }
         let text = match found {
             Found::Part(_) => {
-                format!("{used} in the first {ENTRIES_MAX} files; the rest is not measured")
+                format!("{used} in what could be measured, and a part could not")
             }
             Found::Whole(_) if bytes >= self.limit / 100 * NEAR => used,
             Found::Whole(_) => {
@@ -112,15 +114,17 @@ fn measure(directory: &Path) -> io::Result<Found> {
     let device = fs::metadata(directory)?.dev();
     let mut left = vec![directory.to_owned()];
     let mut linked = HashSet::new();
-    let (mut bytes, mut entries) = (0, 0);
+    let (mut bytes, mut entries, mut pending, mut unseen) = (0, 0, 0, false);
     while let Some(directory) = left.pop() {
-        let Ok(found) = fs::read_dir(&directory) else { continue };
-        for entry in found.flatten() {
+        pending -= directory.as_os_str().len().min(pending);
+        let Some(found) = present(fs::read_dir(&directory), &mut unseen) else { continue };
+        for entry in found {
             entries += 1;
-            if entries > ENTRIES_MAX {
+            if entries > ENTRIES_MAX || pending > PENDING_BYTES_MAX {
                 return Ok(Found::Part(bytes));
             }
-            let Ok(metadata) = entry.metadata() else { continue };
+            let metadata = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+            let Some((metadata, entry)) = present(metadata, &mut unseen) else { continue };
             if metadata.dev() != device
                 || metadata.nlink() > 1 && !metadata.is_dir() && !linked.insert(metadata.ino())
             {
@@ -128,11 +132,18 @@ fn measure(directory: &Path) -> io::Result<Found> {
             }
             bytes += metadata.blocks() * BLOCK;
             if metadata.is_dir() {
-                left.push(entry.path());
+                let path = entry.path();
+                pending += path.as_os_str().len();
+                left.push(path);
             }
         }
     }
-    Ok(Found::Whole(bytes))
+    Ok(if unseen { Found::Part(bytes) } else { Found::Whole(bytes) })
+}
+
+/// What has vanished meanwhile holds nothing; what cannot be looked at may hold anything.
+fn present<T>(looked: io::Result<T>, unseen: &mut bool) -> Option<T> {
+    looked.inspect_err(|error| *unseen |= error.kind() != io::ErrorKind::NotFound).ok()
 }
 
 /// As the file would say it.
@@ -146,6 +157,8 @@ fn shown(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{Mode, OFlags};
+
     use super::*;
 
     #[test]
@@ -161,6 +174,22 @@ mod tests {
         std::os::unix::fs::symlink("/usr", path.join("elsewhere")).unwrap();
         let Found::Whole(bytes) = measure(path).unwrap() else { panic!("three files are few") };
         assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&(bytes - empty)), "{bytes}");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_taken_for_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut deep = PathBuf::from(directory.path());
+        // One level at a time: the whole path is longer than the kernel takes.
+        let name = "d".repeat(200);
+        let mut folder = rustix::fs::open(&deep, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..25 {
+            rustix::fs::mkdirat(&folder, &name, Mode::RWXU).unwrap();
+            folder = rustix::fs::openat(&folder, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+            deep.push(&name);
+        }
+        assert!(fs::metadata(&deep).is_err(), "the path is too short to show anything");
+        assert!(matches!(measure(directory.path()), Ok(Found::Part(_))));
     }
 
     #[test]
