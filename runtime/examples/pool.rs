@@ -83,6 +83,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Err(error) = pool.submit(Job::Hang, Duration::from_millis(200)).await {
             println!("{error}");
         }
+        // One for which nobody waits any more keeps its worker, and leaves the other to the next job.
+        let abandoned = pool.submit(Job::Hang, Duration::from_secs(2));
+        if tokio::time::timeout(Duration::from_millis(200), abandoned).await.is_err() {
+            println!("meanwhile: {}", submit(&pool, Job::Below(10)).await?);
+        }
 
         pool.resize(4).await?;
         println!("{} workers: {}", pool.size(), submit(&pool, Job::Below(100)).await?);

@@ -14,7 +14,7 @@ use std::{
 
 use blackhole_protocol::{InstanceId, Name};
 use blackhole_sdk::{
-    CallError, Context, ExitReason, Lost, Message, Reply, Routes, Service, ServiceError,
+    CallError, Context, ExitReason, Failure, Lost, Message, Reply, Routes, Service, ServiceError,
     message::{DecodeError, Decoder, EncodeError, Encoder},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -151,24 +151,9 @@ impl<W: Work> Pool<W> {
     /// that what hangs in it does not block the next job.
     pub async fn submit(&self, job: W::Job, within: Duration) -> Result<W::Output, PoolError> {
         let worker = self.acquire(None).await;
-        let remote = self.remote(worker.index);
-        let question = |reply| Task::<W> { job, within, reply };
-        // A worker ends itself at the deadline; its caller hears of it before, or learns why it died.
-        match remote.call(question, within + EXIT_WAIT_MAX).await {
-            Ok(Done::Output(output)) => Ok(output),
-            Ok(Done::Panicked(why)) => Err(PoolError::Panicked(why)),
-            Ok(Done::Overran) => {
-                let generation = remote.generation().unwrap_or_default();
-                self.exit(worker.index, generation).await;
-                Err(PoolError::DeadlineExceeded { within })
-            }
-            Err(CallError::Lost(Lost { instance, generation, .. })) => {
-                let reason = self.exit(worker.index, generation).await;
-                Err(PoolError::WorkerDied { worker: instance, generation, reason })
-            }
-            Err(CallError::DeadlineExceeded { .. }) => Err(PoolError::DeadlineExceeded { within }),
-            Err(error) => Err(PoolError::Call(error)),
-        }
+        let shared = self.shared.clone();
+        // Until it is done its worker is not free.
+        to_its_end(async move { shared.have_done(&worker, job, within).await }).await
     }
 
     /// Grows the pool, or shrinks it: the workers that go finish their jobs first. Waits for that.
@@ -176,6 +161,11 @@ impl<W: Work> Pool<W> {
     /// # Errors
     /// When the number is 0 or above 1000, or the node is ending.
     pub async fn resize(&self, size: u32) -> Result<(), PoolError> {
+        let pool = self.clone();
+        to_its_end(async move { pool.change_size(size).await }).await
+    }
+
+    async fn change_size(&self, size: u32) -> Result<(), PoolError> {
         let shared = &self.shared;
         let _turn = shared.resizing.lock().await;
         let before = self.size();
@@ -206,24 +196,55 @@ impl<W: Work> Pool<W> {
             freed.await;
         }
     }
+}
 
-    fn worker(&self, index: NonZeroU32) -> InstanceId {
-        InstanceId { service: self.shared.service.clone(), index }
-    }
-
-    fn remote(&self, index: NonZeroU32) -> Remote<Task<W>> {
-        self.shared.node.peers().remote(&self.worker(index), WORKER)
-    }
-
-    /// Why a worker died, when that is known in time.
-    async fn exit(&self, index: NonZeroU32, generation: u64) -> ExitReason {
-        let worker = self.worker(index);
-        let exit = self.shared.node.directory().exit(&worker, generation);
-        tokio::time::timeout(EXIT_WAIT_MAX, exit).await.unwrap_or(ExitReason::Unknown)
+/// Goes on whether or not anybody still waits for it.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, PoolError>> + Send + 'static,
+) -> Result<T, PoolError> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime that drove it has ended.
+            Err(_cancelled) => Err(PoolError::Call(Failure::Unanswered.into())),
+        },
     }
 }
 
 impl<W: Work> Shared<W> {
+    async fn have_done(
+        &self,
+        worker: &Busy<W>,
+        job: W::Job,
+        within: Duration,
+    ) -> Result<W::Output, PoolError> {
+        let worker = InstanceId { service: self.service.clone(), index: worker.index };
+        let remote: Remote<Task<W>> = self.node.peers().remote(&worker, WORKER);
+        let question = |reply| Task::<W> { job, within, reply };
+        // A worker ends itself at the deadline; its caller hears of it before, or learns why it died.
+        match remote.call(question, within.saturating_add(EXIT_WAIT_MAX)).await {
+            Ok(Done::Output(output)) => Ok(output),
+            Ok(Done::Panicked(why)) => Err(PoolError::Panicked(why)),
+            Ok(Done::Overran) => {
+                self.exit(&worker, remote.generation().unwrap_or_default()).await;
+                Err(PoolError::DeadlineExceeded { within })
+            }
+            Err(CallError::Lost(Lost { generation, .. })) => {
+                let reason = self.exit(&worker, generation).await;
+                Err(PoolError::WorkerDied { worker, generation, reason })
+            }
+            Err(CallError::DeadlineExceeded { .. }) => Err(PoolError::DeadlineExceeded { within }),
+            Err(error) => Err(PoolError::Call(error)),
+        }
+    }
+
+    /// Why a worker died, when that is known in time.
+    async fn exit(&self, worker: &InstanceId, generation: u64) -> ExitReason {
+        let exit = self.node.directory().exit(worker, generation);
+        tokio::time::timeout(EXIT_WAIT_MAX, exit).await.unwrap_or(ExitReason::Unknown)
+    }
+
     fn workers(&self) -> MutexGuard<'_, Workers> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }

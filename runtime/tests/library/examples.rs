@@ -70,6 +70,7 @@ fn pool_loses_the_jobs_that_crash_and_no_others() {
          a worker went with its process, which was ended by SIGSEGV\n\
          the job panicked: a number that is not one\n\
          the job was not done within 200ms\n\
+         meanwhile: 4\n\
          4 workers: 25\n\
          1 worker: 168\n"
     );
