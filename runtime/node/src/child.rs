@@ -17,7 +17,10 @@ mod resources;
 mod secrets;
 mod watch;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use blackhole_actors::{
     Alarm,
@@ -55,6 +58,8 @@ pub(crate) enum Message {
     Noted(String),
     /// It will soon have used up its disk limit.
     NearDiskLimit(String),
+    /// It waits for a CPU and was silent meanwhile; for how long.
+    Starved(Duration),
     /// It used more of something than it may; how much, for people.
     Exceeded { reason: Reason, detail: String },
     /// It is gone, with everything it had started.
@@ -191,6 +196,7 @@ impl Actor for ChildProcess {
             }
             Message::Noted(note) => state.record(Change::Noted(note)),
             Message::NearDiskLimit(text) => state.record(Change::NearDiskLimit(text)),
+            Message::Starved(silence) => state.record(Change::Starved(silence)),
             Message::Exceeded { reason, detail } => {
                 state.excess = Some(detail);
                 let event = Event::LimitExceeded(reason);

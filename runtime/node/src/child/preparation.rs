@@ -192,7 +192,7 @@ impl<'a> Midwife<'a> {
                 readiness,
                 liveness: self.liveness(&context)?,
                 notify: notify.map(access),
-                link: native.map(|native| native.linked),
+                link: native.map(|native| Linked { pid: Some(pid), ..native.linked }),
                 disk: self.disk(),
                 running: Vec::new(),
                 starting: None,
@@ -250,7 +250,7 @@ impl<'a> Midwife<'a> {
             Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,
         };
         let heartbeat = self.household.resources.heartbeat.clone();
-        Linked { link, unopened, heartbeat, patience }
+        Linked { link, unopened, heartbeat, patience, pid: None }
     }
 
     fn launch(
