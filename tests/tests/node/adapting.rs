@@ -101,7 +101,7 @@ fn the_standard_one_is_squeezed_for_the_critical_one_in_the_kernels_files_and_re
     assert_eq!(pid(&node.service("batch")), batch, "nobody was killed");
 }
 
-/// Busy is who gets any share worth mentioning, idle is only who uses nothing: the host may be overloaded.
+/// Busy is who gets any share worth mentioning, idle who uses next to nothing: the host may be overloaded.
 const GROWING: &str = r#"
 [services.busy]
 command = ["{fixture}", "--spin-until", "{directory}/calm", "--sleep"]
@@ -109,7 +109,7 @@ command = ["{fixture}", "--spin-until", "{directory}/calm", "--sleep"]
 [services.busy.scale]
 max = 3
 cpu_above = 0.02
-cpu_below = 0.001
+cpu_below = 0.01
 every = "500ms"
 window = "1s"
 up_cooldown = "300ms"
