@@ -147,7 +147,7 @@ async fn a_disk_that_hangs_blocks_no_process_and_costs_bounded_memory() {
     std::thread::spawn(move || std::io::copy(&mut hung, &mut std::io::sink()));
     assert_eq!(capture.closed(DEADLINE).await, blackhole_node::logs::Closed::Clean);
     let dropped = fixture.logs.totals().lines_dropped;
-    assert!((9_000_000..10_000_000).contains(&dropped), "{dropped}");
+    assert!((7_000_000..10_000_000).contains(&dropped), "{dropped}");
 }
 
 #[tokio::test]
