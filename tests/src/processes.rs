@@ -25,6 +25,13 @@ pub fn lives(pid: i32) -> bool {
     state(pid).is_some_and(|state| state != 'Z')
 }
 
+/// The signals that wait for a process as a whole; bit 0 is signal 1. None when it is gone.
+pub fn signals_pending(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// The parent of a living process.
 pub fn parent(pid: i32) -> Option<i32> {
     fields(pid)?.get(1)?.parse().ok()

@@ -21,7 +21,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 /// Inputs that each of the two is fed with.
 const INPUTS: u64 = 400;
 

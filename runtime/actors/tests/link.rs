@@ -143,7 +143,7 @@ async fn a_peer_that_does_not_read_refuses_the_sender_and_loses_nothing() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), room).await.expect("there is room again");
+    tokio::time::timeout(Duration::from_secs(30), room).await.expect("there is room again");
     assert_eq!(child.receive().await.expect("received"), ToChild::Stop);
 }
 

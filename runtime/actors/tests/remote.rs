@@ -10,7 +10,7 @@ use blackhole_protocol::InstanceId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::net::UnixListener;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Message)]
 #[blackhole(crate = "blackhole_actors")]

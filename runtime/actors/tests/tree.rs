@@ -15,7 +15,7 @@ use blackhole_policy::supervision::{
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 /// What has not happened by then never will.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What happened, in order.
 #[derive(Clone, Default)]

@@ -42,5 +42,8 @@ pub use rlimit::{Bound, Resource, Rlimit, RlimitError};
 pub use sandbox::Sandbox;
 pub use seccomp::{Refusal, Seccomp, SeccompError, SeccompList, SeccompProfile};
 pub use step::{Refused, Step};
-pub use usage::{ProcessTable, ProcessUsage, TreeUsage, UsageError, usage_in, usage_of};
+pub use usage::{
+    ProcessScheduling, ProcessTable, ProcessUsage, TreeUsage, UsageError, scheduling_of, usage_in,
+    usage_of,
+};
 pub use view::{Network, Temporary, View, ViewError};

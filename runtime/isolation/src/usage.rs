@@ -4,8 +4,10 @@
 //! two small reads; one with its descendants needs a [`ProcessTable`].
 
 mod connections;
+mod scheduling;
 mod tree;
 
+pub use scheduling::{ProcessScheduling, scheduling_of};
 pub use tree::{ProcessTable, TreeUsage};
 
 use std::{

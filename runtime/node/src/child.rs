@@ -5,16 +5,22 @@
 //! again is its supervisor's business. An embedded service is the same actor with a thread where
 //! the process would be.
 
+mod birth_error;
 mod body;
 mod disk;
 mod limits;
 mod link;
+mod outfit;
 mod preparation;
 mod request;
 mod resources;
+mod secrets;
 mod watch;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use blackhole_actors::{
     Alarm,
@@ -32,8 +38,9 @@ pub(crate) use request::{of as request_of, own_directory, writes_its_own};
 pub(crate) use resources::{Resources, Sockets};
 
 use self::{
+    birth_error::BirthError,
     body::{Body, Remains},
-    preparation::{Birth, BirthError},
+    preparation::Birth,
     watch::Watches,
 };
 use crate::{
@@ -51,6 +58,8 @@ pub(crate) enum Message {
     Noted(String),
     /// It will soon have used up its disk limit.
     NearDiskLimit(String),
+    /// It waits for a CPU and was silent meanwhile; for how long.
+    Starved(Duration),
     /// It used more of something than it may; how much, for people.
     Exceeded { reason: Reason, detail: String },
     /// It is gone, with everything it had started.
@@ -72,10 +81,10 @@ pub(crate) async fn start(
         .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
     let adapting = &household.adapting;
     adapting.admit(service, &instance).map_err(|short| refused(BirthError::Refused(short)))?;
-    let delivered = preparation::deliver_secrets(household, service, &instance, generation).await;
+    let delivered = secrets::deliver(household, service, &instance, generation).await;
     let birth = delivered
         .and_then(|()| preparation::give_birth(household, service, &instance, generation))
-        .inspect_err(|_| preparation::withdraw_secrets(household, &instance, generation))
+        .inspect_err(|_| secrets::withdraw(household, &instance, generation))
         .map_err(refused)?;
     household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });
     let lacking = birth.body.unenforced();
@@ -187,6 +196,7 @@ impl Actor for ChildProcess {
             }
             Message::Noted(note) => state.record(Change::Noted(note)),
             Message::NearDiskLimit(text) => state.record(Change::NearDiskLimit(text)),
+            Message::Starved(silence) => state.record(Change::Starved(silence)),
             Message::Exceeded { reason, detail } => {
                 state.excess = Some(detail);
                 let event = Event::LimitExceeded(reason);
@@ -271,7 +281,7 @@ impl State {
             stderr: remains.stderr,
             message,
         }));
-        preparation::withdraw_secrets(&self.household, &self.instance, self.reporter.generation());
+        secrets::withdraw(&self.household, &self.instance, self.reporter.generation());
         self.report(exit);
         self.read_to_the_end();
     }

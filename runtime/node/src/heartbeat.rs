@@ -1,28 +1,21 @@
 //! One timer for the signs of life of all native children.
 //!
-//! It beats only while a child is watched, and asks each at every beat. A child's silence is counted in
-//! beats that passed since it was heard, not by the clock: a beat that comes late, because the node
-//! was held up (loaded, stopped, suspended), counts as one that was on time, and before anybody is judged
-//! the node hears what has arrived meanwhile. A child that was silent for its whole patience is reported
-//! once. It is judged from its first sign of life on: before that, the deadline of its start judges it.
+//! It beats only while a child is watched, and asks each at every beat. Beats that the node missed, because it
+//! was held up (loaded, stopped, suspended), are not made up for, and before anybody is judged the node hears
+//! what has arrived meanwhile. What a silence means is decided by [`Silence`].
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
+use blackhole_policy::silence::{Finding, Scheduling, Silence};
 use tokio::{sync::Notify, time::MissedTickBehavior};
 
 /// How often children are asked.
 pub(crate) const BEAT: Duration = Duration::from_millis(250);
 /// How often the node's other tasks, links among them, may go first before children are judged.
 const TURNS_BEFORE_JUDGEMENT: u32 = 2;
-
-/// In place of a number of beats: there was no sign of life yet.
-const UNHEARD: u32 = u32::MAX;
 
 /// The timer and those it watches; clones are the same.
 #[derive(Clone)]
@@ -34,12 +27,10 @@ struct Shared {
 }
 
 struct Watched {
-    patience: Duration,
-    /// Beats since the last sign of life, or [`UNHEARD`].
-    silent_beats: AtomicU32,
-    reported: AtomicBool,
+    silence: Mutex<Silence>,
     ask: Box<dyn Fn(u64) + Send + Sync>,
-    report: Box<dyn Fn(Duration) + Send + Sync>,
+    look: Box<dyn Fn() -> Option<Scheduling> + Send + Sync>,
+    report: Box<dyn Fn(Finding) + Send + Sync>,
 }
 
 /// A child under watch; the watch ends when this is dropped.
@@ -49,7 +40,7 @@ pub(crate) struct Pulse(Arc<Watched>);
 impl Pulse {
     /// The child gave a sign of life.
     pub(crate) fn felt(&self) {
-        self.0.silent_beats.store(0, Ordering::Relaxed);
+        self.0.silence().heard();
     }
 }
 
@@ -67,19 +58,19 @@ impl Heartbeat {
         heartbeat
     }
 
-    /// Watches a child: asks it at every beat, and reports once when it was silent for its whole
-    /// `patience`, with how long that was at least.
+    /// Watches a child: asks it at every beat, and reports what becomes of its `patience`. `look` tells
+    /// what the kernel says of it, and is called only when a patience is over.
     pub(crate) fn watch(
         &self,
         patience: Duration,
         ask: impl Fn(u64) + Send + Sync + 'static,
-        report: impl Fn(Duration) + Send + Sync + 'static,
+        look: impl Fn() -> Option<Scheduling> + Send + Sync + 'static,
+        report: impl Fn(Finding) + Send + Sync + 'static,
     ) -> Pulse {
         let watched = Arc::new(Watched {
-            patience,
-            silent_beats: AtomicU32::new(UNHEARD),
-            reported: AtomicBool::new(false),
+            silence: Mutex::new(Silence::new(patience)),
             ask: Box::new(ask),
+            look: Box::new(look),
             report: Box::new(report),
         });
         self.watched().push(Arc::downgrade(&watched));
@@ -124,39 +115,41 @@ async fn beat(heartbeat: Heartbeat) {
 
 impl Watched {
     fn look(&self, sequence: u64) {
-        let beats = self.silent_beats.load(Ordering::Relaxed);
-        if beats == UNHEARD {
-            return;
-        }
         // A sign of life answers a question, and so comes soon after a beat.
-        let beats = beats.saturating_add(1).min(UNHEARD - 1);
-        self.silent_beats.store(beats, Ordering::Relaxed);
-        let silence = BEAT * beats;
-        if silence >= self.patience && !self.reported.swap(true, Ordering::Relaxed) {
-            (self.report)(silence);
+        let found = self.silence().beat(BEAT, &self.look);
+        if let Some(finding) = found {
+            (self.report)(finding);
         }
         (self.ask)(sequence);
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+
+    /// A child that sleeps, and how often it was reported to have hung.
+    fn watched(heartbeat: &Heartbeat) -> (Pulse, Arc<AtomicU32>) {
+        let reports = Arc::new(AtomicU32::new(0));
+        let count = reports.clone();
+        let report = move |finding| {
+            assert!(matches!(finding, Finding::Hung(_)), "{finding:?}");
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        let asleep = || Some(Scheduling { is_runnable: false, cpu: Duration::ZERO });
+        (heartbeat.watch(Duration::from_secs(1), |_| {}, asleep, report), reports)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_reported_once_and_signs_of_life_keep_it_off() {
         let heartbeat = Heartbeat::start();
-        let reports = Arc::new(AtomicU32::new(0));
-        let count = reports.clone();
-        let pulse = heartbeat.watch(
-            Duration::from_secs(1),
-            |_| {},
-            move |_| {
-                count.fetch_add(1, Ordering::Relaxed);
-            },
-        );
+        let (pulse, reports) = watched(&heartbeat);
         for _ in 0..20 {
             tokio::time::sleep(BEAT).await;
             pulse.felt();
@@ -169,15 +162,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_node_that_was_held_up_counts_one_beat_however_long_it_was() {
         let heartbeat = Heartbeat::start();
-        let reports = Arc::new(AtomicU32::new(0));
-        let count = reports.clone();
-        let pulse = heartbeat.watch(
-            Duration::from_secs(1),
-            |_| {},
-            move |_| {
-                count.fetch_add(1, Ordering::Relaxed);
-            },
-        );
+        let (pulse, reports) = watched(&heartbeat);
         pulse.felt();
         tokio::time::sleep(BEAT / 2).await;
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -188,17 +173,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_was_never_heard_is_not_judged() {
-        let heartbeat = Heartbeat::start();
-        let _pulse = heartbeat.watch(Duration::from_secs(1), |_| {}, |_| panic!("it was judged"));
-        tokio::time::sleep(Duration::from_secs(60)).await;
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_watch_ends_with_its_pulse() {
         let heartbeat = Heartbeat::start();
-        drop(heartbeat.watch(Duration::from_secs(1), |_| {}, |_| panic!("nobody is watched")));
+        let (pulse, reports) = watched(&heartbeat);
+        pulse.felt();
+        drop(pulse);
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert!(heartbeat.present().is_empty());
+        assert_eq!(reports.load(Ordering::Relaxed), 0);
     }
 }

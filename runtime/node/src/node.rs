@@ -19,6 +19,7 @@ use blackhole_config::Config;
 use blackhole_policy::supervision::{Event, SupervisorExit};
 use blackhole_process::{Lifeline, sockets};
 use blackhole_protocol::InstanceId;
+use futures::FutureExt as _;
 use ractor::Actor;
 use tokio::{
     net::UnixListener,
@@ -360,6 +361,8 @@ impl Asked {
         loop {
             let name = self.any().await;
             if self.last_at.is_none_or(|last_at| last_at.elapsed() > ECHO_MAX) {
+                // What has come by now is an echo, however long ago that was.
+                while self.any().now_or_never().is_some() {}
                 self.last_at = Some(Instant::now());
                 return name;
             }

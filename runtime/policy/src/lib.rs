@@ -11,5 +11,6 @@ pub mod instance;
 pub mod moment;
 pub mod rehearsal;
 pub mod scaling;
+pub mod silence;
 pub mod supervision;
 pub mod usage_alert;

@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(30);
 const VARIABLE: &str = "TEST_GUARDIAN_FD";
 /// What the node returns after it has lost its guardian.
 const LOST: u8 = 9;

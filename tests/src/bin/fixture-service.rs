@@ -21,6 +21,9 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// From one look for a file to the next: nobody tells of what a test writes.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 fn main() -> ExitCode {
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
@@ -149,7 +152,7 @@ fn segfault() -> ! {
 
 fn wait_for(path: &Path) {
     while !path.exists() {
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(LOOK_EVERY);
     }
 }
 

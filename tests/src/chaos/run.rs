@@ -33,7 +33,7 @@ use super::{
 /// After the abuse everything is ready again within this.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 /// A guardian or node that was killed takes everything along within this.
-const GONE_WITHIN: Duration = Duration::from_secs(15);
+const GONE_WITHIN: Duration = Duration::from_secs(30);
 /// From one look to the next.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 

@@ -23,7 +23,7 @@ fn memory_near_its_limit_and_a_quota_that_holds_back_are_said_once() {
         resources = { memory = "72MiB" }
         [services.spinner]
         command = ["sh", "-c", "while :; do :; done"]
-        resources = { cpu = 0.1 }
+        resources = { cpu = 0.02 }
         [services.calm]
         command = ["sleep", "1000"]
         resources = { cpu = 1.0, memory = "64MiB" }

@@ -17,6 +17,11 @@ command = ["{fixture}", "--fork", "--fork", "--sleep"]
 command = ["{fixture}", "--daemon", "{directory}/daemons", "--sleep"]
 "#;
 
+/// Whether a set of signals has this one.
+fn has(set: u64, signal: Signal) -> bool {
+    set & (1 << (signal.as_raw() - 1)) != 0
+}
+
 fn daemons(node: &TestNode) -> Vec<i32> {
     let text = std::fs::read_to_string(node.path("daemons")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
@@ -174,8 +179,13 @@ fn a_signal_to_guardian_and_node_at_once_is_one() {
         "#,
     );
     let inner = processes::children(node.guardian_pid()).into_iter().next().expect("the node");
+    // Held up until both have come. They differ, because the kernel itself makes one of two that are the same.
+    send(inner.pid, Signal::STOP);
     send(inner.pid, Signal::TERM);
-    node.signal(Signal::TERM);
+    node.signal(Signal::INT);
+    let both = |waiting: &u64| [Signal::TERM, Signal::INT].iter().all(|it| has(*waiting, *it));
+    until("both wait for the node", || processes::signals_pending(inner.pid), both);
+    send(inner.pid, Signal::CONT);
     let status = node.ended();
     assert_eq!(status.code(), Some(0), "{}", node.output());
     assert!(node.output().contains("finished"), "{}", node.output());

@@ -80,19 +80,35 @@ fn groups_restart_by_their_strategy() {
     assert_eq!([0, 1, 2, 3].map(is_new), [false, true, true, false], "{after:#?}");
 }
 
+/// The example with ports that are free here, and the one on which it serves.
+fn run_web() -> (TestNode, u16) {
+    let directory = tempfile::Builder::new().prefix("bh").tempdir().expect("a directory");
+    let web = directory.path().join("web");
+    std::fs::create_dir(&web).expect("a directory");
+    let ports = ["8080", "8000", "9091"].map(|written| (written, free_port()));
+    for name in ["web.toml", "web/api.py", "web/nginx.conf"] {
+        let mut text = std::fs::read_to_string(example(name)).expect("the example is there");
+        for (written, free) in &ports {
+            text = text.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{free}"));
+        }
+        std::fs::write(directory.path().join(name), text).expect("it is written");
+    }
+    let file = directory.path().join("web.toml");
+    let node = TestNode::launch_file(directory, &file, |_| {});
+    node.until("everything is up", |status| status["node"]["state"] == "running");
+    (node, ports[0].1)
+}
+
 #[test]
 fn web_serves_through_nginx_python_and_redis() {
     let programs = ["redis-server", "nginx", "python3"];
     if !programs.iter().all(|program| is_installed(program)) {
         return;
     }
-    let file = std::fs::read_to_string(example("web.toml")).expect("the example is there");
-    assert!(file.contains("8080"), "the example serves on port 8080");
-    assert!(TcpStream::connect("127.0.0.1:8080").is_err(), "another program serves on port 8080");
-    let node = run("web.toml");
+    let (node, port) = run_web();
     let get = || -> String {
         let mut answer = String::new();
-        if let Ok(mut stream) = TcpStream::connect("127.0.0.1:8080") {
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
             // A refused or broken connection shows in the answer, which is looked at again.
             let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
             let _ = stream.read_to_string(&mut answer);

@@ -17,7 +17,14 @@ use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-const BOTH: &str = "[services.identity]\n[services.storage]\ndepends_on = [\"identity\"]\n";
+/// Silence is not what these tests are about, and a host may be too busy for the usual patience.
+const BOTH: &str = r#"
+[services.identity]
+live = { native = true, timeout = "30s" }
+[services.storage]
+live = { native = true, timeout = "30s" }
+depends_on = ["identity"]
+"#;
 const EMBEDDED: &str = "[services.identity]\nmode = \"embedded\"\n\
                         [services.storage]\nmode = \"embedded\"\ndepends_on = [\"identity\"]\n";
 

@@ -203,7 +203,7 @@ fn clients_that_hold_connections_open_leave_descriptors_to_services() {
     let calls: Vec<_> = calls.collect();
     blackhole_tests::until(
         "the node has taken some of both, and not all",
-        || descriptors() - before,
+        || descriptors().saturating_sub(before),
         |more| (300..350).contains(more),
     );
     drop((pages, calls));

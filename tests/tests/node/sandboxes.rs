@@ -213,6 +213,7 @@ fn what_a_host_does_not_permit_stops_the_start_unless_it_is_optional() {
         section("lax", r#""run", "/bin/true""#, ""),
     ));
     assert!(told(&node, "lax").contains("ran"));
+    until("it has ended", || node.history("lax"), |ends| !ends.is_empty());
     let end = node.history("lax").remove(0);
     let lacking = end["unenforced"][0].as_str().expect("it says what does not hold");
     assert!(lacking.starts_with("capabilities: the node lacks CAP_SYS_RESOURCE"), "{lacking}");

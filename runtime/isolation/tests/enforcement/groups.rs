@@ -19,7 +19,7 @@ use blackhole_isolation::{
 
 use crate::launch::{misbehave, say, stdout, under};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// An emulated one takes a fifth of a second to start a program.
 const SLOW_HOST_PATIENCE: Duration = Duration::from_secs(60);
 const SIGKILL: i32 = 9;
@@ -136,6 +136,22 @@ fn a_spinner_gets_its_quota_and_no_more() {
     }
     let usage = plan.group().unwrap().usage().unwrap();
     assert!(usage.throttled_periods.unwrap() > 0, "{usage:?}");
+}
+
+#[test]
+fn a_spinner_is_held_back_by_its_quota() {
+    let Some(own) = OwnGroups::with(&[Controller::Cpu]) else { return };
+    // Less than a spinner gets on the busiest host.
+    let plan = own.plan(Limits { cpu: CpuQuota::from_cores(0.02), ..Limits::default() });
+    let mut spinner = under(&plan, misbehave(&["spin", "600000"])).spawn().unwrap();
+    let group = plan.group().unwrap();
+    let deadline = Instant::now() + SLOW_HOST_PATIENCE;
+    while group.usage().unwrap().throttled_periods.unwrap() == 0 {
+        assert!(Instant::now() < deadline, "{:?}", group.usage());
+        std::thread::yield_now();
+    }
+    spinner.kill().unwrap();
+    assert_eq!(spinner.wait().unwrap().signal(), Some(SIGKILL));
 }
 
 #[test]

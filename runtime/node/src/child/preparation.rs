@@ -5,47 +5,45 @@
 
 use std::{
     ffi::OsString,
-    io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
-use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service, is_configuration};
-use blackhole_isolation::{Account, Identity, IsolationError, Plan};
+use blackhole_config::{Config, Kind, Live, Mode, Ready, Scope, Service};
+use blackhole_isolation::{Identity, Plan};
 use blackhole_policy::{
-    instance::{InstanceSpec, Reason, Startup},
+    instance::{InstanceSpec, Startup},
     supervision::Generation,
 };
 use blackhole_process::{
-    Generation as LaunchGeneration, Launch, LaunchBuilder, LaunchError, Signal, SpawnError,
+    Generation as LaunchGeneration, Launch, Signal,
     snapshot::{self, SnapshotFile},
-    sockets::{NativeListeners, SocketError},
+    sockets::NativeListeners,
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
 
 use super::{
+    birth_error::BirthError,
     body::{self, Body},
     disk::DiskWatch,
     link::{Link, Unopened},
+    outfit::Outfit,
     request,
     resources::{NamedSocket, NativeSockets},
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
-    adapting::InsufficientResources,
     directories::{NOTIFY, make_owned, make_passage},
-    logs::{LineWatch, LogsError, Origin},
-    notify::{NotifyAccess, NotifyError, NotifySocket},
-    nursery::{Household, find_service},
-    probe::{ExecContext, ResolveError, ResolvedProbe},
-    registry::{ADMISSION, Exited},
-    secrets::{self, CREDENTIALS_DIRECTORY, SecretsError},
+    logs::{LineWatch, Origin},
+    notify::{NotifyAccess, NotifySocket},
+    nursery::Household,
+    probe::{ExecContext, ResolvedProbe},
     standing::Standings,
 };
 
@@ -68,112 +66,6 @@ pub(super) struct Birth {
     pub(super) watches: Watches,
 }
 
-/// Why an incarnation never came to be.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BirthError {
-    #[error("there is no service `{0}`")]
-    Unknown(InstanceId),
-    #[error(transparent)]
-    Refused(#[from] InsufficientResources),
-    #[error("could not open a listening socket")]
-    Socket(#[from] SocketError),
-    #[error("could not open the socket for its notifications")]
-    Notify(#[from] NotifyError),
-    #[error("could not prepare a probe")]
-    Probe(#[from] ResolveError),
-    #[error("could not make its directory `{}`", path.display())]
-    Directory { path: PathBuf, source: io::Error },
-    #[error("could not open its link")]
-    Link(#[source] io::Error),
-    #[error("could not prepare what it may use")]
-    Isolation(#[from] IsolationError),
-    #[error("could not deliver its secrets")]
-    Secrets(#[from] SecretsError),
-    #[error("could not prepare its command")]
-    Launch(#[from] LaunchError),
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-    #[error(transparent)]
-    Output(#[from] LogsError),
-    #[error("could not start it inside the node")]
-    Embed(#[source] io::Error),
-}
-
-impl BirthError {
-    pub(super) fn unknown(instance: &InstanceId) -> Self {
-        Self::Unknown(instance.clone())
-    }
-
-    /// The start that failed, as history has it: the whole chain of causes in one text.
-    pub(super) fn into_exited(self) -> Exited {
-        let mut message = self.to_string();
-        let mut cause = std::error::Error::source(&self);
-        // A transparent error and its source say the same.
-        if matches!(self, Self::Spawn(_) | Self::Output(_) | Self::Refused(_)) {
-            cause = cause.filter(|cause| !message.contains(&cause.to_string()));
-        }
-        while let Some(error) = cause {
-            let (head, hint) = split_hint(&message);
-            message = format!("{head}: {error}{hint}");
-            cause = error.source();
-        }
-        Exited {
-            pid: None,
-            reason: self.reason(),
-            code: None,
-            signal: None,
-            stage: Some(self.stage()),
-            uptime: Duration::ZERO,
-            stderr: Some(String::new()),
-            message,
-        }
-    }
-
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Refused(_) => Reason::Limit,
-            Self::Unknown(_)
-            | Self::Socket(_)
-            | Self::Notify(_)
-            | Self::Probe(_)
-            | Self::Directory { .. }
-            | Self::Link(_)
-            | Self::Isolation(_)
-            | Self::Secrets(_)
-            | Self::Launch(_)
-            | Self::Spawn(_)
-            | Self::Output(_)
-            | Self::Embed(_) => Reason::Spawn,
-        }
-    }
-
-    fn stage(&self) -> String {
-        match self {
-            Self::Refused(_) => ADMISSION.into(),
-            Self::Unknown(_) => "looking up the service".into(),
-            Self::Socket(_) => "opening a listening socket".into(),
-            Self::Notify(_) => "opening the notification socket".into(),
-            Self::Probe(_) => "preparing a probe".into(),
-            Self::Directory { .. } => "making its directory".into(),
-            Self::Link(_) => "opening the link".into(),
-            Self::Isolation(_) => "preparing what it may use".into(),
-            Self::Secrets(_) => "delivering its secrets".into(),
-            Self::Launch(_) => "preparing the command".into(),
-            Self::Output(_) => "capturing its output".into(),
-            Self::Spawn(error) => error.stage.to_string(),
-            Self::Embed(_) => "starting it inside the node".into(),
-        }
-    }
-}
-
-/// A hint stays at the end, however long the chain before it grows.
-fn split_hint(message: &str) -> (&str, &str) {
-    match message.find("\nhint:") {
-        Some(position) => message.split_at(position),
-        None => (message, ""),
-    }
-}
-
 /// Starts one incarnation of an instance. A control group that somebody else has removed meanwhile is
 /// made again.
 pub(super) fn give_birth(
@@ -193,57 +85,6 @@ pub(super) fn give_birth(
     }
 }
 
-/// Where they are kept may not answer, and a start does not wait for ever.
-const SECRETS_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
-/// come from a disk or further away.
-pub(super) async fn deliver_secrets(
-    household: &Household,
-    service: &Service,
-    instance: &InstanceId,
-    generation: Generation,
-) -> Result<(), BirthError> {
-    if service.secrets.is_empty() || is_embedded(service) {
-        return Ok(());
-    }
-    let midwife = Midwife { household, service, instance, generation };
-    let directory = midwife.scope().own_secrets_dir();
-    // What it may touch is planned only of what is there.
-    household.resources.secrets.make(&directory)?;
-    let owner = midwife.plan()?.identity().cloned();
-    let (secrets, wanted) = (household.resources.secrets.clone(), service.secrets.clone());
-    let instance = instance.clone();
-    let deliver = tokio::task::spawn_blocking(move || {
-        secrets.deliver((&instance, generation), &wanted, &directory, owner.as_ref())
-    });
-    match tokio::time::timeout(SECRETS_WAIT_MAX, deliver).await {
-        Ok(Ok(delivered)) => Ok(delivered?),
-        Ok(Err(_)) | Err(_) => {
-            Err(SecretsError::Slow { seconds: SECRETS_WAIT_MAX.as_secs() }.into())
-        }
-    }
-}
-
-fn is_embedded(service: &Service) -> bool {
-    matches!(service.kind, Kind::Native { mode: Mode::Embedded, .. })
-}
-
-/// The process is gone, or never came to be: so do its secrets.
-pub(super) fn withdraw_secrets(
-    household: &Household,
-    instance: &InstanceId,
-    generation: Generation,
-) {
-    if let Some(service) = find_service(&household.config, &instance.service)
-        && !service.secrets.is_empty()
-    {
-        let directory = Midwife { household, service, instance, generation }.scope();
-        let directory = directory.own_secrets_dir();
-        household.resources.secrets.withdraw(instance, generation, &directory);
-    }
-}
-
 /// What makes a native child's process differ from a command's.
 struct NativeParts {
     sockets: NativeSockets,
@@ -251,52 +92,12 @@ struct NativeParts {
     linked: Linked,
 }
 
-/// What a service's process and the programs of its probes have in common.
-struct Outfit {
-    clear_environment: bool,
-    variables: Vec<(OsString, OsString)>,
-    /// What of the node's environment is somebody's secret.
-    withheld: Vec<String>,
-    working_directory: Option<String>,
-    plan: Arc<Plan>,
-}
-
-impl Outfit {
-    fn dress(&self, mut builder: LaunchBuilder) -> LaunchBuilder {
-        builder = builder.isolation(self.plan.clone());
-        for name in own_configuration() {
-            builder = builder.withhold(name);
-        }
-        if self.clear_environment {
-            builder = builder.clear_environment();
-        }
-        for name in &self.withheld {
-            builder = builder.withhold(name);
-        }
-        for (name, value) in &self.variables {
-            builder = builder.variable(name, value);
-        }
-        match &self.working_directory {
-            Some(path) => builder.working_directory(path),
-            None => builder,
-        }
-    }
-}
-
-/// The variables that place and configure this very node, which are none of its services' business.
-fn own_configuration() -> &'static [OsString] {
-    static NAMES: OnceLock<Vec<OsString>> = OnceLock::new();
-    NAMES.get_or_init(|| {
-        let names = std::env::vars_os().map(|(name, _)| name);
-        names.filter(|name| name.to_str().is_some_and(is_configuration)).collect()
-    })
-}
-
-struct Midwife<'a> {
-    household: &'a Household,
-    service: &'a Service,
-    instance: &'a InstanceId,
-    generation: Generation,
+/// Who puts one incarnation together.
+pub(super) struct Midwife<'a> {
+    pub(super) household: &'a Household,
+    pub(super) service: &'a Service,
+    pub(super) instance: &'a InstanceId,
+    pub(super) generation: Generation,
 }
 
 impl<'a> Midwife<'a> {
@@ -325,11 +126,11 @@ impl<'a> Midwife<'a> {
         }
     }
 
-    fn config(&self) -> &'a Config {
+    pub(super) fn config(&self) -> &'a Config {
         &self.household.config
     }
 
-    fn scope(&self) -> Scope<'a> {
+    pub(super) fn scope(&self) -> Scope<'a> {
         let node = &self.config().node;
         Scope {
             runtime_dir: &node.runtime_dir,
@@ -391,7 +192,7 @@ impl<'a> Midwife<'a> {
                 readiness,
                 liveness: self.liveness(&context)?,
                 notify: notify.map(access),
-                link: native.map(|native| native.linked),
+                link: native.map(|native| Linked { pid: Some(pid), ..native.linked }),
                 disk: self.disk(),
                 running: Vec::new(),
                 starting: None,
@@ -448,7 +249,8 @@ impl<'a> Midwife<'a> {
             Some(Live::Native { timeout }) => timeout,
             Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,
         };
-        Linked { link, unopened, heartbeat: self.household.resources.heartbeat.clone(), patience }
+        let heartbeat = self.household.resources.heartbeat.clone();
+        Linked { link, unopened, heartbeat, patience, pid: None }
     }
 
     fn launch(
@@ -480,21 +282,8 @@ impl<'a> Midwife<'a> {
         format!("{node}-{}-{}-{}", self.household.token, self.instance, self.generation)
     }
 
-    fn outfit(&self) -> Result<Outfit, BirthError> {
-        let directory = self.service.working_directory.as_ref();
-        let plan = self.plan()?;
-        let account = plan.identity().and_then(|identity| identity.account.as_ref());
-        Ok(Outfit {
-            clear_environment: self.service.environment.clear,
-            variables: self.variables(account),
-            withheld: secrets::withheld(self.config()).map(str::to_owned).collect(),
-            working_directory: directory.map(|path| path.render(&self.scope())),
-            plan,
-        })
-    }
-
     /// What it may use. A directory that it must be able to write to is made first.
-    fn plan(&self) -> Result<Arc<Plan>, BirthError> {
+    pub(super) fn plan(&self) -> Result<Arc<Plan>, BirthError> {
         let scope = self.scope();
         let own = request::writes_its_own(self.service).then(|| self.data_dir());
         let make = |path: &PathBuf, owner: Option<&Identity>| {
@@ -506,48 +295,6 @@ impl<'a> Midwife<'a> {
         own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
         self.household.resources.limit_watch.add(self.instance, &plan);
         Ok(plan)
-    }
-
-    /// What the child finds in its environment beside what it inherits, later ones winning. A child
-    /// that runs as another user finds that user's home, and not the node's.
-    fn variables(&self, account: Option<&Account>) -> Vec<(OsString, OsString)> {
-        let scope = self.scope();
-        let own = &self.service.environment;
-        let account = account.into_iter().flat_map(|account| {
-            [
-                ("HOME", account.home.clone().into_os_string()),
-                ("USER", account.name.clone().into()),
-                ("LOGNAME", account.name.clone().into()),
-                ("SHELL", account.shell.clone().into_os_string()),
-            ]
-        });
-        let account = account.map(|(name, value)| (name.into(), value));
-        let from_files = own.from_files.iter().map(|(name, value)| (name.into(), value.into()));
-        let inline =
-            own.inline.iter().map(|(name, value)| (name.into(), value.render(&scope).into()));
-        let told = [
-            (environment::NODE, OsString::from(scope.node)),
-            (environment::SERVICE, scope.service.as_str().into()),
-            (environment::INSTANCE, scope.instance.to_string().into()),
-            (environment::RUNTIME_DIR, scope.runtime_dir.into()),
-            (environment::DATA_DIR, self.data_dir().into()),
-            (environment::TOLD, self.told()),
-        ];
-        let secrets = (!self.service.secrets.is_empty())
-            .then(|| (CREDENTIALS_DIRECTORY, scope.own_secrets_dir().into()));
-        let told = told.into_iter().chain(secrets);
-        let told = told.map(|(name, value)| (name.into(), value));
-        account.chain(from_files).chain(inline).chain(told).collect()
-    }
-
-    /// What a node that this service starts must not take for its own configuration.
-    fn told(&self) -> OsString {
-        let parts = [
-            OsString::from(self.scope().node),
-            self.scope().runtime_dir.into(),
-            self.data_dir().into(),
-        ];
-        parts.join(":".as_ref())
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.
@@ -646,7 +393,7 @@ impl<'a> Midwife<'a> {
         Some(DiskWatch { directory: self.data_dir(), limit })
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub(super) fn data_dir(&self) -> PathBuf {
         request::own_directory(&self.scope())
     }
 }

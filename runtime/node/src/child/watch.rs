@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use blackhole_policy::instance::Event;
+use blackhole_isolation::scheduling_of;
+use blackhole_policy::{
+    instance::Event,
+    silence::{Finding, Scheduling},
+};
 use ractor::ActorRef;
 use tokio::{sync::oneshot, task::AbortHandle};
 
@@ -52,6 +56,8 @@ pub(super) struct Linked {
     pub(super) heartbeat: Heartbeat,
     /// Silence longer than this means that it hangs.
     pub(super) patience: Duration,
+    /// Its own; none inside the node.
+    pub(super) pid: Option<u32>,
 }
 
 /// Something that goes on until it is dropped.
@@ -87,17 +93,15 @@ impl Watches {
             self.running.push(Running::Task(task.abort_handle()));
         }
         if let Some(linked) = self.link.take() {
-            let (asked, reported) = (linked.link, actor.clone());
+            let (asked, reported, pid) = (linked.link, actor.clone(), linked.pid);
             let pulse = linked.heartbeat.watch(
                 linked.patience,
                 move |sequence| {
                     // A full link is silence, which the patience judges.
                     asked.ping(sequence);
                 },
-                move |silence| {
-                    let why = format!("was silent on its link for {} ms", silence.as_millis());
-                    tell(&reported, Event::Unresponsive(why));
-                },
+                move || pid.and_then(scheduling),
+                move |finding| found(&reported, finding),
             );
             self.running.push(Running::Task(linked.unopened.open(actor.clone(), pulse)));
         }
@@ -180,6 +184,25 @@ fn prober(
             tell(&actor, event);
         }
     })
+}
+
+/// What the kernel says of a process; nothing of one that has just ended.
+fn scheduling(pid: u32) -> Option<Scheduling> {
+    let seen = scheduling_of(pid).ok()?;
+    Some(Scheduling { is_runnable: seen.is_runnable, cpu: seen.cpu })
+}
+
+fn found(actor: &ActorRef<Message>, finding: Finding) {
+    match finding {
+        Finding::Hung(silence) => {
+            let why = format!("was silent on its link for {} ms", silence.as_millis());
+            tell(actor, Event::Unresponsive(why));
+        }
+        Finding::Starved(silence) => {
+            // An actor that is gone is past caring.
+            let _ = actor.cast(Message::Starved(silence));
+        }
+    }
 }
 
 /// Hears the child's datagrams until its actor is gone.

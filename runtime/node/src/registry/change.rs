@@ -38,6 +38,8 @@ pub enum Change {
     Noted(String),
     /// Its directory holds almost as much as it may; how much.
     NearDiskLimit(String),
+    /// It does not answer because it waits for a CPU; for how long.
+    Starved(Duration),
     /// Something outlived its process or held on to its output.
     Leaked(String),
     /// What it uses is worth a word.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use blackhole_policy::{instance::Reason, supervision::Generation, usage_alert::Alert};
@@ -183,6 +183,7 @@ impl Entry {
                 Draft::of("failed", why)
             }
             Change::NearDiskLimit(text) => Draft::of("near_disk_limit", text),
+            Change::Starved(silence) => starved(silence),
             Change::Noted(note) => {
                 self.note = note;
                 Draft::silent()
@@ -274,6 +275,12 @@ impl Entry {
 fn waiting_note(waits_for: &[String]) -> String {
     if waits_for.is_empty() { String::new() } else { format!("waits for {}", waits_for.join(", ")) }
 }
+
+fn starved(silence: Duration) -> Draft {
+    let silence = silence.as_millis();
+    Draft::of("starved", format!("was silent on its link for {silence} ms, but waits for a CPU"))
+}
+
 fn alerted(alert: Alert) -> Draft {
     match alert {
         Alert::NearMemoryLimit { bytes, limit } => {

@@ -133,7 +133,7 @@ async fn a_disk_that_hangs_blocks_no_process_and_costs_bounded_memory() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).expect("ours");
     let before = memory_kib("VmRSS");
 
-    let mut child = crate::fixture::shell("yes | head -c 200000000");
+    let mut child = crate::fixture::shell("yes | head -c 20000000");
     let outputs = crate::fixture::outputs(&mut child);
     let capture = fixture.logs.capture(crate::fixture::origin("web"), outputs, None);
     let capture = capture.expect("two pipes");
@@ -147,14 +147,14 @@ async fn a_disk_that_hangs_blocks_no_process_and_costs_bounded_memory() {
     std::thread::spawn(move || std::io::copy(&mut hung, &mut std::io::sink()));
     assert_eq!(capture.closed(DEADLINE).await, blackhole_node::logs::Closed::Clean);
     let dropped = fixture.logs.totals().lines_dropped;
-    assert!((90_000_000..100_000_000).contains(&dropped), "{dropped}");
+    assert!((7_000_000..10_000_000).contains(&dropped), "{dropped}");
 }
 
 #[tokio::test]
 async fn a_flood_does_not_silence_others() {
     let limits = blackhole_config::Logs { file_size_max: 1 << 20, files_max: 2, ..limits() };
     let fixture = Fixture::new(limits);
-    let flood = fixture.run("flood", "yes | head -c 200000000");
+    let flood = fixture.run("flood", "yes | head -c 20000000");
     let quiet = async {
         until("the flood has come", || fixture.logs.totals().records_written > 0).await;
         let mut echo = fixture.echo("quiet");
@@ -170,7 +170,7 @@ async fn a_flood_does_not_silence_others() {
 
     let totals = fixture.logs.totals();
     let lines = totals.records_written + totals.lines_dropped - 100;
-    assert!(lines.abs_diff(100_000_000) < 100_000, "{totals:?}");
+    assert!(lines.abs_diff(10_000_000) < 100_000, "{totals:?}");
     let size = |file: &String| fs::metadata(fixture.path(file)).expect("a file").len();
     let stored: u64 = fixture.files().iter().map(size).sum();
     assert!(stored < 4 << 20, "{stored}");

@@ -61,14 +61,18 @@ async fn a_program_runs_where_and_in_the_environment_that_its_service_has() {
     assert!(reason.ends_with(&format!(": green {}", directory.display())), "{reason}");
 }
 
+const HANG_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Forks a child in its group and a daemon in a session of its own, notes their pids, and hangs.
 fn hang(pids: &Path) -> Probe {
     let mut probe = shell(&format!(
-        "sleep 1000 & echo $! >> {0}; setsid sleep 1000 & sleep 0.05; echo $! >> {0}; \
-         echo $$ >> {0}; trap '' TERM; echo done >> {0}; wait",
+        "sleep 1000 & echo $! >> {0}; setsid sh -c 'echo $$ >> {0}; exec sleep 1000' & \
+         echo $$ >> {0}; trap '' TERM; \
+         while [ $(wc -l < {0}) -lt 3 ]; do :; done; echo done >> {0}; wait",
         pids.display()
     ));
-    probe.timeout = Duration::from_millis(500);
+    // Long enough for it to come so far, on a busy host too.
+    probe.timeout = HANG_TIMEOUT;
     probe.every = super::NEVER;
     probe.every_starting = super::NEVER;
     probe
@@ -90,7 +94,7 @@ async fn a_program_that_hangs_is_killed_and_reaped_with_everything_it_started() 
     let watched = watch(&hang, Assumed::Unhealthy);
     eventually(|| {
         let last = watched.prober.last_failure();
-        (last.as_deref() == Some("timed out after 500ms"), last)
+        (last.as_deref() == Some("timed out after 3s"), last)
     })
     .await;
     assert_eq!(fs::read_to_string(&pids).unwrap().lines().count(), 4, "it did not come to hang");

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -149,10 +149,10 @@ async fn a_server_that_comes_back_is_found_again() {
     watched.becomes_unhealthy().await;
 }
 
-/// Answers a few times, then lets everybody wait; its streams stay open.
-#[derive(Default)]
+/// Answers until it is stuck, then lets everybody wait; its streams stay open.
+#[derive(Clone, Default)]
 struct Sticky {
-    checks: AtomicU32,
+    is_stuck: Arc<AtomicBool>,
 }
 
 #[tonic::async_trait]
@@ -163,7 +163,7 @@ impl Health for Sticky {
         &self,
         _: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) >= 3 {
+        if self.is_stuck.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
         Ok(Response::new(answer(Answer::Serving)))
@@ -180,11 +180,13 @@ impl Health for Sticky {
 #[tokio::test]
 async fn a_server_that_gets_stuck_behind_an_open_stream_is_found_out() {
     let place = place();
-    let _server = serve(&place.path, router(HealthServer::new(Sticky::default())));
+    let sticky = Sticky::default();
+    let _server = serve(&place.path, router(HealthServer::new(sticky.clone())));
     let mut probe = grpc(&place.path, "");
     probe.timeout = Duration::from_millis(300);
     let mut watched = watch(&probe, Assumed::Unhealthy);
     watched.becomes_healthy().await;
+    sticky.is_stuck.store(true, Ordering::Relaxed);
     assert_eq!(watched.becomes_unhealthy().await, "timed out after 300ms");
 }
 

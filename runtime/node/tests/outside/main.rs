@@ -13,17 +13,19 @@ use blackhole_node::probe::{Assumed, ExecContext, Prober, ResolvedProbe, Verdict
 use tokio::sync::mpsc;
 
 /// What has not happened by then does not happen.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(30);
+/// From one look at what nobody tells of to the next.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Never, for a test.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// A probe with short times; tests change what they are about.
+/// A probe that is tried often; tests change what they are about.
 fn probe(check: Check) -> Probe {
     Probe {
         check,
         every: Duration::from_millis(20),
         every_starting: Duration::from_millis(20),
-        timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(20),
         failures_max: NonZeroU32::MIN,
         successes_min: NonZeroU32::MIN,
     }
@@ -96,6 +98,6 @@ async fn eventually<T: std::fmt::Debug>(mut look: impl FnMut() -> (bool, T)) {
             return;
         }
         assert!(std::time::Instant::now() < deadline, "last seen: {seen:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

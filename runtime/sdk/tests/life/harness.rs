@@ -20,10 +20,9 @@ use tonic_reflection::pb::{v1, v1alpha};
 /// Longer than any test may take: a stop that waits for it fails the test.
 pub(crate) const GRACE: Duration = Duration::from_secs(600);
 
-/// One service, and the order in which it was asked for things.
+/// One service.
 pub(crate) struct Node {
     pub(crate) host: Host,
-    entered: Arc<Notify>,
     _directory: tempfile::TempDir,
 }
 
@@ -35,7 +34,7 @@ impl Node {
     pub(crate) async fn begin_with(settings: &str, grace: Duration) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let host = Host::start::<Obedient>(directory.path(), settings, grace).await;
-        Self { host, entered: Arc::default(), _directory: directory }
+        Self { host, _directory: directory }
     }
 
     pub(crate) async fn ready(mut self) -> Self {
@@ -48,19 +47,17 @@ impl Node {
         &self,
         order: &str,
     ) -> impl Future<Output = Result<String, Status>> + Send + 'static {
-        let (channel, cid, entered) = (self.host.channel(), order.to_owned(), self.entered.clone());
+        let (channel, cid) = (self.host.channel(), order.to_owned());
         async move {
             let mut client = StorageServiceClient::new(channel.await);
-            entered.notify_one();
             let answer = bounded(client.stat(StatRequest { cid })).await?;
             Ok(answer.into_inner().block.expect("a block").cid)
         }
     }
 
-    /// Waits until a request has been sent and whatever was sent before it has been answered.
+    /// Waits until the service holds a request that it does not answer yet.
     pub(crate) async fn entered(&self) {
-        bounded(self.entered.notified()).await;
-        self.stat("ready").await.expect("answered");
+        self.stat("when one is held").await.expect("answered");
     }
 
     /// What both versions of reflection list, which has to be the same.
@@ -113,6 +110,7 @@ struct Settings {
 struct Obedient {
     draining: Draining,
     fragile: ActorRef<()>,
+    held: Arc<Notify>,
 }
 
 impl Service for Obedient {
@@ -124,7 +122,7 @@ impl Service for Obedient {
             panic!("as asked");
         }
         let fragile = context.spawn("fragile", Fragile, ()).await?;
-        Ok(Self { draining: context.draining(), fragile })
+        Ok(Self { draining: context.draining(), fragile, held: Arc::default() })
     }
 
     fn register(&self, routes: &mut Routes) {
@@ -160,8 +158,15 @@ impl StorageService for Obedient {
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<StatResponse>, Status> {
         let cid = request.into_inner().cid;
         match cid.as_str() {
-            "until draining" => self.draining.begun().await,
-            "for ever" => std::future::pending().await,
+            "until draining" => {
+                self.held.notify_one();
+                self.draining.begun().await;
+            }
+            "for ever" => {
+                self.held.notify_one();
+                std::future::pending().await
+            }
+            "when one is held" => self.held.notified().await,
             "panic" => panic!("as asked"),
             "end actor" => self.fragile.cast(()).expect("it lives"),
             _ => {}

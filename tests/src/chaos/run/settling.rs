@@ -17,7 +17,7 @@ use crate::chaos::{
 /// What was begun has ended within this; freezing is the longest of it, waiting for a frozen one longer.
 const REST_WITHIN: Duration = Duration::from_secs(90);
 /// What is known, closed or reaped a moment later is so within this.
-const TIDY_WITHIN: Duration = Duration::from_secs(10);
+const TIDY_WITHIN: Duration = Duration::from_secs(30);
 
 impl Run {
     /// Ends a round. What is not as it should becomes a violation.

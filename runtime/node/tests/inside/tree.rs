@@ -1,64 +1,11 @@
-//! A node inside the test: files in, states out, with real processes.
+//! Files in, states out.
 
-use std::{path::Path, sync::Arc, time::Duration};
-
-use blackhole_config::{HostFacts, Overrides, Source, load};
 use blackhole_node::{
-    Ending, Node, Options, Patience, Signals,
-    native::{Embedded, NativeServices},
+    Ending, Patience,
     registry::{Entry, Registry, State},
 };
-use blackhole_protocol::{Name, link::Assignment};
 
-/// A condition that has not come true by then never will.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct NoServices;
-
-impl NativeServices for NoServices {
-    fn command(&self, service: &Name) -> Vec<std::ffi::OsString> {
-        panic!("no test has a native service, and {service} is one");
-    }
-
-    fn embed(
-        &self,
-        service: &Name,
-        _: blackhole_process::sockets::NativeListeners,
-        _: std::os::unix::net::UnixStream,
-        _: &Assignment,
-    ) -> std::io::Result<Arc<dyn Embedded>> {
-        panic!("no test has a native service, and {service} is one");
-    }
-}
-
-async fn begin(directory: &Path, text: &str) -> Node {
-    let place = directory.display();
-    let text = format!(
-        "[node]\nname = \"test\"\nruntime_dir = \"{place}/run\"\ndata_dir = \"{place}/data\"\n\
-         log_dir = \"{place}/log\"\n{text}"
-    );
-    let source = Source::Text { name: "test.toml".into(), text, folder: directory.into() };
-    let host = HostFacts {
-        hostname: "test".into(),
-        current_dir: directory.into(),
-        path: std::env::var("PATH").ok(),
-        ..HostFacts::default()
-    };
-    let loaded = load(source, &Overrides::default(), &host).unwrap_or_else(|e| panic!("{e}"));
-    let options = Options { native: Arc::new(NoServices), lifeline: None, signals: Signals::Left };
-    Node::begin(loaded.config, options).await.expect("the node begins")
-}
-
-fn state(registry: &Registry, service: &str) -> State {
-    registry.entries(|entry| entry.instance.service.as_str() == service)[0].state
-}
-
-async fn until(registry: &Registry, what: &str, condition: impl Fn(&Registry) -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, registry.wait_until(condition)).await;
-    if waited.is_err() {
-        panic!("{what} never came true; last seen:\n{:#?}", registry.entries(|_| true));
-    }
-}
+use super::{PATIENCE, begin, kill, state, until};
 
 /// Runs `test` beside the node, then stops the node.
 async fn with(text: &str, test: impl AsyncFnOnce(&Registry, &blackhole_node::Operator)) -> Ending {
@@ -210,20 +157,6 @@ fn spawns(registry: &Registry, service: &str) -> Vec<String> {
     held.iter().filter_map(of).collect()
 }
 
-async fn kill_and_await_successor(registry: &Registry, service: &str) {
-    let look = |registry: &Registry| {
-        registry.entries(|entry| entry.instance.service.as_str() == service)[0].clone()
-    };
-    let before = look(registry);
-    let pid = rustix::process::Pid::from_raw(before.pid.expect("it lives").cast_signed());
-    rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL)
-        .expect("it is killed");
-    until(registry, "it has a successor", |registry| {
-        look(registry).state == State::Ready && look(registry).pid != before.pid
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_group_that_is_restarted_goes_on_with_its_generations_and_its_scale() {
     let file = "[groups.g]\nservices = [\"bad\", \"wide\", \"narrow\"]\nrestarts_max = 1\n\
@@ -237,9 +170,9 @@ async fn a_group_that_is_restarted_goes_on_with_its_generations_and_its_scale() 
         until(registry, "all is ready", all_ready).await;
         operator.scale("wide", 2, Patience::Wait).await.expect("it grows");
         operator.scale("narrow", 1, Patience::Wait).await.expect("it shrinks");
-        kill_and_await_successor(registry, "bad").await;
+        kill(registry, "bad").await;
         // One too many: the group ends, and its parent starts it again.
-        kill_and_await_successor(registry, "bad").await;
+        kill(registry, "bad").await;
         until(registry, "all is ready again", all_ready).await;
         assert_eq!(spawns(registry, "bad"), ["bad-1 1", "bad-1 2", "bad-1 3"]);
         assert_eq!(spawns(registry, "narrow"), ["narrow-1 1", "narrow-2 1", "narrow-1 3"]);

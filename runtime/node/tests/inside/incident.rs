@@ -1,40 +1,16 @@
 //! What a real node decided is decided again from its recording.
 
-use std::{path::Path, sync::Arc, time::Duration};
-
-use blackhole_config::{HostFacts, Overrides, Source, load};
 use blackhole_node::{
-    Node, Options, Patience, Signals,
+    Patience,
     incident::{
         RecordError, Recorder,
         replay::{ReplayError, replay},
     },
-    native::{Embedded, NativeServices},
-    registry::{Registry, State},
+    registry::State,
 };
-use blackhole_protocol::{Name, link::Assignment};
 use futures::StreamExt;
 
-/// A condition that has not come true by then never will.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct NoServices;
-
-impl NativeServices for NoServices {
-    fn command(&self, service: &Name) -> Vec<std::ffi::OsString> {
-        panic!("no test has a native service, and {service} is one");
-    }
-
-    fn embed(
-        &self,
-        service: &Name,
-        _: blackhole_process::sockets::NativeListeners,
-        _: std::os::unix::net::UnixStream,
-        _: &Assignment,
-    ) -> std::io::Result<Arc<dyn Embedded>> {
-        panic!("no test has a native service, and {service} is one");
-    }
-}
+use super::{PATIENCE, begin, kill, state, until};
 
 const FILE: &str = r#"
 [services.plain]
@@ -68,50 +44,6 @@ restarts_max = 4
 backoff = { initial = "1ms", jitter = 0.5 }
 "#;
 
-async fn begin(place: &Path) -> Node {
-    let text = format!(
-        "[node]\nname = \"test\"\nruntime_dir = \"{0}/run\"\ndata_dir = \"{0}/data\"\n\
-         log_dir = \"{0}/log\"\n{FILE}",
-        place.display()
-    );
-    let source = Source::Text { name: "test.toml".into(), text, folder: place.into() };
-    let host = HostFacts {
-        hostname: "test".into(),
-        current_dir: place.into(),
-        path: std::env::var("PATH").ok(),
-        ..HostFacts::default()
-    };
-    let loaded = load(source, &Overrides::default(), &host).unwrap_or_else(|e| panic!("{e}"));
-    let options = Options { native: Arc::new(NoServices), lifeline: None, signals: Signals::Left };
-    Node::begin(loaded.config, options).await.expect("the node begins")
-}
-
-async fn until(registry: &Registry, what: &str, condition: impl Fn(&Registry) -> bool) {
-    if tokio::time::timeout(PATIENCE, registry.wait_until(condition)).await.is_err() {
-        panic!("{what} never came true; last seen:\n{:#?}", registry.entries(|_| true));
-    }
-}
-
-fn state(registry: &Registry, service: &str) -> State {
-    registry.entries(|entry| entry.instance.service.as_str() == service)[0].state
-}
-
-/// Kills a service's process, and waits until another one is ready.
-async fn kill(registry: &Registry, service: &str) {
-    let look = |registry: &Registry| {
-        registry.entries(|entry| entry.instance.service.as_str() == service)[0].clone()
-    };
-    until(registry, "it is ready", |registry| look(registry).state == State::Ready).await;
-    let before = look(registry);
-    let pid = before.pid.expect("it lives").cast_signed();
-    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is killed");
-    until(registry, "it has a successor", |registry| {
-        look(registry).state == State::Ready && look(registry).pid != before.pid
-    })
-    .await;
-}
-
 /// Takes a recording down until it ends.
 fn take_down(recorder: &Recorder) -> tokio::task::JoinHandle<Vec<String>> {
     let lines = recorder.record("test").expect("nobody records yet");
@@ -121,7 +53,7 @@ fn take_down(recorder: &Recorder) -> tokio::task::JoinHandle<Vec<String>> {
 #[tokio::test]
 async fn an_incident_of_a_real_node_is_decided_again() {
     let directory = tempfile::tempdir().expect("a directory");
-    let node = begin(directory.path()).await;
+    let node = begin(directory.path(), FILE).await;
     let (registry, operator) = (node.registry().clone(), node.operator().clone());
     let recorder = node.recorder().clone();
     let running = tokio::spawn(node.run());

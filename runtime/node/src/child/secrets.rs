@@ -1,0 +1,62 @@
+//! The secrets of one incarnation: delivered before its process is born, withdrawn when it is gone.
+//!
+//! Where they come from and how they are kept is the node's [`secrets`](crate::secrets).
+
+use std::time::Duration;
+
+use blackhole_config::{Kind, Mode, Service};
+use blackhole_policy::supervision::Generation;
+use blackhole_protocol::InstanceId;
+
+use super::{birth_error::BirthError, preparation::Midwife};
+use crate::{
+    nursery::{Household, find_service},
+    secrets::SecretsError,
+};
+
+/// Where they are kept may not answer, and a start does not wait for ever.
+const SECRETS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
+/// come from a disk or further away.
+pub(super) async fn deliver(
+    household: &Household,
+    service: &Service,
+    instance: &InstanceId,
+    generation: Generation,
+) -> Result<(), BirthError> {
+    if service.secrets.is_empty() || is_embedded(service) {
+        return Ok(());
+    }
+    let midwife = Midwife { household, service, instance, generation };
+    let directory = midwife.scope().own_secrets_dir();
+    // What it may touch is planned only of what is there.
+    household.resources.secrets.make(&directory)?;
+    let owner = midwife.plan()?.identity().cloned();
+    let (secrets, wanted) = (household.resources.secrets.clone(), service.secrets.clone());
+    let instance = instance.clone();
+    let deliver = tokio::task::spawn_blocking(move || {
+        secrets.deliver((&instance, generation), &wanted, &directory, owner.as_ref())
+    });
+    match tokio::time::timeout(SECRETS_WAIT_MAX, deliver).await {
+        Ok(Ok(delivered)) => Ok(delivered?),
+        Ok(Err(_)) | Err(_) => {
+            Err(SecretsError::Slow { seconds: SECRETS_WAIT_MAX.as_secs() }.into())
+        }
+    }
+}
+
+fn is_embedded(service: &Service) -> bool {
+    matches!(service.kind, Kind::Native { mode: Mode::Embedded, .. })
+}
+
+/// The process is gone, or never came to be: so do its secrets.
+pub(super) fn withdraw(household: &Household, instance: &InstanceId, generation: Generation) {
+    if let Some(service) = find_service(&household.config, &instance.service)
+        && !service.secrets.is_empty()
+    {
+        let directory = Midwife { household, service, instance, generation }.scope();
+        let directory = directory.own_secrets_dir();
+        household.resources.secrets.withdraw(instance, generation, &directory);
+    }
+}
