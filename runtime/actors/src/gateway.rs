@@ -16,11 +16,12 @@ mod session;
 
 use std::sync::Arc;
 
+use blackhole_policy::supervision;
 use blackhole_protocol::{InstanceId, link::gateway::ExitReason};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::net::UnixListener;
 
-use crate::Message;
+use crate::{ActorSpec, Message, Tree, TreeError};
 
 pub(crate) use session::Ticket;
 
@@ -104,7 +105,7 @@ pub enum HostError {
 /// # let folder = tempfile::tempdir()?;
 /// # let instance: blackhole_protocol::InstanceId = "counting".parse().map(|service| blackhole_protocol::InstanceId { service, index: std::num::NonZeroU32::MIN })?;
 /// // In one process:
-/// let gateway = Gateway::start(instance.clone(), 1, None).await?;
+/// let gateway = Gateway::start(instance.clone(), 1).await?;
 /// gateway.host("counter", Counter, (), Restart::Transient).await?;
 /// let socket = tokio::net::UnixListener::bind(folder.path().join(instance.link_file_name()))?;
 /// tokio::spawn(gateway.serve(socket));
@@ -133,29 +134,38 @@ struct Shared {
     sessions: Sessions,
 }
 
+impl Shared {
+    fn of(instance: InstanceId, generation: u64) -> Arc<Self> {
+        let (names, sessions) = (Names::default(), Sessions::default());
+        Arc::new(Self { instance, generation, names, sessions })
+    }
+}
+
 impl Gateway {
     /// Begins with no actors: for which process, and for which incarnation of it.
     ///
     /// # Errors
-    /// When the supervisor is about to end.
-    pub async fn start(
+    /// When there is no async runtime to run in.
+    pub async fn start(instance: InstanceId, generation: u64) -> Result<Self, SpawnErr> {
+        let shared = Shared::of(instance, generation);
+        let (actor, _) = Actor::spawn(None, Warden, shared.clone()).await?;
+        Ok(Self { actor, shared })
+    }
+
+    /// As [`start`](Self::start), as a child of a tree, which hears when an actor fails that must be there.
+    ///
+    /// # Errors
+    /// When the tree has a child of that id, or is about to end.
+    pub async fn start_below(
+        tree: &Tree,
+        id: &str,
         instance: InstanceId,
         generation: u64,
-        supervisor: Option<ActorCell>,
-    ) -> Result<Self, SpawnErr> {
-        let shared = Arc::new(Shared {
-            instance,
-            generation,
-            names: Names::default(),
-            sessions: Sessions::default(),
-        });
-        let (actor, _) = match supervisor {
-            Some(supervisor) => {
-                Actor::spawn_linked(None, Warden, shared.clone(), supervisor).await?
-            }
-            None => Actor::spawn(None, Warden, shared.clone()).await?,
-        };
-        Ok(Self { actor, shared })
+    ) -> Result<Self, TreeError> {
+        let shared = Shared::of(instance, generation);
+        let warden = ActorSpec::once(id, Warden, shared.clone());
+        tree.add(warden.restart(supervision::Restart::Transient)).await?;
+        Ok(Self { actor: tree.actor_that_is_up(id)?, shared })
     }
 
     /// Starts an actor that other processes reach by `name`, for as long as it lives.

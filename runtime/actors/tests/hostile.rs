@@ -73,7 +73,7 @@ struct World {
 impl World {
     async fn begin() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let gateway = Gateway::start(instance(), 1, None).await.expect("it starts");
+        let gateway = Gateway::start(instance(), 1).await.expect("it starts");
         gateway.host("holder", Holder, (), Restart::Temporary).await.expect("it starts");
         let listener = UnixListener::bind(folder.path().join(instance().link_file_name()));
         tokio::spawn(gateway.serve(listener.expect("the path is free")));

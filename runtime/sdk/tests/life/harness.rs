@@ -1,6 +1,12 @@
 //! A service that does as it is told, and the node's side of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use blackhole_protocol::storage::v1::{
     Block, DeleteRequest, DeleteResponse, DownloadRequest, DownloadResponse, ListRequest,
@@ -9,7 +15,7 @@ use blackhole_protocol::storage::v1::{
     storage_service_server::{StorageService, StorageServiceServer},
 };
 use blackhole_sdk::{
-    Context, Draining, Routes, Service, ServiceError,
+    ActorSpec, Context, Draining, Routes, Service, ServiceError, Tree, TreeSpec,
     testing::{Host, bounded},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -113,6 +119,8 @@ struct Settings {
 struct Obedient {
     draining: Draining,
     fragile: ActorRef<()>,
+    tree: Tree,
+    starts: Arc<AtomicU32>,
 }
 
 impl Service for Obedient {
@@ -123,8 +131,14 @@ impl Service for Obedient {
         if context.settings.start.as_deref() == Some("panic") {
             panic!("as asked");
         }
-        let fragile = context.spawn("fragile", Fragile, ()).await?;
-        Ok(Self { draining: context.draining(), fragile })
+        let fragile = context.spawn("fragile", Fragile::default(), ()).await?;
+        let starts = Arc::<AtomicU32>::default();
+        let counted = Fragile(starts.clone());
+        let workers = TreeSpec::one_for_one()
+            .restarts(1, GRACE)
+            .child(ActorSpec::new("worker", move || (counted.clone(), ())));
+        context.tree().add(ActorSpec::tree("workers", workers)).await?;
+        Ok(Self { draining: context.draining(), fragile, tree: context.tree().clone(), starts })
     }
 
     fn register(&self, routes: &mut Routes) {
@@ -132,8 +146,9 @@ impl Service for Obedient {
     }
 }
 
-/// Fails at its first message.
-struct Fragile;
+/// Fails at its first message, and counts its starts.
+#[derive(Clone, Default)]
+struct Fragile(Arc<AtomicU32>);
 
 impl Actor for Fragile {
     type Msg = ();
@@ -141,6 +156,7 @@ impl Actor for Fragile {
     type Arguments = ();
 
     async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        self.0.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -158,12 +174,17 @@ impl StorageService for Obedient {
     type DownloadStream = tonic::codegen::BoxStream<DownloadResponse>;
 
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<StatResponse>, Status> {
-        let cid = request.into_inner().cid;
+        let mut cid = request.into_inner().cid;
         match cid.as_str() {
             "until draining" => self.draining.begun().await,
             "for ever" => std::future::pending().await,
             "panic" => panic!("as asked"),
             "end actor" => self.fragile.cast(()).expect("it lives"),
+            "end worker" => {
+                let workers = self.tree.tree("workers").expect("they are up");
+                workers.actor("worker").expect("it is up").cast(()).expect("it lives");
+            }
+            "worker starts" => cid = self.starts.load(Ordering::SeqCst).to_string(),
             _ => {}
         }
         Ok(Response::new(StatResponse { block: Some(Block { cid, ..Block::default() }) }))

@@ -110,6 +110,29 @@ async fn the_end_of_an_actor_is_the_end_of_the_service() {
 }
 
 #[tokio::test]
+async fn a_tree_inside_restarts_its_actors_and_ends_the_service_when_it_gives_up() {
+    let node = Node::begin("{}").await;
+    node.stat("end worker").await.expect("answered");
+    bounded(async {
+        while node.stat("worker starts").await.expect("answered") != "2" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let ended = node.host.service.ended();
+    // The end may overtake the answer.
+    drop(node.stat("end worker").await);
+    match bounded(ended).await {
+        Ending::Failed(text) => {
+            let why = "actor `workers` ended: `worker` was restarted too often, \
+                       and last it failed: had enough";
+            assert!(text.contains(why), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_panic_at_the_start_is_contained_and_told() {
     let mut node = Node::begin_with(r#"{"start": "panic"}"#, GRACE).await;
     assert_eq!(node.host.ended().await, Ending::Panicked("as asked".into()));
