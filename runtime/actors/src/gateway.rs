@@ -14,10 +14,13 @@ mod hosted;
 mod names;
 mod session;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use blackhole_policy::supervision;
-use blackhole_protocol::{InstanceId, link::gateway::ExitReason};
+use blackhole_protocol::{
+    InstanceId,
+    link::gateway::{ExitReason, NAME_LENGTH_MAX},
+};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::net::UnixListener;
 
@@ -28,6 +31,7 @@ pub(crate) use session::Ticket;
 use self::{
     hosted::{Hosted, Inside},
     names::{Entry, Names},
+    session::FAREWELL_TIMEOUT,
     session::Sessions,
 };
 
@@ -41,12 +45,31 @@ pub enum Restart {
     Temporary,
 }
 
+/// Whether everything has been done that peers had asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a drain may have been cut short"]
+pub enum Drained {
+    /// It has.
+    Whole,
+    /// So many peers still waited when the time was up.
+    Cut {
+        /// How many.
+        peers: u32,
+    },
+}
+
 /// Why an actor is not hosted.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// Another actor has that name.
     #[error("there is an actor `{0}` already")]
     NameTaken(String),
+    /// Nobody could bind it.
+    #[error("an actor's name of {length} bytes is too long, and {NAME_LENGTH_MAX} is the most")]
+    NameTooLong {
+        /// Its length, in bytes.
+        length: usize,
+    },
     /// The actor did not start.
     #[error("could not start the actor `{name}`")]
     Start {
@@ -203,13 +226,23 @@ impl Gateway {
         session::accept(listener, self.shared.clone())
     }
 
+    /// Sends peers to the successor, and waits until everything that they have asked and told so far has been
+    /// done and answered: whether that was so within `budget`. Nobody is accepted any more; who
+    /// connects meanwhile waits for the successor.
+    pub async fn drain(&self, budget: Duration) -> Drained {
+        self.shared.sessions.close();
+        self.shared.names.begin_leaving();
+        self.shared.sessions.ended(budget).await
+    }
+
     /// Ends the actors, and takes leave of all peers. What the actors had not done is lost, and those
     /// who wait for answers are told so.
     pub async fn end(&self, reason: &str) {
         self.shared.sessions.close();
         self.actor.stop_children_and_wait(Some(reason.to_owned()), None).await;
         self.shared.names.end(reason);
-        self.shared.sessions.ended().await;
+        // What does not listen is closed with the process.
+        let _ = self.shared.sessions.ended(FAREWELL_TIMEOUT).await;
         self.actor.stop(Some(reason.to_owned()));
     }
 

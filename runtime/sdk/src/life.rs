@@ -5,7 +5,7 @@
 //! | opening  | the link's socket         | the assignment                                      |
 //! | starting | `Service::start`          | the gateway, SERVING, `Ready` on the link           |
 //! | serving  |                           | `Stop` on the link, SIGTERM                         |
-//! | draining | NOT_SERVING               | all requests answered, or most of the grace is over |
+//! | draining | NOT_SERVING               | all requests and calls of actors answered, or most of the grace is over |
 //! | stopping | `Service::stop`           | all actors are gone                                 |
 //!
 //! In every phase the end of the link ends the service at once (the node is gone), and so does the
@@ -173,7 +173,12 @@ impl Life {
         let grace = Duration::from_millis(self.assignment.grace_ms);
         let budget = grace * (100 - STOPPING_SHARE) / 100;
         let ask = |drained| server::Message::Drain { budget, drained };
-        match ractor::call!(server, ask) {
+        let (served, reached) =
+            tokio::join!(async { ractor::call!(server, ask) }, self.gateway.drain(budget));
+        if let blackhole_actors::Drained::Cut { peers } = reached {
+            tracing::warn!(peers, "messages of actors were cut: the grace is nearly over");
+        }
+        match served {
             Ok(Drained::Whole) => {}
             Ok(Drained::Cut(connections)) => {
                 tracing::warn!(connections, "requests were cut: the grace is nearly over");
