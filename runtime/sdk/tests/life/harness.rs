@@ -15,7 +15,7 @@ use blackhole_protocol::storage::v1::{
     storage_service_server::{StorageService, StorageServiceServer},
 };
 use blackhole_sdk::{
-    ActorSpec, Context, Draining, Routes, Service, ServiceError, Tree, TreeSpec,
+    ActorSpec, Context, Draining, Message, Reply, Routes, Service, ServiceError, Tree, TreeSpec,
     testing::{Host, bounded},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -30,7 +30,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(600);
 pub(crate) struct Node {
     pub(crate) host: Host,
     entered: Arc<Notify>,
-    _directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Node {
@@ -41,7 +41,7 @@ impl Node {
     pub(crate) async fn begin_with(settings: &str, grace: Duration) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let host = Host::start::<Obedient>(directory.path(), settings, grace).await;
-        Self { host, entered: Arc::default(), _directory: directory }
+        Self { host, entered: Arc::default(), directory }
     }
 
     pub(crate) async fn ready(mut self) -> Self {
@@ -138,6 +138,7 @@ impl Service for Obedient {
             .restarts(1, GRACE)
             .child(ActorSpec::new("worker", move || (counted.clone(), ())));
         context.tree().add(ActorSpec::tree("workers", workers)).await?;
+        context.host("patient", Patient(context.draining()), ()).await?;
         Ok(Self { draining: context.draining(), fragile, tree: context.tree().clone(), starts })
     }
 
@@ -164,6 +165,56 @@ impl Actor for Fragile {
         Err("had enough".into())
     }
 }
+
+#[derive(Debug, Message)]
+#[blackhole(crate = "blackhole_sdk")]
+pub(crate) enum PatientMessage {
+    /// To be answered some time after the stop has begun.
+    UntilDraining(Reply<u64>),
+    Get(Reply<u64>),
+}
+
+/// Is asked by other processes.
+struct Patient(Draining);
+
+impl Actor for Patient {
+    type Msg = PatientMessage;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<PatientMessage>,
+        (): (),
+    ) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<PatientMessage>,
+        message: PatientMessage,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            PatientMessage::Get(reply) => reply.send(1),
+            PatientMessage::UntilDraining(reply) => {
+                let draining = self.0.clone();
+                tokio::spawn(async move {
+                    draining.begun().await;
+                    for _ in 0..TURNS {
+                        tokio::task::yield_now().await;
+                    }
+                    reply.send(2);
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Longer than it takes to stop a service that nobody asks anything.
+const TURNS: u32 = 10_000;
 
 fn unimplemented<T>() -> Result<T, Status> {
     Err(Status::unimplemented("not part of the test"))
