@@ -46,7 +46,7 @@ impl Liar {
     }
 
     /// Is followed by somebody honest.
-    async fn is_replaced(self) -> tempfile::TempDir {
+    async fn replace(self) -> tempfile::TempDir {
         let gateway = Gateway::start(instance(), 2).await.expect("it starts");
         gateway.host("holder", Holder, (), Restart::Temporary).await.expect("it starts");
         tokio::spawn(gateway.serve(self.listener));
@@ -88,7 +88,7 @@ async fn a_gateway_that_breaks_the_rules_is_left_and_its_successor_is_found() {
             async move { asks(&holder).await }
         });
         let _stream = liar.lie(WINDOW, std::slice::from_ref(&lie)).await;
-        let _folder = liar.is_replaced().await;
+        let _folder = liar.replace().await;
         // What was sent is lost, and what was not is for the successor.
         let outcome = asking.await.expect("no panic");
         assert!(matches!(outcome, Ok(5) | Err(CallError::Lost(_))), "{outcome:?} after {lie:?}");
