@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
+    os::fd::AsFd,
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -11,7 +12,7 @@ use std::{
 use blackhole_actors::link::{LinkError, NodeSide, accept};
 use blackhole_process::{
     snapshot::{self, SnapshotFile},
-    sockets::NativeListeners,
+    sockets::{EmbeddedEnds, NativeListeners},
 };
 use blackhole_protocol::{
     InstanceId,
@@ -46,7 +47,9 @@ impl Host {
         let instance = InstanceId { service, index: NonZeroU32::MIN };
         let socket = directory.join(instance.socket_file_name());
         let listeners = listeners(directory, &instance);
-        let service = embed::<S>(&instance, listeners, theirs).expect("there are threads");
+        let records = std::io::stderr().as_fd().try_clone_to_owned();
+        let ends = EmbeddedEnds { link: theirs, records: records.expect("there are descriptors") };
+        let service = embed::<S>(&instance, listeners, ends).expect("there are threads");
         let assignment = Assignment {
             node: "test".to_owned(),
             instance,
