@@ -19,7 +19,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{clock, family::Setting, processes, stamps::Stamps};
 
 /// No subject takes longer for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where `benches/run` says who could not be installed and why: a line `NAME: why` for each.
+const LEFT_OUT: &str = "BENCH_LEFT_OUT";
+
+/// What users would pick instead, and the program of each.
+const PEERS: [(&str, &str); 6] = [
+    ("runit", "runsvdir"),
+    ("s6", "s6-svscan"),
+    ("daemontools", "svscan"),
+    ("supervisord", "supervisord"),
+    ("circus", "circusd"),
+    ("pm2", "pm2-runtime"),
+];
 
 /// The limit's name.
 pub(crate) const LIMIT: &str = "bare loop";
@@ -78,6 +91,22 @@ pub(crate) fn installed(setting: &Setting<'_>) -> anyhow::Result<Vec<Box<dyn Sub
     Ok(subjects)
 }
 
+/// All peers there are, and why some of those that are wanted are not measured.
+pub(crate) fn not_installed(setting: &Setting<'_>) -> Vec<String> {
+    let left_out = std::env::var(LEFT_OUT).unwrap_or_default();
+    let left_out: Vec<(&str, &str)> =
+        left_out.lines().filter_map(|line| line.split_once(": ")).collect();
+    let unknown = ["dinit", "nitro", "process-compose"].map(|name| (name, None));
+    let known = PEERS.map(|(name, program)| (name, search(program)));
+    let missing = known.into_iter().chain(unknown).filter(|(_, found)| found.is_none());
+    let wanted = missing.filter(|(name, _)| setting.wants(name));
+    let remark = |(name, _): (&str, Option<PathBuf>)| {
+        let why = left_out.iter().find(|(of, _)| *of == name).map(|(_, why)| *why);
+        format!("`{name}` did not run: {}", why.unwrap_or("it is not installed"))
+    };
+    wanted.map(remark).collect()
+}
+
 /// Where an installed program is.
 fn search(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -109,7 +138,7 @@ pub(crate) struct Running {
     stop_command: Option<Command>,
     program: PathBuf,
     mark: String,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Running {
@@ -146,8 +175,16 @@ impl Running {
             stop_command: subject.stop_command(&site),
             program: program.to_path_buf(),
             mark,
-            _directory: directory,
+            directory,
         })
+    }
+
+    /// That it could not do something, with the last that it complained of.
+    pub(crate) fn failed_to(&self, what: &str) -> String {
+        let complaints = std::fs::read_to_string(self.directory.path().join("errors"));
+        let complaints = complaints.unwrap_or_default();
+        let last = complaints.lines().rev().find(|line| !line.trim().is_empty());
+        format!("it could not {what} (it said: {})", last.unwrap_or("nothing"))
     }
 
     /// The processes that are not children: the first is the one that was started.

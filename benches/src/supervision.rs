@@ -10,13 +10,17 @@
 //! | `stop N` | the supervisor is asked to stop everything | it and the last child are gone |
 //! | `left` | a process of the supervisor is sent SIGKILL | how many processes live on 2 s later |
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context;
 use rustix::process::Signal;
 
 use crate::{
-    clock,
+    BH, clock,
     family::{Extent, Findings, Setting},
     figure::{Figure, Goal, Unit},
     processes::{self, Activity},
@@ -25,7 +29,7 @@ use crate::{
 
 const BENCH: &str = "supervision";
 /// Children, and how often they are started.
-const SIZES: [(usize, usize); 3] = [(10, 7), (200, 7), (1000, 2)];
+const SIZES: [(usize, usize); 3] = [(10, 5), (200, 5), (1000, 2)];
 const SIZES_BRIEF: [(usize, usize); 2] = [(10, 3), (200, 3)];
 /// The size at which one child is replaced, and at which nothing happens.
 const USUAL_SIZE: usize = 200;
@@ -40,8 +44,8 @@ const LEFT_AFTER: Duration = Duration::from_secs(2);
 
 /// Everything, of all subjects, in turns: a quarter of an hour.
 pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
-    let subjects = subject::installed(setting)?;
-    let bench = Bench { subjects: &subjects, program: &setting.program("stamp-static")? };
+    let contenders = subject::installed(setting)?.into_iter().map(Contender::new).collect();
+    let mut bench = Bench { contenders, program: setting.program("stamp-static")? };
     let mut figures = Vec::new();
     let sizes = match setting.extent {
         Extent::Whole => &SIZES[..],
@@ -57,13 +61,33 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
     figures.extend(bench.crash_loops()?);
     (setting.tell)("losing the supervisor");
     figures.extend(bench.losses()?);
-    let versions = subjects.iter().map(|it| (it.name(), it.version())).collect();
-    Ok(Findings { figures, versions, remarks: Vec::new() })
+    let failures = bench.contenders.iter().filter_map(Contender::remark);
+    let remarks = subject::not_installed(setting).into_iter().chain(failures).collect();
+    let subjects = bench.contenders.iter().map(|it| it.subject.as_ref());
+    let versions = subjects.map(|it| (it.name(), it.version())).collect();
+    Ok(Findings { figures, versions, remarks })
 }
 
-struct Bench<'a> {
-    subjects: &'a [Box<dyn Subject>],
-    program: &'a Path,
+/// A subject, and why it is no longer measured, if it is not: what a peer cannot do ends nothing else.
+struct Contender {
+    subject: Box<dyn Subject>,
+    failure: Option<String>,
+}
+
+impl Contender {
+    fn new(subject: Box<dyn Subject>) -> Self {
+        Self { subject, failure: None }
+    }
+
+    fn remark(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        Some(format!("`{}` did not run from here on: {failure}", self.subject.name()))
+    }
+}
+
+struct Bench {
+    contenders: Vec<Contender>,
+    program: PathBuf,
 }
 
 /// What is learnt of one subject while others take their turns.
@@ -75,37 +99,60 @@ struct Samples {
     pss: Vec<f64>,
 }
 
-impl Bench<'_> {
-    fn start(&self, subject: &dyn Subject, size: usize) -> anyhow::Result<(Running, Duration)> {
-        let mut running = Running::start(subject, self.program, size, Behaviour::Stay)?;
-        let stamps = running.stamps.take(size, PATIENCE);
-        let stamps = stamps.with_context(|| format!("starting {size} with {}", running.name))?;
-        let last = stamps.iter().map(|stamp| stamp.at).max().unwrap_or_default();
-        let since = running.since;
-        Ok((running, last - since))
-    }
-
-    fn starts(&self, size: usize, rounds: usize) -> anyhow::Result<Vec<Figure>> {
-        let mut all: Vec<Samples> = self.subjects.iter().map(|_| Samples::default()).collect();
-        for _ in 0..rounds {
-            for (subject, samples) in self.subjects.iter().zip(&mut all) {
-                if subject.count_max() < size {
-                    continue;
+impl Bench {
+    /// One turn of everybody who has not failed yet; they are told by their places.
+    fn turn(
+        &mut self,
+        mut deed: impl FnMut(usize, &dyn Subject, &Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for (place, contender) in self.contenders.iter_mut().enumerate() {
+            if contender.failure.is_some() {
+                continue;
+            }
+            let subject = contender.subject.as_ref();
+            match deed(place, subject, &self.program) {
+                Err(error) if ![LIMIT, BH].contains(&subject.name()) => {
+                    contender.failure = Some(format!("{error:#}").replace('\n', " "));
                 }
-                let (running, duration) = self.start(subject.as_ref(), size)?;
-                samples.start.push(milliseconds(duration));
-                thread::sleep(SETTLE);
-                let memory = processes::memory(&running.own_processes());
-                samples.rss.push(memory.rss as f64);
-                samples.pss.push(memory.pss as f64);
-                samples.stop.push(milliseconds(running.stop()?));
+                outcome => outcome?,
             }
         }
-        let measured = self.subjects.iter().zip(all).filter(|(_, it)| !it.start.is_empty());
-        let figures = measured.flat_map(|(subject, samples)| {
-            let of = |what, unit, samples| {
-                figure(format!("{what} {size}"), subject.name(), unit, samples)
-            };
+        Ok(())
+    }
+
+    fn samples<T: Default>(&self) -> Vec<T> {
+        self.contenders.iter().map(|_| T::default()).collect()
+    }
+
+    /// What was learnt, with the names of those of whom something was.
+    fn named<T>(&self, samples: Vec<Vec<T>>) -> impl Iterator<Item = (&'static str, Vec<T>)> {
+        let names = self.contenders.iter().map(|it| it.subject.name());
+        names.zip(samples).filter(|(_, samples)| !samples.is_empty())
+    }
+
+    fn starts(&mut self, size: usize, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+        let mut all: Vec<Samples> = self.samples();
+        for _ in 0..rounds {
+            self.turn(|place, subject, program| {
+                if subject.count_max() < size {
+                    return Ok(());
+                }
+                let (running, duration) = start(subject, program, size)?;
+                thread::sleep(SETTLE);
+                let memory = processes::memory(&running.own_processes());
+                let stop = milliseconds(running.stop()?);
+                let samples = &mut all[place];
+                samples.start.push(milliseconds(duration));
+                samples.rss.push(memory.rss as f64);
+                samples.pss.push(memory.pss as f64);
+                samples.stop.push(stop);
+                Ok(())
+            })?;
+        }
+        let names = self.contenders.iter().map(|it| it.subject.name());
+        let measured = names.zip(all).filter(|(_, it)| !it.start.is_empty());
+        let figures = measured.flat_map(|(name, samples)| {
+            let of = |what, unit, samples| figure(format!("{what} {size}"), name, unit, samples);
             [
                 of("start", Unit::Milliseconds, samples.start).held_to(start_goal(size)),
                 of("rss", Unit::KiB, samples.rss).held_to(memory_goal(size)),
@@ -117,81 +164,93 @@ impl Bench<'_> {
     }
 
     /// All subjects run side by side: first nothing happens, then children are killed in turns.
-    fn steady(&self) -> anyhow::Result<Vec<Figure>> {
-        let mut all = Vec::new();
-        for subject in self.subjects {
-            let mut running =
-                Running::start(subject.as_ref(), self.program, USUAL_SIZE, Behaviour::Stay)?;
+    fn steady(&mut self) -> anyhow::Result<Vec<Figure>> {
+        let mut all: Vec<Option<(Running, Vec<i32>)>> = self.samples();
+        self.turn(|place, subject, program| {
+            let mut running = Running::start(subject, program, USUAL_SIZE, Behaviour::Stay)?;
             let stamps = running.stamps.take(USUAL_SIZE, PATIENCE)?;
-            let victims: Vec<i32> = stamps.iter().map(|stamp| stamp.pid).collect();
-            all.push((running, victims));
-        }
+            all[place] = Some((running, stamps.iter().map(|stamp| stamp.pid).collect()));
+            Ok(())
+        })?;
         thread::sleep(SETTLE);
-        let mut figures = idle(&all);
-        let mut samples = vec![Vec::new(); all.len()];
+        let mut figures = idle(all.iter().flatten().map(|(running, _)| running));
+        let mut samples: Vec<Vec<f64>> = self.samples();
         for trial in 0..TRIALS {
-            for ((running, victims), samples) in all.iter_mut().zip(&mut samples) {
+            self.turn(|place, _, _| {
+                let (running, victims) = all[place].as_mut().context("it did not start")?;
                 let killed = clock::now();
                 signal(victims[trial], Signal::KILL);
                 let stamp = running.stamps.next(PATIENCE)?;
-                samples.push(milliseconds(stamp.at - killed));
-            }
+                samples[place].push(milliseconds(stamp.at - killed));
+                Ok(())
+            })?;
         }
-        figures.extend(all.iter().zip(samples).map(|((running, _), samples)| {
+        figures.extend(self.named(samples).map(|(name, samples)| {
             let case = format!("replace 1 of {USUAL_SIZE}");
-            figure(case, running.name, Unit::Milliseconds, samples)
-                .held_to(Some(Goal::TimesLimit(1.5)))
+            figure(case, name, Unit::Milliseconds, samples).held_to(Some(Goal::TimesLimit(1.5)))
         }));
         Ok(figures)
     }
 
-    fn crash_loops(&self) -> anyhow::Result<Vec<Figure>> {
-        let mut samples = vec![Vec::new(); self.subjects.len()];
+    fn crash_loops(&mut self) -> anyhow::Result<Vec<Figure>> {
+        let mut samples: Vec<Vec<f64>> = self.samples();
         for _ in 0..CRASH_LOOPS {
-            for (subject, samples) in self.subjects.iter().zip(&mut samples) {
-                let mut running =
-                    Running::start(subject.as_ref(), self.program, 1, Behaviour::Exit)?;
+            self.turn(|place, subject, program| {
+                let mut running = Running::start(subject, program, 1, Behaviour::Exit)?;
                 let first = running.stamps.next(PATIENCE)?;
                 let restarts = running.stamps.during(CRASH_LOOP)?;
                 let last = restarts.last().map_or(first.at + CRASH_LOOP, |stamp| stamp.at);
-                samples.push(restarts.len() as f64 / (last - first.at).as_secs_f64());
-            }
+                samples[place].push(restarts.len() as f64 / (last - first.at).as_secs_f64());
+                Ok(())
+            })?;
         }
-        let figures = self.subjects.iter().zip(samples).map(|(subject, samples)| {
-            figure("crash loop", subject.name(), Unit::PerSecond, samples)
-                .held_to(Some(Goal::LimitOver(1.5)))
+        let figures = self.named(samples).map(|(name, samples)| {
+            figure("crash loop", name, Unit::PerSecond, samples).held_to(Some(Goal::LimitOver(1.5)))
         });
         Ok(figures.collect())
     }
 
-    fn losses(&self) -> anyhow::Result<Vec<Figure>> {
+    fn losses(&mut self) -> anyhow::Result<Vec<Figure>> {
         let mut figures = Vec::new();
-        for subject in self.subjects {
+        self.turn(|_, subject, program| {
             for (place, victim) in subject.vital().into_iter().enumerate() {
-                let (running, _) = self.start(subject.as_ref(), USUAL_SIZE)?;
+                let (running, _) = start(subject, program, USUAL_SIZE)?;
                 let own = running.own_processes();
                 let pid = *own.get(place).with_context(|| format!("{victim} is not there"))?;
                 let left = running.left_without(pid, LEFT_AFTER)? as f64;
                 let case = format!("left of {USUAL_SIZE} without {victim}");
-                let unit = Unit::Processes;
-                figures.push(
-                    figure(case, subject.name(), unit, vec![left]).held_to(Some(Goal::AtMost(0.0))),
-                );
+                let left = figure(case, subject.name(), Unit::Processes, vec![left]);
+                figures.push(left.held_to(Some(Goal::AtMost(0.0))));
             }
-        }
+            Ok(())
+        })?;
         Ok(figures)
     }
 }
 
-fn idle(all: &[(Running, Vec<i32>)]) -> Vec<Figure> {
-    let own: Vec<Vec<i32>> = all.iter().map(|(running, _)| running.own_processes()).collect();
+fn start(
+    subject: &dyn Subject,
+    program: &Path,
+    size: usize,
+) -> anyhow::Result<(Running, Duration)> {
+    let mut running = Running::start(subject, program, size, Behaviour::Stay)?;
+    let stamps = running.stamps.take(size, PATIENCE);
+    let stamps = stamps.with_context(|| running.failed_to(&format!("start {size} children")))?;
+    let last = stamps.iter().map(|stamp| stamp.at).max().unwrap_or_default();
+    let since = running.since;
+    Ok((running, last - since))
+}
+
+fn idle<'a>(all: impl Iterator<Item = &'a Running>) -> Vec<Figure> {
+    let all: Vec<&Running> = all.collect();
+    let own: Vec<Vec<i32>> = all.iter().map(|running| running.own_processes()).collect();
     let before: Vec<Activity> = own.iter().map(|pids| processes::activity(pids)).collect();
     let since = clock::now();
     thread::sleep(IDLE);
     let seconds = (clock::now() - since).as_secs_f64();
     let after = own.iter().map(|pids| processes::activity(pids));
     let changes = before.into_iter().zip(after);
-    let of_each = all.iter().zip(changes).flat_map(|((running, _), (before, after))| {
+    let of_each = all.iter().zip(changes).flat_map(|(running, (before, after))| {
         let cpu = Duration::from_nanos(after.cpu_nanoseconds - before.cpu_nanoseconds);
         let switches = (after.switches - before.switches) as f64 / seconds;
         let of = |case, unit, sample| figure(case, running.name, unit, vec![sample]);

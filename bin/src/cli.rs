@@ -56,7 +56,7 @@ impl Global {
     }
 }
 
-/// The commands as `bh --help` shows them. ⚙ Every visible command stands in one group.
+/// The commands as `bh --help` shows them; a test holds that every visible one stands in one group.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run services", &["run", "check", "init"]),
     ("Look at a node", &["status", "top", "logs", "events", "history"]),
@@ -86,7 +86,7 @@ fn tell_everything(command: clap::Command) -> clap::Command {
 }
 
 const AFTER_HELP: &str = "Two commands to begin with:
-  bh init config.toml      writes a file with everything explained
+  bh init config.toml      writes a small file that runs as it is, with comments
   bh run config.toml       runs the services in it
 
 Which node a command talks to: the one in --runtime-dir; else the one called --node; else the one in

@@ -111,7 +111,7 @@ fn node_exit_code(error: &NodeError) -> ExitCode {
         | NodeError::ControlSocket(_)
         | NodeError::Logs(_) => ExitCode::CannotCreate,
         NodeError::AlreadyRunning { .. } | NodeError::Http { .. } => ExitCode::Failed,
-        NodeError::Tree(_) | NodeError::Part(..) => ExitCode::Internal,
+        NodeError::Tree(_) | NodeError::RootFailed | NodeError::Part(..) => ExitCode::Internal,
     }
 }
 

@@ -26,16 +26,17 @@ mod terminal;
 mod text;
 mod top;
 
-use clap::FromArgMatches;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::{cli::Cli, exit_code::ExitCode};
 
 /// The whole program: the shipped binary is this call and nothing else.
 pub fn main() -> std::process::ExitCode {
-    if let Some(code) = command::run::guard() {
+    if let Some(code) = command::run::guard().or_else(command::service::begin) {
         return code;
     }
-    let parsed = cli::build().try_get_matches();
+    // Help is put together for who reads it: whatever is not understood at first is read again with it.
+    let parsed = Cli::command().try_get_matches().or_else(|_| cli::build().try_get_matches());
     let Cli { global, command } = match parsed.and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error).into(),

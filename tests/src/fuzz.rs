@@ -6,6 +6,7 @@
 //! and prost; and what needs a password or a key first.
 
 mod mutation;
+mod peers;
 mod targets;
 
 use std::{fs, io, path::PathBuf};

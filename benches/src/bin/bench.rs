@@ -8,7 +8,7 @@ use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, bail};
 use blackhole_benches::{
-    family::{self, Extent, Family, Setting},
+    family::{self, Extent, Family, Findings, Setting},
     machine::Machine,
     report::{self, Report},
 };
@@ -35,13 +35,17 @@ fn main() -> anyhow::Result<()> {
     let machine = Machine::here();
     let own = env::current_exe()?;
     let programs = own.parent().context("this program has no directory")?;
-    let mut reports = Vec::new();
+    let (mut reports, mut failed) = (Vec::new(), Vec::new());
     for family in &asked.families {
         let tell = |what: &str| eprintln!("{}: {what}", family.name);
         let only = asked.only.clone();
         let setting = Setting { programs, extent: asked.extent, only, tell: &tell };
-        let findings =
-            (family.measure)(&setting).with_context(|| format!("measuring `{}`", family.name))?;
+        let findings = (family.measure)(&setting).unwrap_or_else(|error| {
+            eprintln!("{}: failed: {error:#}", family.name);
+            failed.push(family.name);
+            // The others are measured none the less, and the page says that this one was not.
+            Findings { remarks: vec![format!("**did not run**: {error:#}")], ..Findings::default() }
+        });
         let report = Report::new(family, findings);
         match asked.form {
             Form::Table => println!("{}", report.section()),
@@ -52,6 +56,9 @@ fn main() -> anyhow::Result<()> {
     if let Some(path) = asked.page {
         fs::write(&path, report::page(&machine, &reports))
             .with_context(|| format!("writing `{}`", path.display()))?;
+    }
+    if !failed.is_empty() {
+        bail!("not measured: {}", failed.join(", "))
     }
     if asked.is_guarded && !reports.iter().all(Report::is_met) {
         bail!("a goal is not met")

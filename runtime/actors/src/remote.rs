@@ -11,6 +11,7 @@ mod directory;
 mod monitor;
 mod peer;
 mod pending;
+mod tries;
 
 use std::{
     collections::HashMap,
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 pub use directory::{Boxed, Directory, Standing};
 pub use monitor::{Down, Monitor};
 
-use self::{connection::Binding, peer::Peer};
+use self::{connection::Binding, peer::Peer, tries::Tries};
 use crate::{CallError, Message, Reply, link::LinkError};
 
 /// What happens to a message for a process that is not there.
@@ -266,13 +267,21 @@ impl<M: Message> Remote<M> {
     ) -> Result<T, CallError> {
         let deadline = Instant::now() + within;
         let asking = async {
-            let (binding, left) = match self.usable() {
-                Some(binding) => (binding, within),
-                None => (self.bind().await?, deadline.saturating_duration_since(Instant::now())),
-            };
             let (reply, answer) = Reply::new();
             let message = question(reply);
-            binding.connection.call(binding.target(), message, left).await?;
+            let mut tries = Tries::new(self.patience);
+            loop {
+                let binding = self.binding(&mut tries).await?;
+                let lost = match binding.connection.room().await {
+                    Ok(room) => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        room.ask(binding.target(), message, left)?;
+                        break;
+                    }
+                    Err(lost) => lost,
+                };
+                tries.again(lost.into()).await?;
+            }
             answer.await
         };
         match tokio::time::timeout_at(deadline, asking).await {
@@ -289,8 +298,15 @@ impl<M: Message> Remote<M> {
     /// # Errors
     /// When it was not sent.
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
-        let binding = self.binding().await?;
-        binding.connection.cast(binding.target(), message).await
+        let mut tries = Tries::new(self.patience);
+        loop {
+            let binding = self.binding(&mut tries).await?;
+            let lost = match binding.connection.room().await {
+                Ok(room) => return room.tell(binding.target(), message),
+                Err(lost) => lost,
+            };
+            tries.again(lost.into()).await?;
+        }
     }
 
     /// Sends a message that wants no answer, now or not at all.
@@ -304,7 +320,7 @@ impl<M: Message> Remote<M> {
             let instance = self.instance().clone();
             return Err(CastError::NotConnected { instance });
         };
-        binding.connection.try_cast(binding.target(), message)
+        binding.connection.room_now()?.tell(binding.target(), message)
     }
 
     /// Makes sure that the actor is there, and gives the generation of its process.
@@ -312,7 +328,7 @@ impl<M: Message> Remote<M> {
     /// # Errors
     /// When it is not there within the patience.
     pub async fn connect(&self) -> Result<u64, Unreachable> {
-        Ok(self.binding().await?.connection.generation)
+        Ok(self.binding(&mut Tries::new(self.patience)).await?.connection.generation)
     }
 
     /// Watches the actor: tells each time that it, or its process, is gone, and why.
@@ -325,16 +341,22 @@ impl<M: Message> Remote<M> {
         binding.clone().filter(|binding| binding.is_usable())
     }
 
-    async fn binding(&self) -> Result<Arc<Binding>, Unreachable> {
-        match self.usable() {
-            Some(binding) => Ok(binding),
-            None => self.bind().await,
+    /// The actor's number on a connection; got, if there is none, in as many tries as it takes.
+    async fn binding(&self, tries: &mut Tries) -> Result<Arc<Binding>, Unreachable> {
+        if let Some(binding) = self.usable() {
+            return Ok(binding);
+        }
+        loop {
+            match self.bind(tries.patience_left()).await {
+                Ok(binding) => return Ok(binding),
+                Err(error) => tries.again(error).await?,
+            }
         }
     }
 
-    async fn bind(&self) -> Result<Arc<Binding>, Unreachable> {
+    async fn bind(&self, patience: Patience) -> Result<Arc<Binding>, Unreachable> {
         let peer = &self.inner.peer;
-        let connection = peer.connection(self.patience).await?;
+        let connection = peer.connection(patience).await?;
         // Of several that bind at once the first one's binding is everybody's.
         let _turn = connection.binding_turn().await;
         if let Some(binding) = self.usable() {

@@ -215,6 +215,34 @@ async fn a_process_that_is_not_there_is_waited_for_or_not_by_choice() {
 }
 
 #[tokio::test]
+async fn a_process_that_goes_before_it_was_sent_anything_is_tried_again_or_not_by_choice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(instance().link_file_name());
+    let listener = UnixListener::bind(&path).expect("the path is free");
+    let peers = Peers::new("the test", folder.path(), None);
+    let hasty =
+        peers.remote::<CounterMessage>(&instance(), "counter").with_patience(Patience::FailFast);
+    let patient = hasty.clone().with_patience(Patience::WaitFor(SOON));
+    let (refused, ()) = tokio::join!(hasty.call(CounterMessage::Get, SOON), go_away(&listener));
+    let error = refused.expect_err("it went");
+    assert!(matches!(error, CallError::Unreachable(_)), "{error}");
+    let waiting = tokio::spawn(async move { patient.call(CounterMessage::Get, SOON).await });
+    for _ in 0..3 {
+        go_away(&listener).await;
+    }
+    let gateway = Gateway::start(instance(), 4, None).await.expect("it starts");
+    gateway.host("counter", Counter, 1, Restart::Temporary).await.expect("it starts");
+    tokio::spawn(gateway.serve(listener));
+    assert_eq!(waiting.await.expect("no panic").expect("an answer"), 1);
+}
+
+/// As a process does that is killed between its peer's connecting and its own greeting.
+async fn go_away(listener: &UnixListener) {
+    let peer = tokio::time::timeout(SOON, listener.accept()).await.expect("it is tried again");
+    drop(peer.expect("a peer"));
+}
+
+#[tokio::test]
 async fn a_gateway_that_ends_resolves_the_calls_in_it() {
     let world = world().await;
     world.counter.connect().await.expect("it is there");

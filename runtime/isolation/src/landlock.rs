@@ -13,7 +13,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::{Host, Refused, SeccompError, Step, seccomp, syscall};
+use crate::{Host, Refused, Step, seccomp, syscall};
 
 /// Which files a process may touch: these and what is below them, and no others. Implies
 /// `no_new_privileges`.
@@ -39,9 +39,6 @@ pub enum PathRuleError {
         /// Why.
         source: io::Error,
     },
-    /// It stands in for what landlock learned in Linux 6.2.
-    #[error("could not prepare a filter against truncating files")]
-    Filter(#[source] SeccompError),
     /// The kernel is older than 5.13, or was started without.
     #[error(
         "this kernel has no landlock\nhint: start it with `lsm=landlock,…`, or leave out the paths"
@@ -90,7 +87,7 @@ impl PathRules {
             .map(|(path, access)| checked(path, access & handled))
             .collect::<Result<_, _>>()?;
         let filters = match handled & TRUNCATE {
-            0 => seccomp::without_truncation().map_err(PathRuleError::Filter)?,
+            0 => seccomp::without_truncation(),
             _ => seccomp::Checked::default(),
         };
         Ok(Checked { handled, rules, filters })

@@ -15,9 +15,8 @@ use rustix::{
 
 use crate::{
     CapabilityError, DeviceLimit, DeviceLimitError, Downgrade, Group, GroupError, Host, Identity,
-    IdentityError, Limits, Part, PathRuleError, PriorityError, Refused, Request, RlimitError,
-    Seccomp, SeccompError, Step, Umask, ViewError, capability, cgroup, identity, landlock,
-    priority, rlimit, seccomp, view,
+    IdentityError, Limits, Part, PathRuleError, PriorityError, Refused, Request, RlimitError, Step,
+    Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit, seccomp, view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -103,9 +102,6 @@ pub enum IsolationError {
     /// Files.
     #[error("could not prepare the paths that the service may touch")]
     Paths(#[from] PathRuleError),
-    /// System calls.
-    #[error("could not prepare the system calls that the service may make")]
-    Seccomp(#[from] SeccompError),
     /// Parts of root's power.
     #[error("could not prepare the capabilities")]
     Capability(#[from] CapabilityError),
@@ -205,11 +201,7 @@ impl Plan {
             self.capabilities = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
         }
         if let Some(seccomp) = seccomp {
-            let part = Part::Seccomp;
-            let checked = Seccomp::check(seccomp);
-            let enforcement = part.enforcement(optional);
-            let checked = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
-            self.seccomp = checked.unwrap_or_default();
+            self.seccomp = seccomp.check();
         }
         Ok(())
     }
@@ -247,7 +239,6 @@ impl Plan {
     /// # Errors
     /// The first step that the kernel refused. The child must end then.
     pub fn apply_in_child(&self) -> Result<(), Refused> {
-        self.entry.enter_legacy()?;
         self.priorities.apply()?;
         for limit in &self.rlimits {
             let step = Step::SetRlimit(limit.resource);
@@ -292,13 +283,25 @@ impl Plan {
         self.group.as_ref()?.descriptor()
     }
 
-    /// Enters the group that the child was not cloned into; before [`Plan::apply_in_child`]. Can
+    /// Enters the groups that nobody can be cloned into, those of v1; before [`Plan::apply_in_child`],
+    /// and before the child makes a session of its own: that gives whoever is in no group with a share
+    /// of the CPU a place of its own in the scheduler, where it waits for its turn, and would wait again
+    /// for the one in its group. Async-signal-safe.
+    ///
+    /// # Errors
+    /// When the kernel refused. The child must end then.
+    pub fn enter_in_child(&self) -> Result<(), Refused> {
+        self.entry.enter_legacy()
+    }
+
+    /// In the place of [`Plan::enter_in_child`], for a child that was not cloned into its group. Can
     /// take the kernel a tenth of a second. Async-signal-safe.
     ///
     /// # Errors
     /// When the kernel refused. The child must end then.
     pub fn join_in_child(&self) -> Result<(), Refused> {
-        self.entry.enter_unified()
+        self.entry.enter_unified()?;
+        self.enter_in_child()
     }
 
     /// The group of the instance, if its limits need one.

@@ -3,17 +3,17 @@
 //! The built-in profiles list what is refused and let everything else pass, so that a program that
 //! uses a newer system call still runs; a profile of one's own may as well list what is permitted.
 
+mod program;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     str::FromStr,
 };
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, sock_filter,
-};
+use libc::sock_filter;
 use syscalls::Sysno;
 
+use self::program::{Action, Condition, Test, Verdict, Verdicts};
 use crate::{Refused, Step, suggestion, syscall};
 
 /// Which system calls a process may make. Implies `no_new_privileges`.
@@ -88,9 +88,6 @@ pub enum SeccompError {
         "the profile is empty\nhint: begin with `deny` or `allow`, then one system call per line"
     )]
     Empty,
-    /// It is too long, or made for another kind of CPU.
-    #[error("could not compile the seccomp profile")]
-    Compile(#[from] seccompiler::BackendError),
 }
 
 impl FromStr for SeccompProfile {
@@ -120,60 +117,59 @@ fn number(call: Sysno) -> i64 {
     i64::from(call.id())
 }
 
-/// Filters, in the order in which they are installed; of their verdicts the strictest holds.
+/// A filter as the kernel wants it; empty: none.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
-    programs: Vec<BpfProgram>,
+    program: Vec<sock_filter>,
 }
 
 impl Checked {
     /// Needs `no_new_privs`. Async-signal-safe.
     pub(crate) fn install(&self) -> Result<(), Refused> {
-        let step = Step::InstallSeccomp;
-        self.programs
-            .iter()
-            .try_for_each(|program| syscall::install_filter(program).map_err(Refused::at(step)))
+        match self.program.is_empty() {
+            true => Ok(()),
+            false => {
+                syscall::install_filter(&self.program).map_err(Refused::at(Step::InstallSeccomp))
+            }
+        }
     }
 }
 
 impl Seccomp {
-    pub(crate) fn check(&self) -> Result<Checked, SeccompError> {
-        let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
-        let mut programs = vec![foreign_numbers()];
+    pub(crate) fn check(&self) -> Checked {
+        let mut calls = administrative();
         // `clone3` hides its flags from filters; who hears that it is absent takes `clone`.
-        let absent = plain([Sysno::clone3]);
+        calls.extend(plain([Sysno::clone3], Action::errno(libc::ENOSYS)));
         match self {
-            Self::Default => {
-                programs.push(denying(absent, errno(libc::ENOSYS))?);
-                programs.push(denying(administrative(), errno(libc::EPERM))?);
-            }
+            Self::Default => {}
             Self::Strict => {
-                programs.push(denying(absent, errno(libc::ENOSYS))?);
-                let mut refused = administrative();
-                refused.extend(exotic()?);
-                programs.push(denying(refused, errno(libc::EPERM))?);
-                programs.push(denying(plain(HOSTILE.iter().copied()), SeccompAction::KillProcess)?);
+                calls.extend(exotic());
+                calls.extend(plain(HOSTILE.iter().copied(), Action::KILL));
             }
-            Self::Own(profile) => programs.push(profile.compile()?),
+            Self::Own(profile) => return profile.compile(),
         }
-        Ok(Checked { programs })
+        allowing_others(calls)
     }
 }
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+type Calls = BTreeMap<u32, Verdict>;
 
 impl SeccompProfile {
-    fn compile(&self) -> Result<BpfProgram, SeccompError> {
+    fn compile(&self) -> Checked {
         let refused = match self.refusal {
-            Refusal::Errno => SeccompAction::Errno(libc::EPERM.unsigned_abs()),
-            Refusal::Kill => SeccompAction::KillProcess,
+            Refusal::Errno => EPERM,
+            Refusal::Kill => Action::KILL,
         };
-        let mut rules: Rules = self.calls.iter().map(|call| (*call, Vec::new())).collect();
+        let of_listed = |action| {
+            let numbers = self.calls.iter().filter_map(|number| u32::try_from(*number).ok());
+            numbers.map(|number| (number, Verdict::Always(action))).collect::<Calls>()
+        };
         match self.list {
-            SeccompList::Deny => denying(rules, refused),
+            SeccompList::Deny => allowing_others(of_listed(refused)),
             SeccompList::Allow => {
-                rules.extend(plain(LEADING_TO_EXEC.iter().copied()));
-                filter(rules, refused, SeccompAction::Allow)
+                let mut calls = of_listed(Action::ALLOW);
+                calls.extend(plain(LEADING_TO_EXEC.iter().copied(), Action::ALLOW));
+                Checked { program: Verdicts { calls, otherwise: refused }.compile() }
             }
         }
     }
@@ -251,29 +247,43 @@ const ADMINISTRATIVE: &[Sysno] = &[
 /// For landlock before Linux 6.2, which lets who may only read a file make it empty: refuses to do so by
 /// path, and what hides from filters by which path and how. Through a descriptor that was opened for
 /// writing it is permitted.
-pub(crate) fn without_truncation() -> Result<Checked, SeccompError> {
-    let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
-    let mask = u64::from((libc::O_ACCMODE | libc::O_TRUNC).unsigned_abs());
-    let reading = u64::from((libc::O_RDONLY | libc::O_TRUNC).unsigned_abs());
-    let emptied = |flags: u8| rule([(flags, SeccompCmpOp::MaskedEq(mask), reading)]);
-    let mut refused = plain([Sysno::truncate]);
-    refused.insert(number(Sysno::openat), vec![emptied(2)?]);
+pub(crate) fn without_truncation() -> Checked {
+    let refused = Action::errno(libc::EACCES);
+    let mask = bits(libc::O_ACCMODE | libc::O_TRUNC);
+    let reading = bits(libc::O_RDONLY | libc::O_TRUNC);
+    let emptied = |flags: u8| Verdict::If(vec![vec![(flags, Test::Bits(mask, reading))]], refused);
+    let mut calls = plain([Sysno::truncate], refused);
+    calls.insert(Sysno::openat as u32, emptied(2));
     #[cfg(target_arch = "x86_64")]
-    refused.insert(number(Sysno::open), vec![emptied(1)?]);
-    let hidden = plain([Sysno::openat2, Sysno::io_uring_setup]);
-    let refused = denying(refused, errno(libc::EACCES))?;
-    let absent = denying(hidden, errno(libc::ENOSYS))?;
-    Ok(Checked { programs: vec![foreign_numbers(), absent, refused] })
+    calls.insert(Sysno::open as u32, emptied(1));
+    calls.extend(plain([Sysno::openat2, Sysno::io_uring_setup], Action::errno(libc::ENOSYS)));
+    allowing_others(calls)
 }
 
-fn plain(calls: impl IntoIterator<Item = Sysno>) -> Rules {
-    calls.into_iter().map(|call| (number(call), Vec::new())).collect()
+fn allowing_others(calls: Calls) -> Checked {
+    Checked { program: Verdicts { calls, otherwise: Action::ALLOW }.compile() }
 }
 
-fn administrative() -> Rules {
-    let mut rules = plain(HOSTILE.iter().chain(ADMINISTRATIVE).copied());
+const EPERM: Action = Action::errno(libc::EPERM);
+
+fn plain(calls: impl IntoIterator<Item = Sysno>, action: Action) -> Calls {
+    calls.into_iter().map(|call| (call as u32, Verdict::Always(action))).collect()
+}
+
+/// Fails with `EPERM` if all conditions of one of these hold.
+fn refused_if(some: impl IntoIterator<Item = Vec<Condition>>) -> Verdict {
+    Verdict::If(some.into_iter().collect(), EPERM)
+}
+
+/// The kernel's constants are signed; the arguments here are 32 bits.
+fn bits(constant: i32) -> u32 {
+    constant.cast_unsigned()
+}
+
+fn administrative() -> Calls {
+    let mut calls = plain(HOSTILE.iter().chain(ADMINISTRATIVE).copied(), EPERM);
     #[cfg(target_arch = "x86_64")]
-    rules.extend(plain([Sysno::iopl, Sysno::ioperm, Sysno::modify_ldt]));
+    calls.extend(plain([Sysno::iopl, Sysno::ioperm, Sysno::modify_ldt], EPERM));
     let flags = [
         libc::CLONE_NEWNS,
         libc::CLONE_NEWCGROUP,
@@ -283,81 +293,39 @@ fn administrative() -> Rules {
         libc::CLONE_NEWPID,
         libc::CLONE_NEWNET,
     ];
-    let with_flag = flags.into_iter().filter_map(|flag| {
-        let flag = u64::from(flag.unsigned_abs());
-        rule([(0, SeccompCmpOp::MaskedEq(flag), flag)]).ok()
-    });
-    rules.insert(number(Sysno::clone), with_flag.collect());
-    rules
+    let with_flag = flags.map(|flag| vec![(0, Test::Bits(bits(flag), bits(flag)))]);
+    calls.insert(Sysno::clone as u32, refused_if(with_flag));
+    calls
 }
 
-fn exotic() -> Result<Rules, SeccompError> {
-    use SeccompCmpOp::{Eq, Ge, Gt, Le, MaskedEq};
-    const SOCKET_KIND: u64 = 0xf;
-    const FILE_KIND: u64 = 0o170_000;
-    let raw = libc::SOCK_RAW as u64;
-    let mut rules = plain([Sysno::chroot]);
-    let of_family = |family: i32| rule([(0, Eq, family as u64), (1, MaskedEq(SOCKET_KIND), raw)]);
-    rules.insert(
-        number(Sysno::socket),
-        vec![
-            of_family(libc::AF_INET)?,
-            of_family(libc::AF_INET6)?,
-            // Left are unix, inet, inet6 and netlink.
-            rule([(0, Ge, libc::AF_AX25 as u64), (0, Le, libc::AF_X25 as u64)])?,
-            rule([(0, Gt, libc::AF_INET6 as u64), (0, Le, libc::AF_KEY as u64)])?,
-            rule([(0, Gt, libc::AF_NETLINK as u64)])?,
-        ],
-    );
-    let node = |argument: u8| -> Result<Vec<SeccompRule>, SeccompError> {
-        let kinds = [libc::S_IFCHR, libc::S_IFBLK].into_iter();
-        kinds.map(|kind| rule([(argument, MaskedEq(FILE_KIND), u64::from(kind))])).collect()
+fn exotic() -> Calls {
+    const SOCKET_KIND: u32 = 0xf;
+    const FILE_KIND: u32 = 0o170_000;
+    let mut calls = plain([Sysno::chroot], EPERM);
+    let raw = (1, Test::Bits(SOCKET_KIND, bits(libc::SOCK_RAW)));
+    let between = |first: i32, last: i32| {
+        vec![(0, Test::AtLeast(bits(first))), (0, Test::AtMost(bits(last)))]
     };
-    rules.insert(number(Sysno::mknodat), node(2)?);
+    let socket = [
+        vec![(0, Test::Equal(bits(libc::AF_INET))), raw],
+        vec![(0, Test::Equal(bits(libc::AF_INET6))), raw],
+        // Left are unix, inet, inet6 and netlink.
+        between(libc::AF_AX25, libc::AF_X25),
+        between(libc::AF_INET6 + 1, libc::AF_KEY),
+        vec![(0, Test::AtLeast(bits(libc::AF_NETLINK + 1)))],
+    ];
+    calls.insert(Sysno::socket as u32, refused_if(socket));
+    let device = |argument| {
+        let kinds = [libc::S_IFCHR, libc::S_IFBLK];
+        refused_if(kinds.map(|kind| vec![(argument, Test::Bits(FILE_KIND, kind))]))
+    };
+    calls.insert(Sysno::mknodat as u32, device(2));
     #[cfg(target_arch = "x86_64")]
-    rules.insert(number(Sysno::mknod), node(1)?);
+    calls.insert(Sysno::mknod as u32, device(1));
     // Types into a terminal as if the user had.
-    rules.insert(number(Sysno::ioctl), vec![rule([(1, Eq, libc::TIOCSTI)])?]);
-    Ok(rules)
-}
-
-/// All conditions must hold: argument, comparison, value. The kernel's arguments here are 32 bits.
-fn rule<const N: usize>(
-    conditions: [(u8, SeccompCmpOp, u64); N],
-) -> Result<SeccompRule, SeccompError> {
-    let conditions = conditions.into_iter().map(|(argument, comparison, value)| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, comparison, value)
-    });
-    Ok(SeccompRule::new(conditions.collect::<Result<_, _>>()?)?)
-}
-
-fn denying(rules: Rules, refused: SeccompAction) -> Result<BpfProgram, SeccompError> {
-    filter(rules, SeccompAction::Allow, refused)
-}
-
-fn filter(
-    rules: Rules,
-    otherwise: SeccompAction,
-    matched: SeccompAction,
-) -> Result<BpfProgram, SeccompError> {
-    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
-    Ok(SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into()?)
-}
-
-/// On x86-64 every call has a second number, of the x32 ABI, that no list names.
-fn foreign_numbers() -> BpfProgram {
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_AT_LEAST: u16 = 0x35;
-    const RETURN: u16 = 0x06;
-    const X32_BIT: u32 = 0x4000_0000;
-    let absent = u32::from(SeccompAction::Errno(libc::ENOSYS.unsigned_abs()));
-    let allowed = u32::from(SeccompAction::Allow);
-    vec![
-        sock_filter { code: LOAD_WORD, jt: 0, jf: 0, k: 0 },
-        sock_filter { code: JUMP_IF_AT_LEAST, jt: 0, jf: 1, k: X32_BIT },
-        sock_filter { code: RETURN, jt: 0, jf: 0, k: absent },
-        sock_filter { code: RETURN, jt: 0, jf: 0, k: allowed },
-    ]
+    let types = [vec![(1, Test::Equal(libc::TIOCSTI as u32))]];
+    calls.insert(Sysno::ioctl as u32, refused_if(types));
+    calls
 }
 
 #[cfg(test)]
@@ -383,9 +351,12 @@ mod tests {
         assert!(told("# nothing\n").starts_with("the profile is empty"));
     }
 
+    /// The kernel compiles it anew for every process.
     #[test]
-    fn every_profile_compiles() {
-        assert_eq!(Seccomp::Default.check().unwrap().programs.len(), 3);
-        assert_eq!(Seccomp::Strict.check().unwrap().programs.len(), 4);
+    fn the_profiles_are_short() {
+        for profile in [Seccomp::Default, Seccomp::Strict] {
+            let length = profile.check().program.len();
+            assert!((50..200).contains(&length), "{profile:?}: {length}");
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
+use libc::sock_filter;
 use rustix::io::Errno;
-use seccompiler::sock_filter;
 
 fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
     match result {

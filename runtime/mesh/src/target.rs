@@ -49,11 +49,9 @@ impl FromStr for Target {
         let malformed = || TargetError { text: text.to_owned() };
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.starts_with('/') {
-                Ok(Self::Unix(path.into()))
-            } else {
-                Err(malformed())
-            };
+            let below_root = path.strip_prefix('/').ok_or_else(malformed)?;
+            // More slashes mean the same, and what is printed must be read as the same.
+            return Ok(Self::Unix(format!("/{}", below_root.trim_start_matches('/')).into()));
         }
         let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
         let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(malformed)?;
@@ -93,6 +91,8 @@ mod tests {
         let with_slashes: Target = "unix:///run/a.sock".parse().expect("a path");
         assert_eq!(with_slashes, Target::Unix("/run/a.sock".into()));
         assert_eq!(with_slashes.authority(), "localhost");
+        let with_more: Target = "unix:////run/a.sock".parse().expect("a path");
+        assert_eq!(with_more.to_string(), "unix:/run/a.sock");
     }
 
     #[test]

@@ -131,6 +131,12 @@ pub enum NodeError {
     /// The file passed every check and still makes no tree.
     #[error("the supervisors cannot be built: {0}")]
     Tree(String),
+    /// The supervisor of everything ended without having stopped everything.
+    #[error(
+        "the root supervisor failed, which is a bug of blackhole: what it supervised was killed\n\
+         hint: the line above that says `panicked` is what to report"
+    )]
+    RootFailed,
     /// A part of the node did not start.
     #[error("could not start {0}")]
     Part(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
@@ -142,6 +148,8 @@ pub struct Node {
     logs: Logs,
     operator: Operator,
     root: SupervisorRef,
+    /// Ends after the outcome is known, or without one.
+    root_task: JoinHandle<()>,
     outcome: watch::Receiver<Option<SupervisorExit<Member>>>,
     lifeline: Option<Lifeline>,
     signals: Signals,
@@ -225,11 +233,13 @@ impl Node {
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         let control = serve(&config, &control_path, control)?;
+        let (root, root_task) = begin_root(&household).await?;
         Ok(Self {
             registry,
             logs,
             operator,
-            root: begin_root(&household).await?,
+            root,
+            root_task,
             outcome,
             lifeline: options.lifeline,
             signals: options.signals,
@@ -262,6 +272,9 @@ impl Node {
 
     /// Goes on until everything has stopped: by a signal, a request, the loss of the guardian, or
     /// because the root supervisor gave up. A second signal or request skips the graces.
+    ///
+    /// # Errors
+    /// [`NodeError::RootFailed`] when the root supervisor ended without a decision.
     pub async fn run(mut self) -> Result<Ending, NodeError> {
         let mut asked = Asked::by(self.signals)?;
         let mut requests = self.operator.shutdown_requests();
@@ -273,10 +286,11 @@ impl Node {
         let mut outcome = self.outcome.clone();
         let exit = loop {
             tokio::select! {
+                biased;
                 exit = outcome.wait_for(Option::is_some) => {
-                    let exit = exit.ok().and_then(|exit| exit.clone());
-                    break exit.unwrap_or(SupervisorExit::Stopped);
+                    break exit.ok().and_then(|exit| exit.clone());
                 }
+                _ = &mut self.root_task => break self.outcome.borrow().clone(),
                 name = asked.next() => self.stop(name),
                 _ = requests.changed() => self.stop("a request"),
                 () = &mut guardian_lost, if !orphaned => {
@@ -298,12 +312,15 @@ impl Node {
         // The next node replaces a name that is left over.
         let _ = fs::remove_file(&self.control_path);
         drop(self.household);
-        Ok(match exit {
-            SupervisorExit::Stopped => Ending::Stopped,
-            SupervisorExit::RestartedTooOften(member)
-            | SupervisorExit::AutoShutdown(member)
-            | SupervisorExit::StartFailed(member) => Ending::GaveUp { name: member.to_string() },
-        })
+        match exit {
+            None => Err(NodeError::RootFailed),
+            Some(SupervisorExit::Stopped) => Ok(Ending::Stopped),
+            Some(
+                SupervisorExit::RestartedTooOften(member)
+                | SupervisorExit::AutoShutdown(member)
+                | SupervisorExit::StartFailed(member),
+            ) => Ok(Ending::GaveUp { name: member.to_string() }),
+        }
     }
 
     fn stop(&self, why: &str) {
@@ -360,16 +377,18 @@ impl Asked {
 }
 
 /// The supervisor of everything, which starts it.
-async fn begin_root(household: &Arc<Household>) -> Result<SupervisorRef, NodeError> {
+async fn begin_root(
+    household: &Arc<Household>,
+) -> Result<(SupervisorRef, JoinHandle<()>), NodeError> {
     let policy = policy(&household.config, &household.registry, None)
         .map_err(|error| NodeError::Tree(error.to_string()))?;
     let nursery = Arc::new(Crib::root(household.clone()));
     let arguments = Arguments { policy, nursery, clock: household.clock };
-    let (root, _) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
+    let (root, task) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
         .await
         .map_err(|error| NodeError::Part("the root supervisor", error.into()))?;
     household.roster.enter(None, root.clone());
-    Ok(root)
+    Ok((root, task))
 }
 
 /// Resolves when the guardian is gone; never, when there is none.
@@ -525,3 +544,6 @@ fn token() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{:x}", since.as_nanos())
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,10 @@ use crate::{
     notify::{Change, parse_datagram},
 };
 
+/// What a byte of a text becomes at most: `\u0000`.
+const ESCAPE_LENGTH: usize = 6;
+/// All that a record has beside its texts.
+const KEYS_LENGTH_MAX: usize = 256;
 /// The longest line that is not cut, as short as a file may say.
 const LINE_LENGTH_MAX: usize = 64;
 
@@ -57,11 +61,17 @@ pub fn output(bytes: &[u8]) {
 pub fn stored_line(bytes: &[u8]) {
     // Whoever reads a file has split it into lines.
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let _time = peek_time(line);
-    if let Some(record) = Decoder::default().decode(line) {
-        let ours = to_json(&record);
-        assert!(!ours.contains('\n'), "{ours:?} is more than one line");
-    }
+    let time = peek_time(line);
+    let Some(record) = Decoder::default().decode(line) else { return };
+    assert!(time.is_none_or(|time| time == record.at), "one line has two times");
+    let ours = to_json(&record);
+    assert!(!ours.contains('\n'), "{ours:?} is more than one line");
+    assert!(ours.len() <= ESCAPE_LENGTH * line.len() + KEYS_LENGTH_MAX, "{ours:?} is too long");
+    // What others wrote may be finer than a microsecond, and from years that we cannot write.
+    let at = parse_timestamp(&timestamp(record.at)).expect("we wrote it");
+    let again = Decoder::default().decode(ours.as_bytes()).expect("we wrote it");
+    assert_eq!(again, Record { at, ..record }, "{ours}");
+    assert_eq!(peek_time(ours.as_bytes()), Some(at), "{ours} hides its time");
 }
 
 fn store(line: &[u8], piece: Piece) {

@@ -4,7 +4,8 @@
 //!
 //! Then what every limit costs: the same spawn in a control group with limits, with per-process limits,
 //! priorities, no capabilities, a filter of system calls and rules for paths; and with a view of its own
-//! of the file system and the network besides.
+//! of the file system and the network besides. Where it has groups of v1, a bare `vfork` that enters the same
+//! groups shows what of that is the kernel's.
 #![expect(unsafe_code, reason = "the bare loop is the yardstick")]
 #![expect(clippy::print_stdout, reason = "a program whose result is its output")]
 
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for _ in 0..BATCH {
                 ours.push(one(&launch).await?);
             }
-            bare.extend((0..BATCH).map(|_| bare_one()));
+            bare.extend((0..BATCH).map(|_| bare_one(&[])));
         }
         println!("{} rounds beside {} idle children", ours.len(), idle.len());
         compare(("ours", &mut ours), ("bare", &mut bare));
@@ -58,17 +59,29 @@ async fn limited(rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
         println!("{what}; not on this host: {lacking:?}");
         let builder = || Launch::builder([PROGRAM]).token_variable("TOKEN");
         let (free, bound) = (builder().build()?, builder().isolation(Arc::new(plan)).build()?);
-        let (mut without, mut with) = (Vec::new(), Vec::new());
+        let entered = entered(&groups, &request.instance);
+        let (mut without, mut with, mut floor) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds.div_ceil(BATCH) {
             for _ in 0..BATCH {
                 without.push(spawn_only(&free).await?);
                 with.push(spawn_only(&bound).await?);
+                floor.extend((!entered.is_empty()).then(|| bare_one(&entered)));
             }
         }
         compare(("limited", &mut with), ("free", &mut without));
+        if !floor.is_empty() {
+            compare(("limited", &mut with), ("bare in the same groups", &mut floor));
+        }
         println!("longest: {:.0?}", with.last().copied().unwrap_or_default());
     }
     Ok(groups.close(Duration::from_secs(2))?)
+}
+
+/// The files by which a process enters an instance's groups of v1.
+fn entered(groups: &Groups, instance: &str) -> Vec<CString> {
+    let roots = groups.roots().into_iter().filter(|_| !instance.is_empty());
+    let files = roots.map(|root| root.join(instance).join("tasks")).filter(|it| it.exists());
+    files.filter_map(|file| CString::new(file.into_os_string().into_encoded_bytes()).ok()).collect()
 }
 
 /// From the call until the program is executed.
@@ -129,7 +142,8 @@ async fn one(launch: &Launch) -> Result<Duration, Box<dyn std::error::Error>> {
     Ok(start.elapsed())
 }
 
-fn bare_one() -> Duration {
+/// From the start until it has been reaped, or where it enters groups, until the program is executed.
+fn bare_one(entered: &[CString]) -> Duration {
     let start = Instant::now();
     let program = CString::new(PROGRAM).expect("no zero byte in it");
     let arguments = [program.as_ptr(), std::ptr::null()];
@@ -141,14 +155,24 @@ fn bare_one() -> Duration {
         #[expect(deprecated, reason = "the very call to compare with")]
         let pid = libc::vfork();
         if pid == 0 {
+            for file in entered {
+                let file = libc::open(file.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                if libc::write(file, c"0".as_ptr().cast(), 1) != 1 {
+                    libc::_exit(126);
+                }
+            }
+            if !entered.is_empty() {
+                libc::setsid();
+            }
             libc::execve(program.as_ptr(), arguments.as_ptr(), environ);
             libc::_exit(127);
         }
+        let executed = start.elapsed();
         let mut status = 0;
         assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
         assert_eq!(status, 0);
+        if entered.is_empty() { start.elapsed() } else { executed }
     }
-    start.elapsed()
 }
 
 fn compare((name, ours): (&str, &mut [Duration]), (other, theirs): (&str, &mut [Duration])) {

@@ -46,6 +46,12 @@ pub(crate) struct Failure {
     pub(crate) errno: c_int,
 }
 
+impl Failure {
+    fn of_isolation(refused: blackhole_isolation::Refused) -> Self {
+        Self { step: Step::Isolation(refused.step), errno: refused.errno }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
     Unshare,
@@ -77,6 +83,7 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
     // SAFETY: every call is async-signal-safe, every pointer valid by the promise made to `run`.
     unsafe {
         own_descriptors(orders)?;
+        orders.plan.enter_in_child().map_err(Failure::of_isolation)?;
         check(Step::Session, libc::setsid())?;
         heed_signals(orders.ignored);
         if let Some(limit) = &orders.files_max {
@@ -86,8 +93,7 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
             check(Step::Directory, libc::chdir(orders.working_directory))?;
         }
         write_pid(orders.listen_pid);
-        let refused = orders.plan.apply_in_child();
-        refused.map_err(|it| Failure { step: Step::Isolation(it.step), errno: it.errno })?;
+        orders.plan.apply_in_child().map_err(Failure::of_isolation)?;
         // After the plan: a change of user takes the setting back.
         die_with_parent(orders.dies_with);
         unblock_signals()?;

@@ -100,7 +100,7 @@ impl World<'_> {
         let watching = tokio::spawn(async move {
             ping.call(PlayerMessage::Watch, DEADLINE).await.expect("an answer")
         });
-        // In order behind the question above, and answered once the watch has begun.
+        // Whichever of the two questions comes first.
         self.ping.call(PlayerMessage::Watching, DEADLINE).await.expect("an answer");
         let before = self.pong.generation();
         // It is frozen, and found to be.

@@ -21,7 +21,7 @@ pub(crate) enum PlayerMessage {
     Hold(Reply<()>),
     /// To be answered when the other player is gone: why it is.
     Watch(Reply<String>),
-    /// Once the watch above has begun.
+    /// To be answered once a watch has begun.
     Watching(Reply<()>),
     /// To be forgotten.
     Note(Vec<u8>),
@@ -29,24 +29,31 @@ pub(crate) enum PlayerMessage {
 
 struct Player(Remote<PlayerMessage>);
 
+#[derive(Default)]
+struct State {
+    held: Vec<Reply<()>>,
+    watches: bool,
+    to_be_told: Vec<Reply<()>>,
+}
+
 impl Actor for Player {
     type Msg = PlayerMessage;
-    type State = Vec<Reply<()>>;
+    type State = State;
     type Arguments = ();
 
     async fn pre_start(
         &self,
         _: ActorRef<PlayerMessage>,
         (): (),
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(Vec::new())
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State::default())
     }
 
     async fn handle(
         &self,
         _: ActorRef<PlayerMessage>,
         message: PlayerMessage,
-        held: &mut Self::State,
+        state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PlayerMessage::Hit(reply) => reply.send(1),
@@ -57,10 +64,12 @@ impl Actor for Player {
                 }
                 reply.send(done);
             }
-            PlayerMessage::Hold(reply) => held.push(reply),
+            PlayerMessage::Hold(reply) => state.held.push(reply),
             PlayerMessage::Watch(reply) => {
                 self.0.connect().await?;
                 let mut monitor = self.0.monitor();
+                state.watches = true;
+                state.to_be_told.drain(..).for_each(|told| told.send(()));
                 tokio::spawn(async move {
                     match monitor.down().await {
                         Ok(down) => reply.send(down.reason.to_string()),
@@ -68,7 +77,8 @@ impl Actor for Player {
                     }
                 });
             }
-            PlayerMessage::Watching(reply) => reply.send(()),
+            PlayerMessage::Watching(reply) if state.watches => reply.send(()),
+            PlayerMessage::Watching(reply) => state.to_be_told.push(reply),
             PlayerMessage::Note(bytes) => drop(bytes),
         }
         Ok(())

@@ -60,12 +60,12 @@ impl Abuser {
     pub(super) fn act(&mut self, action: Action, victim: Victim) {
         let scene = self.scene.clone();
         match action {
-            Action::Kill { service } => scene.tell(scene.kill(victim, &service)),
+            Action::Kill { service } => scene.tell(scene.kill(&service)),
             Action::KillDescendant { service } => {
-                scene.tell(scene.kill_descendant(victim, &service));
+                scene.tell(scene.kill_descendant(&service));
             }
-            Action::KillAll => scene.tell(scene.kill_all(victim)),
-            Action::FloodLogs => scene.tell(scene.flood_logs(victim)),
+            Action::KillAll => scene.tell(scene.kill_all()),
+            Action::FloodLogs => scene.tell(scene.flood_logs()),
             Action::BreakSocket { service, how } => scene.tell(scene.break_socket(&service, how)),
             Action::FillDisk { .. } if !self.may_fill_disks => {
                 scene.journal.seen("not done: disks are not filled outside a sandbox");
@@ -92,7 +92,7 @@ impl Abuser {
 impl Scene {
     async fn last(&self, action: Action, victim: Victim) -> anyhow::Result<String> {
         match action {
-            Action::Freeze { service, ms } => self.freeze(victim, &service, ms).await,
+            Action::Freeze { service, ms } => self.freeze(&service, ms).await,
             Action::FreezeNode { ms } => self.freeze_pid(victim.node, ms).await,
             Action::FreezeGuardian { ms } => self.freeze_pid(victim.guardian, ms).await,
             Action::FloodRequests { service, count } => self.flood_requests(&service, count).await,

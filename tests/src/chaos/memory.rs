@@ -1,17 +1,51 @@
-//! Whether memory grows: windows of rounds of one life, compared.
+//! Whether memory grows: a line through what one life had at the ends of its rounds.
 
 /// Fewer samples say nothing.
 const SAMPLES_MIN: usize = 24;
-/// A later window may be larger by so much, in bytes, and in parts of a hundred.
-const GROWTH_MAX: u64 = 1 << 20;
-const GROWTH_PERCENT_MAX: u64 = 10;
+/// What the line may rise by over the second half of a life, in bytes.
+const GROWTH_MAX: f64 = (1 << 20) as f64;
 
 /// Memory of guardian and node together at the end of each round, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     samples: Vec<u64>,
-    /// What lives that are over had: their second and their last quarter.
-    windows: Vec<(u64, u64)>,
+    /// Of the lives that are over.
+    fits: Vec<Fit>,
+}
+
+/// The line through the second half of a life. The first half is left out: in it buffers with a bound
+/// fill up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Fit {
+    /// Rounds.
+    pub(super) samples: usize,
+    /// The median, in bytes.
+    pub(super) median: u64,
+    /// What the line rises by from the first of these rounds to the last, in bytes.
+    pub(super) growth: f64,
+}
+
+impl Fit {
+    /// Theil and Sen's line: its slope is the median of those between any two samples, so that a few
+    /// that stand out say nothing.
+    fn of_second_half(samples: &[u64]) -> Self {
+        let half = &samples[samples.len() / 2..];
+        let mut slopes = Vec::new();
+        for (place, early) in half.iter().enumerate() {
+            let later = half[place + 1..].iter().zip(1_u32..);
+            slopes.extend(
+                later.map(|(late, apart)| (*late as f64 - *early as f64) / f64::from(apart)),
+            );
+        }
+        slopes.sort_by(f64::total_cmp);
+        let mut sorted = half.to_vec();
+        sorted.sort_unstable();
+        Self {
+            samples: half.len(),
+            median: sorted[half.len() / 2],
+            growth: slopes[slopes.len() / 2] * (half.len() - 1) as f64,
+        }
+    }
 }
 
 impl Memory {
@@ -19,34 +53,25 @@ impl Memory {
         self.samples.push(bytes);
     }
 
-    /// Ends a life, and tells if memory grew in it. The first quarter is left out: buffers with a bound
-    /// fill up in it.
+    /// Ends a life, and tells if memory grew in it.
     pub(super) fn close(&mut self) -> Option<String> {
         let samples = std::mem::take(&mut self.samples);
         if samples.len() < SAMPLES_MIN {
             return None;
         }
-        let quarter = samples.len() / 4;
-        let early = median(&samples[quarter..2 * quarter]);
-        let late = median(&samples[samples.len() - quarter..]);
-        self.windows.push((early, late));
-        let most = early + early * GROWTH_PERCENT_MAX / 100 + GROWTH_MAX;
+        let fit = Fit::of_second_half(&samples);
+        self.fits.push(fit);
         let grew = || {
             let in_kib: Vec<u64> = samples.iter().map(|bytes| bytes >> 10).collect();
-            format!("memory grew from {} to {} KiB: {in_kib:?}", early >> 10, late >> 10)
+            let Fit { samples, growth, .. } = fit;
+            format!("memory grew by {:.0} KiB in {samples} rounds: {in_kib:?}", growth / 1024.0)
         };
-        (late > most).then(grew)
+        (fit.growth > GROWTH_MAX).then(grew)
     }
 
-    pub(super) fn windows(&self) -> &[(u64, u64)] {
-        &self.windows
+    pub(super) fn fits(&self) -> &[Fit] {
+        &self.fits
     }
-}
-
-fn median(samples: &[u64]) -> u64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    sorted[sorted.len() / 2]
 }
 
 #[cfg(test)]
@@ -62,7 +87,13 @@ mod tests {
     #[test]
     fn what_grows_for_ever_is_told_and_what_fills_up_is_not() {
         assert!(close((0..60).map(|round| (16 << 20) + (round << 17))).is_some());
-        assert_eq!(close((0..60_u64).map(|round| (16 << 20) + (round.min(12) << 17))), None);
+        assert_eq!(close((0..60_u64).map(|round| (16 << 20) + (round.min(20) << 17))), None);
         assert_eq!(close((0..10).map(|round| round << 24)), None, "too few samples");
+    }
+
+    #[test]
+    fn a_few_samples_that_stand_out_say_nothing() {
+        let peaks = (0..60_u64).map(|round| if round > 55 { 64 << 20 } else { 16 << 20 });
+        assert_eq!(close(peaks), None);
     }
 }

@@ -12,9 +12,23 @@ pub(super) struct Marked {
     pub(super) service: String,
     pub(super) instance: u32,
     pub(super) generation: u64,
+    pub(super) origin: Origin,
     /// For people.
     pub(super) command: String,
 }
+
+/// Who has started a process of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    /// The node.
+    Node,
+    /// The service, or one that it has started.
+    Service,
+}
+
+/// What a service gives those processes that it makes leaders of sessions, as the node makes its own.
+/// When their parents die they fall to the node, and could not be told from the node's otherwise.
+pub(super) const MADE_BY_SERVICE: &str = "MADE_BY_SERVICE=1";
 
 /// Living processes that carry the mark of a node, zombies excepted.
 pub(super) fn marked(mark: &str) -> Vec<Marked> {
@@ -32,13 +46,18 @@ fn look_at(pid: i32, mark: &str) -> Option<Marked> {
     let service = value("BLACKHOLE_SERVICE=")?.to_owned();
     let instance = value("BLACKHOLE_INSTANCE=")?.parse().ok()?;
     let generation = value("BLACKHOLE_GENERATION=")?.parse().ok()?;
-    Some(Marked { pid, service, instance, generation, command: command(pid) })
+    let leads_session = field(pid, SESSION)? == pid.to_string();
+    let origin = match environment.split('\0').any(|variable| variable == MADE_BY_SERVICE) {
+        false if leads_session => Origin::Node,
+        _ => Origin::Service,
+    };
+    Some(Marked { pid, service, instance, generation, origin, command: command(pid) })
 }
 
 /// The children of a process, zombies included.
 pub(super) fn children(parent: i32) -> Vec<i32> {
     let text = parent.to_string();
-    every_pid().into_iter().filter(|pid| field(*pid, 1).as_deref() == Some(&text)).collect()
+    every_pid().into_iter().filter(|pid| field(*pid, PARENT).as_deref() == Some(&text)).collect()
 }
 
 /// The children of a process that have ended and were not reaped.
@@ -98,10 +117,14 @@ fn command(pid: i32) -> String {
 }
 
 fn state(pid: i32) -> Option<char> {
-    field(pid, 0)?.chars().next()
+    field(pid, STATE)?.chars().next()
 }
 
-/// The fields of `/proc/PID/stat` after the name, from 0: state, parent, …
+const STATE: usize = 0;
+const PARENT: usize = 1;
+const SESSION: usize = 3;
+
+/// A field of `/proc/PID/stat` after the name.
 fn field(pid: i32, index: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;

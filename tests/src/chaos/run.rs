@@ -134,7 +134,7 @@ impl Run {
         let mut report = self.report.clone();
         report.violations = self.journal.violations();
         report.kills = self.abuser.records().kills_total();
-        report.windows = self.memory.windows().to_vec();
+        report.fits = self.memory.fits().to_vec();
         report.lives = self.subject.life;
         report
     }

@@ -11,10 +11,11 @@ use crate::random::Random;
 const ROUND_LENGTH: std::ops::Range<u64> = 5..15;
 /// From one action to the next, in milliseconds.
 const PAUSE: std::ops::Range<u64> = 5..500;
-/// The node dies in the first rounds of so many, and then lives through the others: what grows shows only
-/// in a long life.
-const ROUNDS_OF_A_LIFE: u64 = 64;
-const ROUNDS_WITH_DEATHS: u64 = 4;
+/// The node dies in the first rounds of an age, and then lives through the others: what grows shows only
+/// in a long life. The first two ages have so many rounds, each further one twice as many.
+const ROUNDS_OF_AN_AGE: u64 = 64;
+/// One round of so many has a death in it.
+const ROUNDS_OF_A_DEATH: u64 = 16;
 
 /// An action, and how long after the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +85,7 @@ fn one_round(random: &mut Random, round: u64) -> Vec<Step> {
         let after = Duration::from_millis(random.between(PAUSE.start, PAUSE.end));
         steps.push(Step { after, action: Action::draw(random) });
     }
-    if round % ROUNDS_OF_A_LIFE < ROUNDS_WITH_DEATHS {
+    if has_death(round) {
         let place = usize::try_from(random.between(0, steps.len() as u64 + 1)).expect("an index");
         let step = Step { after: Duration::ZERO, action: Action::draw_death(random) };
         steps.insert(place, step);
@@ -94,9 +95,24 @@ fn one_round(random: &mut Random, round: u64) -> Vec<Step> {
     steps
 }
 
+fn has_death(round: u64) -> bool {
+    let (began, length) = match (round / ROUNDS_OF_AN_AGE).checked_ilog2() {
+        None => (0, ROUNDS_OF_AN_AGE),
+        Some(doublings) => (ROUNDS_OF_AN_AGE << doublings, ROUNDS_OF_AN_AGE << doublings),
+    };
+    round - began < length / ROUNDS_OF_A_DEATH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deaths_come_at_the_beginning_of_ages_that_grow() {
+        let deaths: Vec<u64> = (0..300).filter(|round| has_death(*round)).collect();
+        let expected: Vec<u64> = [0..4, 64..68, 128..136, 256..272].into_iter().flatten().collect();
+        assert_eq!(deaths, expected);
+    }
 
     #[test]
     fn a_seed_makes_the_same_script_every_time() {

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{action::Socket, processes};
+use super::{
+    action::Socket,
+    processes::{self, MADE_BY_SERVICE},
+};
 
 /// Where everything of the node is; the same in all its lives.
 #[derive(Debug)]
@@ -176,7 +179,7 @@ depends_on = ["storage"]
 {FAST}
 
 [services.family]
-command = ["sh", "-c", "sleep 1000 & sleep 1001 & setsid sh -c 'sleep 1002 & sleep 1003' & while true; do sleep 1; done"]
+command = ["sh", "-c", "sleep 1000 & sleep 1001 & {MADE_BY_SERVICE} setsid sh -c 'sleep 1002 & sleep 1003' & while true; do sleep 1; done"]
 {FAST}
 resources = {{ tasks_max = 64 }}
 

@@ -1,6 +1,9 @@
 //! The parsers, and what each promises about any bytes.
 
-use std::fmt::Debug;
+use std::{
+    fmt::Debug,
+    time::{Duration, SystemTime},
+};
 
 use blackhole_config::{Color, HostFacts, Overrides, Source, load};
 use blackhole_mesh::{HttpUrl, Target as Address};
@@ -12,6 +15,11 @@ use blackhole_protocol::{
 use blackhole_storage::{BlockId, ByteSize};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::peers;
+
+/// The last second of the year 9999, after 1970.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
+
 /// A parser under test.
 #[derive(Debug)]
 pub struct Target {
@@ -22,10 +30,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "file", run: file },
     Target { name: "assignment", run: assignment },
     Target { name: "frame", run: frame },
+    Target { name: "gateway", run: peers::gateway },
+    Target { name: "reference", run: peers::reference },
     Target { name: "notification", run: outside::notification },
     Target { name: "output", run: outside::output },
     Target { name: "stored_line", run: outside::stored_line },
@@ -87,7 +97,8 @@ fn again<M: Serialize + DeserializeOwned + Debug + PartialEq>(bytes: &[u8]) {
     assert_eq!(decode::<M>(&frame[4..]).expect("we wrote it"), message);
 }
 
-/// The texts in requests to the control API and to services.
+/// The texts in requests to the control API and to services: what is accepted means one thing, which
+/// can be written down again.
 fn request(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(name) = text.parse::<Name>() {
@@ -96,26 +107,50 @@ fn request(bytes: &[u8]) {
         assert!(!instance.socket_file_name().contains('/'), "{text} leaves the directory");
     }
     if let Some(at) = logs::parse_timestamp(&text) {
-        let _text = logs::timestamp(at);
+        moment(&text, at);
     }
     if let Ok(grep) = regex::Regex::new(&text) {
         let _found = grep.is_match("a line that some service has printed, 42 µs");
     }
-    let _level = text.parse::<logs::Level>();
-    let _size = text.parse::<ByteSize>();
+    if let Ok(level) = text.parse::<logs::Level>() {
+        assert_eq!(level.to_string().parse(), Ok(level), "{text}");
+    }
+    if let Ok(size) = text.parse::<ByteSize>() {
+        let ByteSize(bytes) = size;
+        assert_eq!(bytes.to_string().parse(), Ok(size), "{text}");
+        let whole = text.split(|digit: char| !digit.is_ascii_digit()).next().unwrap_or_default();
+        assert!(whole.parse::<u64>().is_ok_and(|whole| whole <= bytes), "{text} became {bytes}");
+    }
     if let Ok(block) = text.parse::<BlockId>() {
-        assert_eq!(block.to_string().parse::<BlockId>().expect("we wrote it"), block);
+        assert_eq!(block.to_string(), text, "a block has two names");
     }
 }
 
-/// Where probes and calls go.
+/// A time is kept to the microsecond, within the years that can be written.
+fn moment(text: &str, at: SystemTime) {
+    let written = logs::timestamp(at);
+    assert_eq!(written.len(), 27, "{text} became {written}");
+    let kept = logs::parse_timestamp(&written).expect("we wrote it");
+    assert_eq!(logs::timestamp(kept), written, "{text}");
+    let nearest = at.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LATEST);
+    let lost = nearest.duration_since(kept).expect("nothing is written as later than it is");
+    assert!(lost < Duration::from_micros(1), "{text} became {written}");
+}
+
+/// Where probes and calls go: what is shown is read as the same, and shows no password.
 fn address(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(address) = text.parse::<Address>() {
-        assert!(!address.to_string().is_empty(), "{text} cannot be shown");
-        let _authority = address.authority();
+        let shown = address.to_string();
+        assert_eq!(shown.parse().ok(), Some(address.clone()), "{text} is shown as {shown}");
+        assert!(!address.authority().is_empty() && !address.host().is_empty(), "{text}");
     }
     if let Ok(url) = text.parse::<HttpUrl>() {
-        assert!(!url.to_string().is_empty(), "{text} cannot be shown");
+        let shown = url.to_string();
+        let again: HttpUrl = shown.parse().expect("we wrote it");
+        assert_eq!(again.to_string(), shown, "{text}");
+        let (_, rest) = shown.split_once("://").expect("a scheme");
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        assert!(!authority.contains('@'), "{text} shows who calls");
     }
 }

@@ -19,7 +19,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
     sync::{Notify, oneshot},
-    time::Instant,
 };
 
 use super::{
@@ -188,53 +187,32 @@ impl Connection {
         }
     }
 
-    /// Sends a question, when there is credit for it.
-    pub(super) async fn call<M: Message>(
-        &self,
-        target: u32,
-        message: M,
-        mut within: Duration,
-    ) -> Result<(), CallError> {
+    /// Waits until there is credit for a message.
+    pub(super) async fn room(&self) -> Result<Room<'_>, Lost> {
         loop {
-            if let Some(state) = self.credited()? {
-                let within_us = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
-                let sent = self.send(state, target, Wants::Answer { within_us }, message);
-                return sent.map_err(|error| CallError::Encode(error.into()));
-            }
-            let began = Instant::now();
-            self.credit().await;
-            within = within.saturating_sub(began.elapsed());
-        }
-    }
-
-    /// Sends a statement, when there is credit for it.
-    pub(super) async fn cast<M: Message>(&self, target: u32, message: M) -> Result<(), CastError> {
-        loop {
-            if let Some(state) = self.credited().map_err(Unreachable::from)? {
-                let sent = self.send(state, target, Wants::Nothing, message);
-                return sent.map_err(|error| CastError::Encode(error.into()));
+            if let Some(room) = self.credited()? {
+                return Ok(room);
             }
             self.credit().await;
         }
     }
 
-    /// Sends a statement, if there is credit for it.
-    pub(super) fn try_cast<M: Message>(&self, target: u32, message: M) -> Result<(), CastError> {
-        let Some(state) = self.credited().map_err(Unreachable::from)? else {
-            let messages = self.window.messages - self.lock().messages;
-            return Err(CastError::Full { instance: self.instance.clone(), messages });
-        };
-        let sent = self.send(state, target, Wants::Nothing, message);
-        sent.map_err(|error| CastError::Encode(error.into()))
+    /// Credit for a message, if there is any.
+    pub(super) fn room_now(&self) -> Result<Room<'_>, CastError> {
+        if let Some(room) = self.credited().map_err(Unreachable::from)? {
+            return Ok(room);
+        }
+        let messages = self.window.messages - self.lock().messages;
+        Err(CastError::Full { instance: self.instance.clone(), messages })
     }
 
-    /// The state, if there is credit for a message.
-    fn credited(&self) -> Result<Option<MutexGuard<'_, State>>, Lost> {
+    fn credited(&self) -> Result<Option<Room<'_>>, Lost> {
         let state = self.lock();
-        match &state.lost {
-            Some(lost) => Err(lost.clone()),
-            None => Ok(Some(state).filter(|state| state.has_credit())),
+        if let Some(lost) = &state.lost {
+            return Err(lost.clone());
         }
+        let has_credit = state.has_credit();
+        Ok(has_credit.then_some(Room { connection: self, state }))
     }
 
     /// Waits until there may be credit, or will never be.
@@ -250,46 +228,6 @@ impl Connection {
         }
         let _waiting = Waiting(self);
         granted.await;
-    }
-
-    /// Appends a message in place; of one that cannot be encoded nothing is left.
-    fn send<M: Message>(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        target: u32,
-        wants: Wants,
-        message: M,
-    ) -> Result<(), EncodeError> {
-        let State { outgoing, calls, .. } = &mut *state;
-        let call = calls.next();
-        let before = outgoing.len();
-        let appended = outgoing.append(|bytes| {
-            let header = match wants {
-                Wants::Nothing => ToGateway::Cast { target },
-                Wants::Answer { within_us } => ToGateway::Call { target, call, within_us },
-            };
-            append_value(&header, bytes)?;
-            let mut encoder = Encoder::new(bytes);
-            message.encode(&mut encoder)?;
-            let awaited = encoder.into_awaited();
-            match wants {
-                Wants::Answer { .. } if awaited.is_none() => Err(EncodeError::NotAQuestion),
-                Wants::Nothing if awaited.is_some() => Err(EncodeError::AQuestion),
-                _ => Ok(awaited),
-            }
-        });
-        let awaited = appended.inspect_err(|_| {
-            // Who was woken for the credit that was not used may be another's turn.
-            self.granted.notify_one();
-        })?;
-        if let Some(awaited) = awaited {
-            calls.insert(call, awaited);
-        }
-        let length = outgoing.len() - before - LENGTH_PREFIX;
-        state.messages -= 1;
-        state.bytes -= i64::try_from(length).expect("a frame is no longer than its most");
-        wake(state);
-        Ok(())
     }
 
     fn loss(&self) -> Lost {
@@ -336,6 +274,71 @@ impl Connection {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Credit for one message, and the connection to itself until that is sent.
+pub(super) struct Room<'a> {
+    connection: &'a Connection,
+    state: MutexGuard<'a, State>,
+}
+
+impl Room<'_> {
+    /// Sends a question.
+    pub(super) fn ask<M: Message>(
+        self,
+        target: u32,
+        message: M,
+        within: Duration,
+    ) -> Result<(), CallError> {
+        let within_us = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
+        let sent = self.send(target, Wants::Answer { within_us }, message);
+        sent.map_err(|error| CallError::Encode(error.into()))
+    }
+
+    /// Sends a statement.
+    pub(super) fn tell<M: Message>(self, target: u32, message: M) -> Result<(), CastError> {
+        let sent = self.send(target, Wants::Nothing, message);
+        sent.map_err(|error| CastError::Encode(error.into()))
+    }
+
+    /// Appends a message in place; of one that cannot be encoded nothing is left.
+    fn send<M: Message>(
+        mut self,
+        target: u32,
+        wants: Wants,
+        message: M,
+    ) -> Result<(), EncodeError> {
+        let State { outgoing, calls, .. } = &mut *self.state;
+        let call = calls.next();
+        let before = outgoing.len();
+        let appended = outgoing.append(|bytes| {
+            let header = match wants {
+                Wants::Nothing => ToGateway::Cast { target },
+                Wants::Answer { within_us } => ToGateway::Call { target, call, within_us },
+            };
+            append_value(&header, bytes)?;
+            let mut encoder = Encoder::new(bytes);
+            message.encode(&mut encoder)?;
+            let awaited = encoder.into_awaited();
+            match wants {
+                Wants::Answer { .. } if awaited.is_none() => Err(EncodeError::NotAQuestion),
+                Wants::Nothing if awaited.is_some() => Err(EncodeError::AQuestion),
+                _ => Ok(awaited),
+            }
+        });
+        let awaited = appended.inspect_err(|_| {
+            // Who was woken for the credit that was not used may be another's turn.
+            self.connection.granted.notify_one();
+        })?;
+        if let Some(awaited) = awaited {
+            calls.insert(call, awaited);
+        }
+        let length = outgoing.len() - before - LENGTH_PREFIX;
+        self.state.messages -= 1;
+        self.state.bytes -= i64::try_from(length).expect("a frame is no longer than its most");
+        wake(self.state);
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use blackhole_protocol::link::gateway::ExitReason;
 
-use super::{Patience, Remote, Unreachable, connection::Binding};
+use super::{Patience, Remote, Unreachable, connection::Binding, tries::Tries};
 use crate::Message;
 
 /// One of the waits that together have no end.
@@ -61,9 +61,8 @@ impl<M: Message> Monitor<M> {
     }
 
     async fn find(&self) -> Result<Arc<Binding>, Unreachable> {
-        let remote = self.remote.clone().with_patience(Patience::WaitFor(WAIT));
         loop {
-            match remote.binding().await {
+            match self.remote.binding(&mut Tries::new(Patience::WaitFor(WAIT))).await {
                 Err(Unreachable::NotThere { .. } | Unreachable::Lost(_)) => {}
                 outcome => return outcome,
             }

@@ -103,6 +103,11 @@ fn a_spinner_gets_its_quota_and_no_more() {
         if (25..=35).contains(&percent) {
             break;
         }
+        let throttled = plan.group().unwrap().usage().unwrap().throttled_periods;
+        if percent < 25 && throttled == Some(0) {
+            // Its neighbours left it less than its quota: there was nothing to hold back.
+            return;
+        }
         assert!(Instant::now() < deadline, "{percent} %, {:?}", plan.group().unwrap().usage());
     }
     let usage = plan.group().unwrap().usage().unwrap();

@@ -30,6 +30,9 @@ impl Common {
     }
 }
 
+/// What [`timestamp`] writes, in bytes.
+const TIMESTAMP_LENGTH: usize = 27;
+
 /// A record without fields, where the key must not be absent.
 const NO_FIELDS: &str = "{}";
 
@@ -182,9 +185,10 @@ impl Decoder {
     }
 }
 
-/// The text of the time of a line, without reading the rest.
+/// The text of the time of a line as we write it, without reading the rest.
 pub(crate) fn peek_timestamp(line: &[u8]) -> Option<&[u8]> {
-    line.strip_prefix(br#"{"timestamp":""#)?.get(..27)
+    let text = line.strip_prefix(br#"{"timestamp":""#)?;
+    (text.get(TIMESTAMP_LENGTH) == Some(&b'"')).then(|| &text[..TIMESTAMP_LENGTH])
 }
 
 /// The time of a line, without reading the rest.

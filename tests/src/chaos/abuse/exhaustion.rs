@@ -33,8 +33,8 @@ impl Scene {
     ) -> Result<String> {
         let pid = match holder {
             Holder::Node => victim.node,
-            Holder::Identity => self.main_process(victim, "identity")?.pid,
-            Holder::Storage => self.main_process(victim, "storage")?.pid,
+            Holder::Identity => self.main_process("identity")?.pid,
+            Holder::Storage => self.main_process("storage")?.pid,
         };
         let target = Pid::from_raw(pid).context("no pid")?;
         let count = descriptors(pid).len();

@@ -5,15 +5,15 @@ use std::{sync::PoisonError, time::Duration};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::{Scene, Victim};
+use super::Scene;
 use crate::chaos::{
-    processes::{Marked, children, marked, signal_if, signal_marked},
+    processes::{Marked, Origin, marked, signal_if, signal_marked},
     records::Killed,
 };
 
 impl Scene {
-    pub(super) fn kill(&self, victim: Victim, service: &str) -> Result<String> {
-        let process = self.main_process(victim, service)?;
+    pub(super) fn kill(&self, service: &str) -> Result<String> {
+        let process = self.main_process(service)?;
         self.kill_main(&process)
     }
 
@@ -33,35 +33,33 @@ impl Scene {
         Ok(format!("killed {service}-{instance}.{generation} ({pid}): {reached}"))
     }
 
-    pub(super) fn kill_descendant(&self, victim: Victim, service: &str) -> Result<String> {
-        let mains = children(victim.node);
+    pub(super) fn kill_descendant(&self, service: &str) -> Result<String> {
         let process = marked(&self.place.mark())
             .into_iter()
-            .find(|process| process.service == service && !mains.contains(&process.pid))
+            .find(|process| process.service == service && process.origin == Origin::Service)
             .with_context(|| format!("{service} has no descendants"))?;
         let reached = signal_marked(process.pid, &self.place.mark(), Signal::KILL)?;
         Ok(format!("killed `{}` ({}): {reached}", process.command, process.pid))
     }
 
-    pub(super) fn kill_all(&self, victim: Victim) -> Result<String> {
-        let mains = children(victim.node);
+    pub(super) fn kill_all(&self) -> Result<String> {
         let mut told = Vec::new();
         for process in marked(&self.place.mark()) {
-            if mains.contains(&process.pid) {
+            if process.origin == Origin::Node {
                 told.push(self.kill_main(&process)?);
             }
         }
         Ok(told.join(", "))
     }
 
-    pub(super) fn flood_logs(&self, victim: Victim) -> Result<String> {
-        let process = self.main_process(victim, "talker")?;
+    pub(super) fn flood_logs(&self) -> Result<String> {
+        let process = self.main_process("talker")?;
         let reached = signal_marked(process.pid, &self.place.mark(), Signal::USR1)?;
         Ok(format!("talker talks: {reached}"))
     }
 
-    pub(super) async fn freeze(&self, victim: Victim, service: &str, ms: u64) -> Result<String> {
-        let process = self.main_process(victim, service)?;
+    pub(super) async fn freeze(&self, service: &str, ms: u64) -> Result<String> {
+        let process = self.main_process(service)?;
         let mark = self.place.mark();
         signal_marked(process.pid, &mark, Signal::STOP)?;
         tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -82,12 +80,13 @@ impl Scene {
     }
 
     /// The process that the node has started for a service's first instance.
-    pub(super) fn main_process(&self, victim: Victim, service: &str) -> Result<Marked> {
-        let mains = children(victim.node);
+    pub(super) fn main_process(&self, service: &str) -> Result<Marked> {
         marked(&self.place.mark())
             .into_iter()
             .find(|process| {
-                process.service == service && process.instance == 1 && mains.contains(&process.pid)
+                process.service == service
+                    && process.instance == 1
+                    && process.origin == Origin::Node
             })
             .with_context(|| format!("{service} has no process"))
     }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::chaos::{action::Action, subject::Place};
+use crate::chaos::{action::Action, memory::Fit, subject::Place};
 
 /// The state of a run.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct Report {
     pub(super) verified: u64,
     pub(super) slowest_recovery: Duration,
     pub(super) memory: u64,
-    pub(super) windows: Vec<(u64, u64)>,
+    pub(super) fits: Vec<Fit>,
     /// What was not as it should; empty when all is well.
     pub violations: Vec<String>,
 }
@@ -40,7 +40,7 @@ impl Report {
             verified: 0,
             slowest_recovery: Duration::ZERO,
             memory: 0,
-            windows: Vec::new(),
+            fits: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -92,9 +92,12 @@ impl fmt::Display for Report {
             self.actions.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(formatter, "actions: {}", actions.join(", "))?;
         writeln!(formatter, "slowest recovery: {} ms", self.slowest_recovery.as_millis())?;
-        for (early, late) in &self.windows {
-            let (early, late) = (early >> 10, late >> 10);
-            writeln!(formatter, "memory of a life: {early} KiB early, {late} KiB late")?;
+        for Fit { samples, median, growth } in &self.fits {
+            let (median, growth) = (median >> 10, growth / 1024.0);
+            writeln!(
+                formatter,
+                "memory of a life: {median} KiB, {growth:+.0} KiB over its last {samples} rounds"
+            )?;
         }
         if self.violations.is_empty() {
             return write!(formatter, "all is well");
