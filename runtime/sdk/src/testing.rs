@@ -36,6 +36,15 @@ pub struct Host {
     socket: PathBuf,
 }
 
+/// A service's ends: of this link, and for its records the standard error.
+///
+/// # Panics
+/// If there are no descriptors left.
+pub fn ends(link: UnixStream) -> EmbeddedEnds {
+    let records = std::io::stderr().as_fd().try_clone_to_owned();
+    EmbeddedEnds { link, records: records.expect("there are descriptors") }
+}
+
 impl Host {
     /// Starts `S` with this directory for its data and its socket, and waits for the handshake.
     ///
@@ -47,9 +56,7 @@ impl Host {
         let instance = InstanceId { service, index: NonZeroU32::MIN };
         let socket = directory.join(instance.socket_file_name());
         let listeners = listeners(directory, &instance);
-        let records = std::io::stderr().as_fd().try_clone_to_owned();
-        let ends = EmbeddedEnds { link: theirs, records: records.expect("there are descriptors") };
-        let service = embed::<S>(&instance, listeners, ends).expect("there are threads");
+        let service = embed::<S>(&instance, listeners, ends(theirs)).expect("there are threads");
         let assignment = Assignment {
             node: "test".to_owned(),
             instance,
