@@ -5,6 +5,7 @@
 
 use std::{
     ffi::OsString,
+    io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
@@ -23,7 +24,7 @@ use blackhole_policy::{
 use blackhole_process::{
     Generation as LaunchGeneration, Launch, Signal,
     snapshot::{self, SnapshotFile},
-    sockets::NativeListeners,
+    sockets::{EmbeddedEnds, NativeListeners},
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
@@ -40,10 +41,11 @@ use super::{
 };
 use crate::{
     directories::{NOTIFY, make_owned, make_passage},
-    logs::{LineWatch, Origin},
+    logs::{Capture, LineWatch, Origin},
     notify::{NotifyAccess, NotifySocket},
-    nursery::Household,
+    nursery::{Household, find_service},
     probe::{ExecContext, ResolvedProbe},
+    secrets::{self, CREDENTIALS_DIRECTORY},
     standing::Standings,
 };
 
@@ -217,15 +219,18 @@ impl<'a> Midwife<'a> {
                 .and_then(SnapshotFile::open)
                 .map_err(BirthError::Embed)?,
         };
-        let native = &self.household.resources.native;
-        let service = native
-            .embed(&self.service.name, listeners, child_end, &assignment)
+        let resources = &self.household.resources;
+        let context = ExecContext::default();
+        let (readiness, line) = self.readiness(&context)?;
+        let (capture, records) = self.records(line)?;
+        let ends = EmbeddedEnds { link: child_end, records };
+        let service = resources
+            .native
+            .embed(&self.service.name, listeners, ends, &assignment)
             .map_err(BirthError::Embed)?;
         let (link, unopened) = self.link(node_end, assignment);
-        let context = ExecContext::default();
-        let (readiness, _) = self.readiness(&context)?;
         Ok(Birth {
-            body: Body::Embedded { service, link: link.clone() },
+            body: Body::Embedded { service, link: link.clone(), _capture: capture },
             spec: self.spec(),
             watches: Watches {
                 startup: self.probe(self.service.startup.as_ref(), &context)?,
@@ -238,6 +243,17 @@ impl<'a> Midwife<'a> {
                 starting: None,
             },
         })
+    }
+
+    /// Captured as a process's standard error would be; it has no standard output of its own.
+    fn records(&self, line: Option<LineWatch>) -> Result<(Capture, OwnedFd), BirthError> {
+        let (stdout, _closed) = io::pipe().map_err(BirthError::Embed)?;
+        let (stderr, records) = io::pipe().map_err(BirthError::Embed)?;
+        let (instance, pid) = (self.instance.clone(), std::process::id());
+        let origin = Origin { instance, generation: self.generation.0, pid };
+        let outputs = [stdout.into(), stderr.into()];
+        let capture = self.household.resources.logs.capture(Arc::new(origin), outputs, line)?;
+        Ok((capture, records.into()))
     }
 
     fn link(&self, node_end: UnixStream, assignment: Assignment) -> (Link, Unopened) {
