@@ -56,6 +56,8 @@ pub(crate) enum Excerpt {
     Code,
     /// A flag or variable, as it was given.
     Override(String),
+    /// None: what is written there may be a secret.
+    Concealed,
 }
 
 /// A problem while its place is still a [`Place`].
@@ -165,6 +167,7 @@ impl Draft {
         (line, column): (usize, usize),
         excerpt: Option<Excerpt>,
     ) -> Problem {
+        let conceals = may_hold_a_secret(&self.place.path);
         Problem {
             severity: self.severity,
             file,
@@ -172,15 +175,22 @@ impl Draft {
             column,
             key_path: self.place.path.to_string(),
             message: self.message,
-            found: self.found,
+            found: self.found.filter(|_| !conceals),
             hint: self.hint,
-            excerpt,
+            excerpt: if conceals { Some(Excerpt::Concealed) } else { excerpt },
         }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
         &self.place.origin
     }
+}
+
+/// A secret itself never stands in a file, but who writes it there all the same must not find it in the
+/// log of whatever has checked the file.
+fn may_hold_a_secret(path: &str) -> bool {
+    let mut keys = path.split('.');
+    keys.next() == Some("services") && keys.nth(1) == Some("secrets")
 }
 
 /// `did you mean …?` when one of the known names is near, else the list of them when it is short.

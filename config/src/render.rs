@@ -102,7 +102,7 @@ fn group<'a>(problem: &'a Problem, source: &'a SourceText) -> annotate_snippets:
                 .line_start(problem.line);
             group.element(snippet.annotation(annotation))
         }
-        Some(Excerpt::Code) => {
+        Some(Excerpt::Code | Excerpt::Concealed) => {
             let origin = Origin::path(problem.file.as_str());
             let origin = origin.line(problem.line).char_column(problem.column);
             group.element(origin).elements(found.map(|found| Level::NOTE.message(found)))

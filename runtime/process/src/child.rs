@@ -29,6 +29,8 @@ pub(crate) struct Orders<'a> {
     pub(crate) ignored: &'a [c_int],
     /// The limit on open files from before this process raised its own.
     pub(crate) files_max: Option<libc::rlimit>,
+    /// The limit of core dumps from before this process lowered its own.
+    pub(crate) core_dump_max: Option<libc::rlimit>,
     /// Where the child's own pid goes in decimal digits, ended by a zero byte; null if nowhere.
     pub(crate) listen_pid: *mut [u8; PID_DIGITS_MAX],
     /// The parent whose death is to kill the child, or 0.
@@ -45,6 +47,9 @@ pub(crate) struct Failure {
     pub(crate) step: Step,
     pub(crate) errno: c_int,
 }
+
+const CORE_DUMPS: Step =
+    Step::Isolation(blackhole_isolation::Step::SetRlimit(blackhole_isolation::Resource::Core));
 
 impl Failure {
     fn of_isolation(refused: blackhole_isolation::Refused) -> Self {
@@ -88,6 +93,9 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
         heed_signals(orders.ignored);
         if let Some(limit) = &orders.files_max {
             check(Step::Descriptors, libc::setrlimit(libc::RLIMIT_NOFILE, limit))?;
+        }
+        if let Some(limit) = &orders.core_dump_max {
+            check(CORE_DUMPS, libc::setrlimit(libc::RLIMIT_CORE, limit))?;
         }
         if !orders.working_directory.is_null() {
             check(Step::Directory, libc::chdir(orders.working_directory))?;

@@ -21,6 +21,7 @@ use rustix::process::{
 };
 
 use crate::children::{self, List};
+use crate::core_dumps;
 use crate::let_go_of_the_beginning;
 use crate::lifeline::{self, Lifeline, LifelineError};
 
@@ -78,6 +79,7 @@ pub fn init(variable: &str) -> Result<Role, GuardianError> {
 
 fn guard(variable: &str) -> Result<Role, GuardianError> {
     let failed = |doing| move |error: io::Error| GuardianError::System(doing, error);
+    core_dumps::refuse().map_err(failed("refusing core dumps of its own"))?;
     set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| GuardianError::System("becoming a child subreaper", error.into()))?;
     let signals = Signals::block().map_err(failed("blocking signals"))?;
@@ -133,6 +135,7 @@ fn start_again(variable: &str, node_end: &OwnedFd) -> io::Result<Pid> {
     let node_end = node_end.as_raw_fd();
     let inherit = move || {
         become_node()?;
+        core_dumps::permit_again()?;
         // SAFETY: the guardian holds it open until the node has been started.
         fcntl_setfd(unsafe { BorrowedFd::borrow_raw(node_end) }, FdFlags::empty())?;
         Ok(())

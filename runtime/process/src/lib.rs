@@ -6,6 +6,7 @@
 mod child;
 mod children;
 mod clone;
+mod core_dumps;
 mod descriptors;
 mod environment;
 mod exit_status;

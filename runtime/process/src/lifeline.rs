@@ -17,7 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::descriptors;
+use crate::{core_dumps, descriptors};
 
 /// The longest path of a cgroup that can be entrusted.
 const PATH_LENGTH_MAX: usize = 4096;
@@ -65,6 +65,8 @@ pub(crate) fn take_up(variable: &str, value: &OsStr) -> Result<Lifeline, Lifelin
 
 /// Makes this process the node of a guardian.
 pub(crate) fn keep(socket: OwnedFd, guardian: i32) -> Result<Lifeline, LifelineError> {
+    core_dumps::refuse()
+        .map_err(|error| LifelineError::System("refusing core dumps of its own", error))?;
     descriptors::prepare()
         .map_err(|error| LifelineError::System("preparing to start children", error))?;
     Ok(Lifeline { socket, guardian })

@@ -15,6 +15,7 @@ use rustix::thread::gettid;
 use crate::child::{self, Orders, PID_DIGITS_MAX};
 use crate::children;
 use crate::clone::{Cloned, clone_and_wait};
+use crate::core_dumps;
 use crate::descriptors;
 use crate::launch::{Generation, Launch, entry};
 use crate::process::Process;
@@ -113,6 +114,7 @@ impl Launch {
             plan: &self.isolation,
             ignored: child::ignored_signals(),
             files_max: descriptors::files_max_before(),
+            core_dump_max: core_dumps::before(),
             listen_pid: &raw mut listen_pid.digits,
             dies_with: thread_that_outlives_children(),
             failure: None,

@@ -128,6 +128,14 @@ impl SpawnError {
         match stage {
             Stage::Directory => error.look_at_directory(launch),
             Stage::Execute => error.look_at_program(launch, program),
+            Stage::Isolation(blackhole_isolation::Step::ReturnToDirectory) => {
+                error.subject = launch
+                    .working_directory
+                    .as_deref()
+                    .map_or_else(|| ".".to_owned(), |path| path_of(path).display().to_string());
+                let hint = "a private or hidden path covers it: choose another `working_directory`";
+                error.hint = Some(hint.to_owned());
+            }
             _ => {}
         }
         error

@@ -238,6 +238,7 @@ fn trials() -> Vec<Trial> {
             assert_eq!(guarded.line(), "");
             guarded.is_gone();
         }),
+        trial("guardian_and_node_leave_no_core_dumps_and_their_children_may", only_children_dump),
         trial("a_stopped_guardian_goes_on_where_it_was", || {
             let mut guarded = Guarded::start("tame");
             kill_process(guarded.guardian_pid(), Signal::TSTP).expect("kill");
@@ -253,6 +254,37 @@ fn trials() -> Vec<Trial> {
             assert!(text.contains("NoLifeline"), "{text}");
         }),
     ]
+}
+
+fn only_children_dump() {
+    let mut guarded = Guarded::start("tame");
+    let (guardian, node) = (guarded.guardian_pid(), guarded.node);
+    let own = core_dump_max(rustix::process::getpid());
+    let refused = if own.1 == "0" { "0" } else { "1" };
+    for pid in [guardian, node] {
+        assert_eq!(core_dump_max(pid), (refused.to_owned(), own.1.clone()));
+    }
+    let shell = |(_, command): &(i32, String)| command.starts_with("sh ");
+    let deadline = Instant::now() + DEADLINE;
+    let child = loop {
+        if let Some((pid, _)) = marked(&guarded.mark).into_iter().find(shell) {
+            break Pid::from_raw(pid).expect("a pid");
+        }
+        assert!(Instant::now() < deadline, "no child");
+        std::thread::yield_now();
+    };
+    assert_eq!(core_dump_max(child), own);
+    kill_process(guardian, Signal::TERM).expect("kill");
+    assert_eq!(guarded.wait().code(), Some(0));
+}
+
+/// Soft and hard.
+fn core_dump_max(pid: Pid) -> (String, String) {
+    let limits = format!("/proc/{}/limits", pid.as_raw_pid());
+    let limits = std::fs::read_to_string(limits).expect("limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    let mut words = line.expect("a line").split_whitespace().map(str::to_owned);
+    (words.next().expect("soft"), words.next().expect("hard"))
 }
 
 fn killing_the_node_leaves_nothing(mode: &str, ready: fn(&Guarded)) {

@@ -67,6 +67,18 @@ impl Groups {
         Ok(groups)
     }
 
+    /// What a node of this name has left behind; nothing is made. To be closed by who needs no groups.
+    pub fn left_behind(mounts: &Mounts, name: &str) -> Self {
+        let unified = mounts.unified.iter().flat_map(candidates);
+        let mut unified = unified.map(|base| base.join(name));
+        let legacy = mounts.legacy.iter().map(|(controller, it)| (*controller, it.own.join(name)));
+        Self {
+            unified: unified.find(|root| root.is_dir()),
+            legacy: legacy.filter(|(_, root)| root.is_dir()).collect(),
+            ..Self::default()
+        }
+    }
+
     /// None, for a reason.
     pub fn unusable(error: &GroupError) -> Self {
         let reason = told(error);

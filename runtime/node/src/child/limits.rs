@@ -45,7 +45,10 @@ impl Plans {
                 tracing::warn!(%error, "the node has no control groups");
                 host.with_groups(Groups::unusable(&error))
             }
-            None => host,
+            None => {
+                close_left_behind(name);
+                host
+            }
         };
         Self { host, has_budget, known: Mutex::default() }
     }
@@ -110,6 +113,18 @@ impl Plans {
 
     fn known(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<Plan>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an earlier node needed and this one does not.
+fn close_left_behind(name: &str) {
+    let groups = Groups::left_behind(&Mounts::detect(), name);
+    if groups.roots().is_empty() {
+        return;
+    }
+    match groups.close(REMOVAL_WAIT_MAX) {
+        Ok(()) => tracing::warn!("removed the control groups that an earlier node had left behind"),
+        Err(error) => tracing::warn!(%error, "control groups of an earlier node stay behind"),
     }
 }
 
