@@ -79,7 +79,7 @@ fn instance() -> InstanceId {
 fn serve(path: PathBuf) {
     let folder = path.parent().expect("a folder").to_owned();
     runtime().block_on(async {
-        let gateway = Gateway::start(instance(), 1, None).await.expect("it starts");
+        let gateway = Gateway::start(instance(), 1).await.expect("it starts");
         gateway.host(ACTOR, Echo, (), Restart::Transient).await.expect("it starts");
         let listener = tokio::net::UnixListener::bind(folder.join(instance().link_file_name()));
         gateway.serve(listener.expect("the path is free")).await;

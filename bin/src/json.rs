@@ -11,6 +11,7 @@ use crate::text;
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
     node: Option<Node>,
+    budget: Option<Budget>,
     services: Vec<Instance>,
 }
 
@@ -22,6 +23,29 @@ struct Node {
     uptime_seconds: Option<f64>,
     version: String,
     state: String,
+}
+
+/// What the node divides among its instances; `null` when it has no budget.
+#[derive(Debug, Serialize)]
+struct Budget {
+    cpu: Option<CpuBudget>,
+    memory: Option<MemoryBudget>,
+}
+
+#[derive(Debug, Serialize)]
+struct CpuBudget {
+    total_cores: f64,
+    guaranteed_cores: f64,
+    wanted_cores: f64,
+    squeezed: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryBudget {
+    total_bytes: u64,
+    guaranteed_bytes: u64,
+    wanted_bytes: u64,
+    squeezed: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,6 +143,7 @@ impl From<proto::GetStatusResponse> for Status {
     fn from(status: proto::GetStatusResponse) -> Self {
         Self {
             node: status.node.map(Node::from),
+            budget: status.budget.map(Budget::from),
             services: status.instances.into_iter().map(Instance::from).collect(),
         }
     }
@@ -133,6 +158,25 @@ impl From<proto::NodeStatus> for Node {
             pid: node.pid,
             guardian_pid: (node.guardian_pid != 0).then_some(node.guardian_pid),
             version: node.version,
+        }
+    }
+}
+
+impl From<proto::Budget> for Budget {
+    fn from(budget: proto::Budget) -> Self {
+        Self {
+            cpu: budget.cpu.map(|share| CpuBudget {
+                total_cores: share.total,
+                guaranteed_cores: share.guaranteed,
+                wanted_cores: share.wanted,
+                squeezed: share.squeezed,
+            }),
+            memory: budget.memory.map(|share| MemoryBudget {
+                total_bytes: text::whole_bytes(share.total),
+                guaranteed_bytes: text::whole_bytes(share.guaranteed),
+                wanted_bytes: text::whole_bytes(share.wanted),
+                squeezed: share.squeezed,
+            }),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 use blackhole_protocol::control::v1::{
-    GetStatusResponse, InstanceState, InstanceStatus, LastExit, NodeStatus, Usage,
+    Budget, BudgetShare, GetStatusResponse, InstanceState, InstanceStatus, LastExit, NodeStatus,
+    Usage,
 };
 use jiff::Timestamp;
 
@@ -26,6 +27,8 @@ pub(crate) fn render(
     terminal_width: Option<usize>,
 ) -> String {
     let node = status.node.as_ref().map(heading).unwrap_or_default();
+    let budget = status.budget.as_ref().map(budget_lines).unwrap_or_default();
+    let node = node + &budget;
     if status.instances.is_empty() {
         return format!("{node}\nno services\n");
     }
@@ -47,6 +50,24 @@ fn heading(node: &NodeStatus) -> String {
         node.pid,
         text::visible(&node.version),
     )
+}
+
+/// What there is of each resource, and who is held back for want of it.
+fn budget_lines(budget: &Budget) -> String {
+    let cores = |cores: f64| format!("{}", (cores * 100.0).round() / 100.0);
+    let memory = |amount| text::bytes(Some(text::whole_bytes(amount)));
+    let cpu = budget.cpu.as_ref().map(|share| budget_line("cpu", share, cores));
+    let memory = budget.memory.as_ref().map(|share| budget_line("memory", share, memory));
+    [cpu, memory].into_iter().flatten().collect()
+}
+
+fn budget_line(resource: &str, share: &BudgetShare, written: impl Fn(f64) -> String) -> String {
+    let squeezed = match share.squeezed.as_slice() {
+        [] => String::new(),
+        names => format!("; squeezed: {}", text::visible(&names.join(", "))),
+    };
+    let [total, guaranteed, wanted] = [share.total, share.guaranteed, share.wanted].map(written);
+    format!("budget of {resource}: {wanted} of {total} wanted, {guaranteed} guaranteed{squeezed}\n")
 }
 
 /// Columns in which nothing stands are left out: most files have no groups and one instance each.

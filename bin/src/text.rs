@@ -75,6 +75,17 @@ pub(crate) fn bytes(count: Option<u64>) -> String {
     }
 }
 
+/// Bytes that a message carries among other amounts.
+pub(crate) fn whole_bytes(amount: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the conversion saturates, and an amount is whole and not negative"
+    )]
+    let bytes = amount as u64;
+    bytes
+}
+
 /// `ready`, `backing_off` and so on: the last part of the value's name in the .proto file.
 pub(crate) fn instance_state(state: InstanceState) -> String {
     word(state.as_str_name(), "INSTANCE_STATE_")

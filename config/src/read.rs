@@ -34,7 +34,8 @@ pub(crate) enum Field<T> {
     Absent,
     /// Something that has been reported already: no follow-up is wanted.
     Invalid,
-    Given(Located<T>),
+    /// Boxed, because most keys of most tables are absent, and tables are moved about.
+    Given(Box<Located<T>>),
 }
 
 impl<T> Field<T> {
@@ -67,7 +68,8 @@ impl<T: Read> Field<T> {
     fn of(node: &Node, problems: &mut Problems) -> Self {
         match T::read(node, problems) {
             Some(value) => {
-                Self::Given(Located { value, key: node.key.clone(), place: node.place.clone() })
+                let (key, place) = (node.key.clone(), node.place.clone());
+                Self::Given(Box::new(Located { value, key, place }))
             }
             None => Self::Invalid,
         }

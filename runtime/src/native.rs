@@ -3,11 +3,11 @@
 //! Most programs never name these types: [`program`](crate::program) and
 //! [`ServiceSpec`](crate::ServiceSpec) do.
 
-use std::{ffi::OsString, fmt, io, os::unix::net::UnixStream, sync::Arc};
+use std::{ffi::OsString, fmt, io, sync::Arc};
 
 use blackhole_node::native::{Boxed, Embedded, NativeServices};
 use blackhole_policy::instance::Ended;
-use blackhole_process::sockets::NativeListeners;
+use blackhole_process::sockets::{EmbeddedEnds, NativeListeners};
 use blackhole_protocol::{InstanceId, Name, link::Assignment};
 use blackhole_sdk::{Ending, Service};
 
@@ -16,7 +16,7 @@ use blackhole_sdk::{Ending, Service};
 pub struct Contained {
     name: &'static str,
     serve: fn() -> u8,
-    embed: fn(&InstanceId, NativeListeners, UnixStream) -> io::Result<blackhole_sdk::Embedded>,
+    embed: fn(&InstanceId, NativeListeners, EmbeddedEnds) -> io::Result<blackhole_sdk::Embedded>,
 }
 
 impl Contained {
@@ -87,11 +87,11 @@ impl NativeServices for ContainedServices {
         &self,
         service: &Name,
         listeners: NativeListeners,
-        link: UnixStream,
+        ends: EmbeddedEnds,
         assignment: &Assignment,
     ) -> io::Result<Arc<dyn Embedded>> {
         let service = self.find(service.as_str()).ok_or(io::ErrorKind::NotFound)?;
-        let embedded = (service.embed)(&assignment.instance, listeners, link)?;
+        let embedded = (service.embed)(&assignment.instance, listeners, ends)?;
         Ok(Arc::new(OnThread(embedded)))
     }
 }

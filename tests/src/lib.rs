@@ -4,6 +4,7 @@
 //! condition that never came true is reported with what was seen last.
 
 pub mod chaos;
+pub mod control_groups;
 pub mod fuzz;
 mod installed;
 mod node;

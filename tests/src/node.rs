@@ -204,6 +204,19 @@ impl TestNode {
         json_lines(&self.bh(&["history", service, "--json"]).stdout)
     }
 
+    /// What has happened to a service under this name, from `bh events --json`.
+    pub fn events(&self, service: &str, event: &str) -> Vec<Value> {
+        let told = json_lines(&self.bh(&["events", service, "--no-follow", "--json"]).stdout);
+        told.into_iter().filter(|line| line["event"] == event).collect()
+    }
+
+    /// Waits until that has happened, and gives the first time that it did.
+    #[track_caller]
+    pub fn until_event(&self, service: &str, event: &str) -> Value {
+        let what = format!("{service} is {event}");
+        until(&what, || self.events(service, event), |told| !told.is_empty()).remove(0)
+    }
+
     /// What `bh run` has printed so far.
     pub fn output(&self) -> String {
         fs::read_to_string(self.path("output")).unwrap_or_default()

@@ -2,7 +2,6 @@
 //! socket.
 
 #[path = "../contender.rs"]
-#[allow(dead_code, reason = "each program uses what it needs")]
 mod contender;
 
 use std::{

@@ -393,7 +393,7 @@ mod tests {
             instance("worker", 0.0, 1),
         ];
         let mut table = Table::new(Sort::By(Measure::Cpu), Order::Usual);
-        table.take(GetStatusResponse { node: Some(node), instances });
+        table.take(GetStatusResponse { node: Some(node), instances, budget: None });
         table
     }
 

@@ -175,7 +175,7 @@ mod tests {
             usage: Some(usage),
             ..InstanceStatus::default()
         };
-        GetStatusResponse { node: None, instances: vec![instance] }
+        GetStatusResponse { instances: vec![instance], ..GetStatusResponse::default() }
     }
 
     #[test]

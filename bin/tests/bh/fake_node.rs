@@ -277,6 +277,8 @@ fn known(names: &[String]) -> Result<(), Status> {
     })
 }
 
+const MIB: f64 = 1048576.0;
+
 /// A supervisor without children is asked to start, and is up at once.
 const RECORDING: [&str; 3] = [
     r#"{"incident":{"version":1,"node":"dev"}}"#,
@@ -303,7 +305,25 @@ impl ControlService for Answers {
         };
         let chosen = |status: &InstanceStatus| names.is_empty() || names.contains(&status.service);
         let instances = instances().into_iter().filter(chosen).collect();
-        Ok(Response::new(proto::GetStatusResponse { node: Some(node), instances }))
+        let budget = proto::Budget {
+            cpu: Some(proto::BudgetShare {
+                total: 1.8,
+                guaranteed: 0.5,
+                wanted: 0.123,
+                squeezed: Vec::new(),
+            }),
+            memory: Some(proto::BudgetShare {
+                total: 120.0 * MIB,
+                guaranteed: 40.0 * MIB,
+                wanted: 150.5 * MIB,
+                squeezed: vec!["cron-1".into()],
+            }),
+        };
+        Ok(Response::new(proto::GetStatusResponse {
+            node: Some(node),
+            instances,
+            budget: Some(budget),
+        }))
     }
 
     async fn start(&self, request: Request<proto::StartRequest>) -> Answer<proto::StartResponse> {

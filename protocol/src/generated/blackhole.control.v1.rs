@@ -11,6 +11,34 @@ pub struct GetStatusResponse {
     pub node: ::core::option::Option<NodeStatus>,
     #[prost(message, repeated, tag = "2")]
     pub instances: ::prost::alloc::vec::Vec<InstanceStatus>,
+    /// Absent when the file gives the node no budget.
+    #[prost(message, optional, tag = "3")]
+    pub budget: ::core::option::Option<Budget>,
+}
+/// What the node divides among its instances, whichever were asked for.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Budget {
+    /// In CPUs.
+    #[prost(message, optional, tag = "1")]
+    pub cpu: ::core::option::Option<BudgetShare>,
+    /// In bytes.
+    #[prost(message, optional, tag = "2")]
+    pub memory: ::core::option::Option<BudgetShare>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BudgetShare {
+    /// What there is.
+    #[prost(double, tag = "1")]
+    pub total: f64,
+    /// What is kept for instances, used or not.
+    #[prost(double, tag = "2")]
+    pub guaranteed: f64,
+    /// What instances use, or would use if none were held back.
+    #[prost(double, tag = "3")]
+    pub wanted: f64,
+    /// The instances that are held back, such as `batch-1`.
+    #[prost(string, repeated, tag = "4")]
+    pub squeezed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeStatus {

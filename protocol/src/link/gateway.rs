@@ -8,6 +8,10 @@
 //!
 //! Credits: a peer may have as many casts and calls undone as the [`Window`] says, and is granted more
 //! as the actors have done them. The byte window may be exceeded by the last frame that began inside it.
+//!
+//! An orderly end: the gateway says [`FromGateway::Leaving`]; its peer says [`ToGateway::Goodbye`] after
+//! what it has sent already, and turns to the successor; the gateway does and answers all of that, says
+//! [`FromGateway::Goodbye`], and closes.
 
 use std::fmt;
 
@@ -17,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::InstanceId;
 
 /// The version of everything in this module. Any change to a message counts it up.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The hash of everything in this module.
 pub const SCHEMA: u64 = super::schema(&[
@@ -31,6 +35,25 @@ pub const SCHEMA: u64 = super::schema(&[
 
 /// What a gateway lets each of its peers have undone.
 pub const WINDOW: Window = Window { messages: 4096, bytes: 2 << 20 };
+
+/// The longest name of an actor or of a type of messages, in bytes.
+pub const NAME_LENGTH_MAX: usize = 255;
+
+/// The first frame of either side is no longer than this, in bytes.
+pub const GREETING_LENGTH_MAX: usize = 4096;
+
+/// The longest text that tells a peer why, in bytes; of a longer one the beginning is sent.
+pub const TEXT_LENGTH_MAX: usize = 1024;
+
+/// The beginning of a text, if it is longer than [`TEXT_LENGTH_MAX`].
+pub fn shortened(mut text: String) -> String {
+    const ELLIPSIS: char = '…';
+    if text.len() > TEXT_LENGTH_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_LENGTH_MAX - ELLIPSIS.len_utf8()));
+        text.push(ELLIPSIS);
+    }
+    text
+}
 
 /// What the holder of references says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -74,7 +97,7 @@ pub enum ToGateway {
         /// After so many microseconds nobody waits for the answer any more.
         within_us: u64,
     },
-    /// Nothing more will be sent.
+    /// Nothing more will be sent. Answers are still heard if the gateway is [leaving](FromGateway::Leaving).
     Goodbye {
         /// Why, for people.
         reason: String,
@@ -140,6 +163,9 @@ pub enum FromGateway {
         /// Why.
         reason: ExitReason,
     },
+    /// The process is asked to stop. What is sent before the peer hears of it is done and answered; the rest
+    /// is for the successor.
+    Leaving,
     /// Nothing more will be sent.
     Goodbye {
         /// Why, for people.
@@ -231,6 +257,34 @@ pub enum ExitReason {
     },
     /// Its process ended, and nobody could say why.
     Unknown,
+}
+
+impl Failure {
+    /// The same, with a text that fits into a frame.
+    #[must_use]
+    pub fn shortened(self) -> Self {
+        match self {
+            Self::Ended(reason) => Self::Ended(reason.shortened()),
+            Self::Malformed(why) => Self::Malformed(shortened(why)),
+            Self::Unsendable(why) => Self::Unsendable(shortened(why)),
+            Self::Unanswered | Self::Panicked => self,
+        }
+    }
+}
+
+impl ExitReason {
+    /// The same, with texts that fit into a frame.
+    #[must_use]
+    pub fn shortened(self) -> Self {
+        match self {
+            Self::Stopped(why) => Self::Stopped(why.map(shortened)),
+            Self::Failed(why) => Self::Failed(shortened(why)),
+            Self::Process { reason, message } => {
+                Self::Process { reason: shortened(reason), message: shortened(message) }
+            }
+            Self::Killed | Self::Unknown => self,
+        }
+    }
 }
 
 impl fmt::Display for ExitReason {

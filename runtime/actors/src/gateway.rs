@@ -14,19 +14,24 @@ mod hosted;
 mod names;
 mod session;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use blackhole_protocol::{InstanceId, link::gateway::ExitReason};
+use blackhole_policy::supervision;
+use blackhole_protocol::{
+    InstanceId,
+    link::gateway::{ExitReason, NAME_LENGTH_MAX},
+};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::net::UnixListener;
 
-use crate::Message;
+use crate::{ActorSpec, Message, Tree, TreeError};
 
 pub(crate) use session::Ticket;
 
 use self::{
     hosted::{Hosted, Inside},
     names::{Entry, Names},
+    session::FAREWELL_TIMEOUT,
     session::Sessions,
 };
 
@@ -40,12 +45,31 @@ pub enum Restart {
     Temporary,
 }
 
+/// Whether everything has been done that peers had asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a drain may have been cut short"]
+pub enum Drained {
+    /// It has.
+    Whole,
+    /// So many peers still waited when the time was up.
+    Cut {
+        /// How many.
+        peers: u32,
+    },
+}
+
 /// Why an actor is not hosted.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// Another actor has that name.
     #[error("there is an actor `{0}` already")]
     NameTaken(String),
+    /// Nobody could bind it.
+    #[error("an actor's name of {length} bytes is too long, and {NAME_LENGTH_MAX} is the most")]
+    NameTooLong {
+        /// Its length, in bytes.
+        length: usize,
+    },
     /// The actor did not start.
     #[error("could not start the actor `{name}`")]
     Start {
@@ -104,7 +128,7 @@ pub enum HostError {
 /// # let folder = tempfile::tempdir()?;
 /// # let instance: blackhole_protocol::InstanceId = "counting".parse().map(|service| blackhole_protocol::InstanceId { service, index: std::num::NonZeroU32::MIN })?;
 /// // In one process:
-/// let gateway = Gateway::start(instance.clone(), 1, None).await?;
+/// let gateway = Gateway::start(instance.clone(), 1).await?;
 /// gateway.host("counter", Counter, (), Restart::Transient).await?;
 /// let socket = tokio::net::UnixListener::bind(folder.path().join(instance.link_file_name()))?;
 /// tokio::spawn(gateway.serve(socket));
@@ -133,29 +157,38 @@ struct Shared {
     sessions: Sessions,
 }
 
+impl Shared {
+    fn of(instance: InstanceId, generation: u64) -> Arc<Self> {
+        let (names, sessions) = (Names::default(), Sessions::default());
+        Arc::new(Self { instance, generation, names, sessions })
+    }
+}
+
 impl Gateway {
     /// Begins with no actors: for which process, and for which incarnation of it.
     ///
     /// # Errors
-    /// When the supervisor is about to end.
-    pub async fn start(
+    /// When there is no async runtime to run in.
+    pub async fn start(instance: InstanceId, generation: u64) -> Result<Self, SpawnErr> {
+        let shared = Shared::of(instance, generation);
+        let (actor, _) = Actor::spawn(None, Warden, shared.clone()).await?;
+        Ok(Self { actor, shared })
+    }
+
+    /// As [`start`](Self::start), as a child of a tree, which hears when an actor fails that must be there.
+    ///
+    /// # Errors
+    /// When the tree has a child of that id, or is about to end.
+    pub async fn start_below(
+        tree: &Tree,
+        id: &str,
         instance: InstanceId,
         generation: u64,
-        supervisor: Option<ActorCell>,
-    ) -> Result<Self, SpawnErr> {
-        let shared = Arc::new(Shared {
-            instance,
-            generation,
-            names: Names::default(),
-            sessions: Sessions::default(),
-        });
-        let (actor, _) = match supervisor {
-            Some(supervisor) => {
-                Actor::spawn_linked(None, Warden, shared.clone(), supervisor).await?
-            }
-            None => Actor::spawn(None, Warden, shared.clone()).await?,
-        };
-        Ok(Self { actor, shared })
+    ) -> Result<Self, TreeError> {
+        let shared = Shared::of(instance, generation);
+        let warden = ActorSpec::once(id, Warden, shared.clone());
+        tree.add(warden.restart(supervision::Restart::Transient)).await?;
+        Ok(Self { actor: tree.actor_that_is_up(id)?, shared })
     }
 
     /// Starts an actor that other processes reach by `name`, for as long as it lives.
@@ -193,13 +226,23 @@ impl Gateway {
         session::accept(listener, self.shared.clone())
     }
 
+    /// Sends peers to the successor, and waits until everything that they have asked and told so far has been
+    /// done and answered: whether that was so within `budget`. Nobody is accepted any more; who
+    /// connects meanwhile waits for the successor.
+    pub async fn drain(&self, budget: Duration) -> Drained {
+        self.shared.sessions.close();
+        self.shared.names.begin_leaving();
+        self.shared.sessions.ended(budget).await
+    }
+
     /// Ends the actors, and takes leave of all peers. What the actors had not done is lost, and those
     /// who wait for answers are told so.
     pub async fn end(&self, reason: &str) {
         self.shared.sessions.close();
         self.actor.stop_children_and_wait(Some(reason.to_owned()), None).await;
         self.shared.names.end(reason);
-        self.shared.sessions.ended().await;
+        // What does not listen is closed with the process.
+        let _ = self.shared.sessions.ended(FAREWELL_TIMEOUT).await;
         self.actor.stop(Some(reason.to_owned()));
     }
 

@@ -18,7 +18,7 @@ pub use alarm::Alarm;
 pub use blackhole_derive::Message;
 pub use blackhole_protocol::link::gateway::{ExitReason, Failure, Refusal};
 pub use clock::Clock;
-pub use gateway::{Gateway, HostError, Restart};
+pub use gateway::{Drained, Gateway, HostError, Restart};
 pub use message::Message;
 pub use remote::{
     Boxed, CastError, Directory, Down, GREETING_WAIT, Lost, Monitor, PATIENCE, Patience, Peers,

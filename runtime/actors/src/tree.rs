@@ -39,10 +39,11 @@ mod spec;
 
 use std::{collections::HashMap, sync::Arc};
 
-use blackhole_policy::supervision::{
-    Answer, Call, ChildStatus, Counts, Event, Refusal, SpecError, SupervisorExit,
+use blackhole_policy::supervision::{Answer, Call, ChildStatus, Counts, Event, Refusal, SpecError};
+pub use blackhole_policy::supervision::{
+    AutoShutdown, Restart, Shutdown, Strategy, SupervisorExit,
 };
-use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
+use ractor::{Actor, ActorRef, Message, SpawnErr};
 use tokio::sync::watch;
 
 use self::nursery::Actors;
@@ -65,6 +66,14 @@ pub enum TreeError {
     /// The tree ended before everything was up.
     #[error("the tree ended before it was up: {}", told(.0))]
     Ended(SupervisorExit<String>),
+    /// An actor or a tree that was to be added, or started again, did not start.
+    #[error("`{id}` did not start: {why}")]
+    NotStarted {
+        /// Its id.
+        id: String,
+        /// What it said.
+        why: String,
+    },
     /// The supervisor did not grant it.
     #[error("the supervisor refused: {0:?}")]
     Refused(Refusal<String>),
@@ -101,25 +110,12 @@ impl Tree {
     /// # Errors
     /// When the description breaks a rule, or an actor does not start: then nothing is left of the tree.
     pub async fn start(spec: TreeSpec) -> Result<Self, TreeError> {
-        Self::start_below(spec, None).await
-    }
-
-    /// As [`start`](Self::start), linked to another supervisor, which hears of the end of the tree's
-    /// own.
-    ///
-    /// # Errors
-    /// As for [`start`](Self::start).
-    pub async fn start_below(spec: TreeSpec, parent: Option<ActorCell>) -> Result<Self, TreeError> {
-        let (course, heard) = watch::channel(Course::Rising);
         let (policy, starts) = spec.into_policy()?;
-        let actors = Arc::new(Actors::root(starts, course));
+        let (actors, course) = Actors::new(starts, None);
         let arguments = Arguments { policy, nursery: actors.clone(), clock: Clock::start() };
-        let supervisor = Supervisor::<Actors>::default();
-        let (supervisor, _) = match parent {
-            Some(parent) => Actor::spawn_linked(None, supervisor, arguments, parent).await?,
-            None => Actor::spawn(None, supervisor, arguments).await?,
-        };
-        let tree = Self { supervisor, actors, course: heard };
+        let (supervisor, _) =
+            Actor::spawn(None, Supervisor::<Actors>::default(), arguments).await?;
+        let tree = Self { supervisor, actors, course };
         match tree.until(|course| !matches!(course, Course::Rising)).await {
             Course::Rising | Course::Up => Ok(tree),
             Course::Ended(exit) => Err(TreeError::Ended(exit)),
@@ -128,8 +124,29 @@ impl Tree {
 
     /// The actor that is up under this id now. After a restart it is another one: ask again.
     pub fn actor<M: Message>(&self, id: &str) -> Option<ActorRef<M>> {
-        let cell = self.actors.running(id)?;
+        let cell = self.actors.actor(id)?;
         cell.is_message_type_of::<M>().unwrap_or(false).then(|| cell.into())
+    }
+
+    /// The same, of an actor that was just added.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn actor_that_is_up<M: Message>(&self, id: &str) -> Result<ActorRef<M>, TreeError> {
+        self.actor(id).ok_or_else(|| {
+            let why = self.how_ended(id).unwrap_or_else(|| "it ended at once".to_owned());
+            TreeError::NotStarted { id: id.to_owned(), why }
+        })
+    }
+
+    /// The nested tree that runs under this id now. After a restart it is another one: ask again.
+    pub fn tree(&self, id: &str) -> Option<Self> {
+        self.actors.tree(id)
+    }
+
+    /// How a child ended last, or why it did not start: for people.
+    pub fn how_ended(&self, id: &str) -> Option<String> {
+        self.actors.how_ended(id)
     }
 
     /// Adds an actor at the end of the start order, starts it, and waits until it is up: OTP's
@@ -139,10 +156,10 @@ impl Tree {
     /// When there is one of that id, or it does not start.
     pub async fn add(&self, child: ActorSpec) -> Result<(), TreeError> {
         let id = child.id().to_owned();
-        let (spec, start) = child.into_parts();
+        let (spec, known) = child.into_parts();
         // An id that is taken keeps what it has: the supervisor refuses before it starts anything.
-        let is_new = self.actors.learn(&id, start);
-        let added = self.call(Call::AddChild(spec)).await.map(drop);
+        let is_new = self.actors.learn(&id, known);
+        let added = self.up(&id, Call::AddChild(spec)).await;
         if added.is_err() && is_new {
             self.actors.forget(&id);
         }
@@ -162,7 +179,7 @@ impl Tree {
     /// # Errors
     /// When there is none of that id, or it runs.
     pub async fn start_child(&self, id: &str) -> Result<(), TreeError> {
-        self.call(Call::StartChild(id.to_owned())).await.map(drop)
+        self.up(id, Call::StartChild(id.to_owned())).await
     }
 
     /// Forgets an actor that is down: OTP's `delete_child`.
@@ -226,6 +243,38 @@ impl Tree {
         }
     }
 
+    /// Why it ended, if it has, and how the child ended that it ended for.
+    fn why_ended(&self) -> Option<String> {
+        let exit = match &*self.course.borrow() {
+            Course::Rising | Course::Up => return None,
+            Course::Ended(exit) => exit.clone(),
+        };
+        let how = match &exit {
+            SupervisorExit::Stopped => None,
+            SupervisorExit::RestartedTooOften(child)
+            | SupervisorExit::AutoShutdown(child)
+            | SupervisorExit::StartFailed(child) => self.how_ended(child),
+        };
+        let mut why = format!("ended: {}", told(&exit));
+        if let Some(how) = how {
+            why.push_str(", and last it ");
+            why.push_str(&how);
+        }
+        Some(why)
+    }
+
+    /// Has a child started, by this request.
+    async fn up(&self, id: &str, request: Call<String>) -> Result<(), TreeError> {
+        match self.call(request).await {
+            Ok(_) => Ok(()),
+            Err(TreeError::Refused(Refusal::StartFailed)) => {
+                let why = self.how_ended(id).unwrap_or_else(|| "it did not say why".to_owned());
+                Err(TreeError::NotStarted { id: id.to_owned(), why })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn call(&self, request: Call<String>) -> Result<Answer<String>, TreeError> {
         let (port, answer) = tokio::sync::oneshot::channel();
         let message = supervisor::Message::Call(request, port.into());
@@ -242,4 +291,4 @@ impl std::fmt::Debug for Tree {
 }
 
 /// How actors are started, by their ids.
-type Starts = HashMap<String, spec::Start>;
+type Starts = HashMap<String, spec::Known>;

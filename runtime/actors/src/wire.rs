@@ -21,10 +21,15 @@ use tokio::{
 
 use crate::link::LinkError;
 
-/// What one read asks for, in bytes, as long as no frame is longer.
-const READ_LENGTH: usize = 64 * 1024;
-/// The same, once frames have been seen that do not fit into that.
-const READ_LENGTH_LARGE: usize = 256 * 1024;
+/// What one read asks for at first, in bytes. A peer that fills it is read from in larger pieces: so
+/// nobody makes us hold more than a few times what it has sent.
+const READ_LENGTH_MIN: usize = 4 * 1024;
+/// The most that one read asks for, unless a frame is longer.
+const READ_LENGTH_MAX: usize = 64 * 1024;
+/// A read buffer of which less than this share was filled, so often in a row, is let go.
+const READ_SHARE: usize = 8;
+/// See [`READ_SHARE`].
+const KEPT_READS: u32 = 64;
 /// A buffer that has grown beyond this is kept only as long as it is made use of.
 const KEPT_LENGTH_MAX: usize = 256 * 1024;
 /// A buffer that is not made use of is let go after so many sendings.
@@ -34,6 +39,16 @@ const KEPT_SENDINGS: u32 = 64;
 pub(crate) trait End {
     /// A frame arrived, without its length in front.
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError>;
+
+    /// The longest frame that the peer may send now, in bytes.
+    fn frame_length_max(&self) -> usize {
+        FRAME_LENGTH_MAX
+    }
+
+    /// Whether the peer has left so much unread that it is not read from either.
+    fn is_congested(&self) -> bool {
+        false
+    }
 
     /// All frames of one read have been handed over.
     fn settle(&mut self);
@@ -79,6 +94,10 @@ impl Outgoing {
         self.last = true;
     }
 
+    pub(crate) fn is_finished(&self) -> bool {
+        self.last
+    }
+
     /// Who is to be woken, once the lock is free again.
     #[must_use]
     pub(crate) fn waker(&mut self) -> Option<Waker> {
@@ -99,14 +118,16 @@ impl Outgoing {
 /// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
 /// which the peer's leave is one.
 pub(crate) async fn drive(stream: &mut UnixStream, end: &mut impl End) -> Result<(), LinkError> {
-    let mut wire =
-        Wire { received: Vec::new(), filled: 0, sending: Vec::new(), sent: 0, small_sendings: 0 };
+    let mut wire = Wire::default();
     poll_fn(|context| wire.poll(stream, end, context)).await
 }
 
+#[derive(Default)]
 struct Wire {
     received: Vec<u8>,
     filled: usize,
+    /// Reads since much of the buffer was needed last.
+    small_reads: u32,
     sending: Vec<u8>,
     sent: usize,
     /// Sendings since a large buffer was needed last.
@@ -121,8 +142,10 @@ impl Wire {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
         loop {
-            if self.poll_send(stream, end, context)? == Flushed::Whole(Collected::Last) {
-                return Poll::Ready(Ok(()));
+            match self.poll_send(stream, end, context)? {
+                Flushed::Whole(Collected::Last) => return Poll::Ready(Ok(())),
+                Flushed::Partly if end.is_congested() => return Poll::Pending,
+                Flushed::Whole(Collected::More) | Flushed::Partly => {}
             }
             match self.poll_receive(stream, context)? {
                 Poll::Pending => return Poll::Pending,
@@ -175,7 +198,7 @@ impl Wire {
         context: &mut Context<'_>,
     ) -> Result<Poll<usize>, LinkError> {
         if self.received.is_empty() {
-            self.received.resize(READ_LENGTH, 0);
+            self.received.resize(READ_LENGTH_MIN, 0);
         }
         let mut free = ReadBuf::new(&mut self.received[self.filled..]);
         match Pin::new(stream).poll_read(context, &mut free) {
@@ -194,8 +217,9 @@ impl Wire {
         let mut taken = 0;
         let mut missing = 0;
         while let Some(length) = frame_length(&self.received[taken..self.filled]) {
-            if length > FRAME_LENGTH_MAX {
-                return Err(LinkError::FrameTooLong { length });
+            let length_max = end.frame_length_max();
+            if length > length_max {
+                return Err(LinkError::FrameTooLong { length, length_max });
             }
             let frame_end = taken + LENGTH_PREFIX + length;
             if frame_end > self.filled {
@@ -206,15 +230,28 @@ impl Wire {
             taken = frame_end;
         }
         end.settle();
-        self.received.copy_within(taken..self.filled, 0);
-        self.filled -= taken;
-        if missing > self.received.len() {
-            self.received.resize(missing.max(READ_LENGTH_LARGE), 0);
-        } else if self.received.len() > KEPT_LENGTH_MAX && self.filled < READ_LENGTH {
-            self.received.truncate(READ_LENGTH);
+        let read = self.filled;
+        if taken > 0 {
+            self.received.copy_within(taken..self.filled, 0);
+            self.filled -= taken;
+        }
+        self.fit(read, missing);
+        Ok(())
+    }
+
+    /// Fits the buffer to the last read, after which it held `read` bytes, and to the frame that it begins with.
+    fn fit(&mut self, read: usize, missing: usize) {
+        let length = self.received.len();
+        let most = READ_LENGTH_MAX.max(missing);
+        if read == length && length < most {
+            self.received.resize((length * 2).min(most), 0);
+        }
+        self.small_reads = if read > length / READ_SHARE { 0 } else { self.small_reads + 1 };
+        if self.small_reads >= KEPT_READS && length > READ_LENGTH_MIN {
+            self.small_reads = 0;
+            self.received.truncate((length / 2).max(READ_LENGTH_MIN));
             self.received.shrink_to_fit();
         }
-        Ok(())
     }
 }
 
@@ -224,4 +261,27 @@ enum Flushed {
     Whole(Collected),
     /// The socket is full.
     Partly,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_for_a_peer_grows_with_what_it_has_sent_and_not_with_what_it_announces() {
+        let mut wire = Wire { received: vec![0; READ_LENGTH_MIN], ..Wire::default() };
+        let missing = FRAME_LENGTH_MAX + LENGTH_PREFIX;
+        wire.fit(LENGTH_PREFIX, missing);
+        assert_eq!(wire.received.len(), READ_LENGTH_MIN);
+        while wire.received.len() < missing {
+            let before = wire.received.len();
+            wire.fit(before, missing);
+            assert!(wire.received.len() <= before * 2, "{before}");
+        }
+        assert_eq!(wire.received.len(), missing);
+        for _ in 0..KEPT_READS * 16 {
+            wire.fit(100, 0);
+        }
+        assert_eq!(wire.received.len(), READ_LENGTH_MIN);
+    }
 }

@@ -104,7 +104,10 @@ async fn a_frame_that_boasts_is_refused_before_it_is_awaited() {
     let (mut raw, end) = UnixStream::pair().expect("a socket pair");
     raw.write_all(&u32::MAX.to_le_bytes()).await.expect("written");
     let refused = NodeSide::over(end).receive().await;
-    assert!(matches!(refused, Err(LinkError::FrameTooLong { length: 0xffff_ffff })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(LinkError::FrameTooLong { length: 0xffff_ffff, .. })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

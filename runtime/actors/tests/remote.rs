@@ -72,7 +72,7 @@ fn instance() -> InstanceId {
 }
 
 async fn gateway(folder: &Path, generation: u64) -> Gateway {
-    let gateway = Gateway::start(instance(), generation, None).await.expect("it starts");
+    let gateway = Gateway::start(instance(), generation).await.expect("it starts");
     let path = folder.join(instance().link_file_name());
     let listener = UnixListener::bind(path).expect("the path is free");
     tokio::spawn(gateway.serve(listener));
@@ -205,7 +205,7 @@ async fn a_process_that_is_not_there_is_waited_for_or_not_by_choice() {
     assert!(matches!(error, CallError::Unreachable(Unreachable::NotThere { .. })), "{error}");
     assert!(matches!(hasty.try_cast(CounterMessage::Add(1)), Err(CastError::NotConnected { .. })));
     let waiting = tokio::spawn(async move { counter.call(CounterMessage::Get, SOON).await });
-    let gateway = Gateway::start(instance(), 4, None).await.expect("it starts");
+    let gateway = Gateway::start(instance(), 4).await.expect("it starts");
     gateway.host("counter", Counter, 1, Restart::Temporary).await.expect("it starts");
     listener.set_nonblocking(true).expect("a socket");
     tokio::spawn(gateway.serve(UnixListener::from_std(listener).expect("a listener")));
@@ -230,7 +230,7 @@ async fn a_process_that_goes_before_it_was_sent_anything_is_tried_again_or_not_b
     for _ in 0..3 {
         go_away(&listener).await;
     }
-    let gateway = Gateway::start(instance(), 4, None).await.expect("it starts");
+    let gateway = Gateway::start(instance(), 4).await.expect("it starts");
     gateway.host("counter", Counter, 1, Restart::Temporary).await.expect("it starts");
     tokio::spawn(gateway.serve(listener));
     assert_eq!(waiting.await.expect("no panic").expect("an answer"), 1);

@@ -281,6 +281,96 @@ async fn a_tree_in_a_tree_is_one_child_and_stops_as_a_whole() {
 }
 
 #[tokio::test]
+async fn a_nested_tree_that_gives_up_is_a_restart_of_its_parent_which_gives_up_in_turn() {
+    let story = Story::default();
+    let inner = TreeSpec::new(Strategy::OneForAll).restarts(1, DEADLINE);
+    let inner = inner.child(story.spec("x")).child(story.spec("y"));
+    let middle = TreeSpec::one_for_one().restarts(1, DEADLINE);
+    let middle = middle.child(ActorSpec::tree("inner", inner)).child(story.spec("m"));
+    let outer = TreeSpec::one_for_one().restarts(0, DEADLINE);
+    let outer = outer.child(story.spec("a")).child(ActorSpec::tree("middle", middle));
+    let tree = started(outer).await;
+    let middle = tree.tree("middle").expect("it is up");
+    for expected in [
+        vec!["a up 1", "x up 1", "y up 1", "m up 1", "y down", "x up 2", "y up 2"],
+        // The inner tree gives up, and the middle one restarts it.
+        vec!["y down", "x up 3", "y up 3"],
+        vec!["y down", "x up 4", "y up 4"],
+    ] {
+        let inner = within_inner(&middle).await;
+        tell(&inner, "x", Tell::Fail);
+        story.until(expected.last().expect("a line")).await;
+        assert_eq!(story.take(), expected);
+    }
+    tell(&within_inner(&middle).await, "x", Tell::Fail);
+    assert_eq!(within(tree.ended()).await, SupervisorExit::RestartedTooOften("middle".into()));
+    assert_eq!(story.take(), ["y down", "m down", "a down"]);
+    let how = tree.how_ended("middle").expect("it ended");
+    let because = "ended: `inner` was restarted too often, and last it \
+                   ended: `x` was restarted too often, and last it failed: told to";
+    assert_eq!(how, because);
+}
+
+/// The tree `inner`, once both of its actors are up.
+async fn within_inner(middle: &Tree) -> Tree {
+    within(async {
+        loop {
+            if let Some(inner) = middle.tree("inner")
+                && inner.actor::<Tell>("x").is_some()
+                && inner.actor::<Tell>("y").is_some()
+            {
+                return inner;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_actor_that_did_not_start_says_why() {
+    let story = Story::default();
+    let tree = started(TreeSpec::one_for_one()).await;
+    let broken = Puppet { fails_from: 1, ..story.puppet("a") }.spec();
+    let error = within(tree.add(broken)).await.expect_err("it does not start").to_string();
+    assert!(error.starts_with("`a` did not start: ") && error.contains("told to"), "{error}");
+    within(tree.stop()).await;
+}
+
+#[tokio::test]
+async fn the_id_of_a_temporary_actor_that_ended_is_free_for_another() {
+    let (story, other) = (Story::default(), Story::default());
+    let tree = started(TreeSpec::one_for_one()).await;
+    within(tree.add(story.spec("job").restart(Restart::Temporary))).await.expect("it starts");
+    tell(&tree, "job", Tell::Stop);
+    story.until("job down").await;
+    within(async {
+        while within(tree.count()).await.expect("it answers").specs > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    within(tree.add(other.spec("job"))).await.expect("the id is free");
+    assert_eq!(
+        (story.take(), other.take()),
+        (vec!["job up 1".into(), "job down".into()], vec!["job up 1".into()])
+    );
+    within(tree.stop()).await;
+}
+
+#[tokio::test]
+async fn what_can_be_started_once_ends_a_tree_without_restarts_and_no_other_first() {
+    let story = Story::default();
+    let tree = started(TreeSpec::one_for_one().restarts(1, DEADLINE)).await;
+    within(tree.add(ActorSpec::once("a", story.puppet("a"), ()))).await.expect("it starts");
+    tell(&tree, "a", Tell::Fail);
+    assert_eq!(within(tree.ended()).await, SupervisorExit::RestartedTooOften("a".into()));
+    assert_eq!(story.take(), ["a up 1"]);
+    let how = tree.how_ended("a").expect("it ended");
+    assert!(how.contains("it can be started once"), "{how}");
+}
+
+#[tokio::test]
 async fn the_end_of_a_significant_actor_ends_the_tree() {
     let story = Story::default();
     let significant = story.spec("job").restart(Restart::Transient).significant();

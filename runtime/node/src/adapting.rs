@@ -18,7 +18,7 @@ use std::{
 use blackhole_actors::Clock;
 use blackhole_config::{Config, Service};
 use blackhole_policy::{
-    budget::{self, Amount, Claim, Resource, Shortfall},
+    budget::{self, Amount, Claim, Resource, Shortfall, Standing},
     scaling::{self, Change, Scaling},
 };
 use blackhole_protocol::{InstanceId, Name};
@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 pub(crate) use self::levers::{is_governed, ready_to_pull};
 use self::{
     consumption::{Looks, Target},
-    levers::Setting,
+    levers::{Own, Setting},
     machines::{Deed, Due, Machines, claim, is_looked_at},
 };
 use crate::{
@@ -141,6 +141,13 @@ impl Adapting {
     /// An operator leaves the number to the service's rule again. Whether it has one.
     pub(crate) fn resume(&self, service: &Name) -> bool {
         self.tell_rule(service, scaling::Event::Resumed)
+    }
+
+    /// How the budget stands, of each resource; `None` where there is none.
+    pub(crate) fn standings(&self) -> Option<[(Resource, Standing<InstanceId>); 2]> {
+        let machines = self.0.as_ref()?.machines();
+        let budget = machines.budget.as_ref()?;
+        Some(Resource::ALL.map(|resource| (resource, budget.standing(resource))))
     }
 
     fn tell_rule(&self, service: &Name, event: scaling::Event) -> bool {
@@ -275,15 +282,17 @@ impl Task {
         let (id, event, resource, text, setting) = match deed {
             Deed::Scale(service, change) => return self.scale(&service, change).await,
             Deed::Budget(budget::Command::Squeeze { id, squeeze }) => {
-                let setting = self.setting(&id, |own| levers::squeezed(own, &squeeze));
+                let setting = self.own(&id).map(|own| levers::squeezed(own, &squeeze));
                 (id, "squeezed", squeeze.resource, squeeze.to_string(), setting)
             }
             Deed::Budget(budget::Command::Release { id, release }) => {
-                let setting = self.setting(&id, |own| levers::released(own, &release));
+                let setting = self.own(&id).map(|own| levers::released(own, &release));
                 (id, "released", release.resource, release.to_string(), setting)
             }
             Deed::Budget(budget::Command::Announce { id, change }) => {
-                (id, "guaranteed", change.resource, change.to_string(), None)
+                let plan = household.resources.plans.known_plan(&id);
+                let setting = levers::guaranteed(plan.as_deref(), &change);
+                (id, "guaranteed", change.resource, change.to_string(), setting)
             }
             Deed::Budget(
                 budget::Command::Admit { .. }
@@ -302,13 +311,8 @@ impl Task {
         self.shared.registry.record_adjusted(id, event, resource.as_str(), text);
     }
 
-    fn setting(
-        &self,
-        id: &InstanceId,
-        setting: impl FnOnce(&blackhole_config::Resources) -> Setting,
-    ) -> Option<Setting> {
-        let service = find_service(&self.shared.config, &id.service)?;
-        Some(setting(&service.resources))
+    fn own(&self, id: &InstanceId) -> Option<Own> {
+        find_service(&self.shared.config, &id.service).map(Own::of)
     }
 
     async fn scale(&self, service: &Name, change: Change) {

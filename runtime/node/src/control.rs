@@ -23,6 +23,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    adapting::Adapting,
     incident::{RecordError, Recorder},
     logs::{Filter, Logs, Query, Selector},
     operator::{Operator, OperatorError, Patience, Selection},
@@ -37,6 +38,7 @@ pub(crate) struct Control {
     pub(crate) operator: Operator,
     pub(crate) logs: Logs,
     pub(crate) sampler: std::sync::Arc<Sampler>,
+    pub(crate) adapting: Adapting,
     pub(crate) recorder: Recorder,
     pub(crate) identity: Identity,
 }
@@ -126,6 +128,7 @@ impl ControlService for Control {
         Ok(Response::new(proto::GetStatusResponse {
             node: Some(wire::node(&self.registry, &self.identity)),
             instances: self.rows(selection).await?,
+            budget: self.adapting.standings().map(|standings| wire::budget(&standings)),
         }))
     }
 

@@ -20,6 +20,7 @@ use blackhole_config::Config;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
+    adapting::Adapting,
     connections::{Connection, Doorman},
     registry::{NodeState, Registry},
     usage::Sampler,
@@ -31,11 +32,12 @@ const CONNECTIONS_MAX: usize = 64;
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// What the pages are made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) config: Arc<Config>,
     pub(crate) registry: Registry,
     pub(crate) sampler: Arc<Sampler>,
+    pub(crate) adapting: Adapting,
     /// Held by whoever makes a page.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -113,7 +115,7 @@ async fn ready(State(sources): State<Sources>) -> impl IntoResponse {
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
-    match sources.look(|it| metrics::page(&it.registry, &it.sampler)).await {
+    match sources.look(|it| metrics::page(&it.registry, &it.sampler, &it.adapting)).await {
         Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
         Err(failed) => failed.into_response(),
     }

@@ -3,10 +3,10 @@
 //! The node knows no service by name: the program that contains both (`bin`, or a user's own) hands
 //! it this interface.
 
-use std::{future::Future, io, os::unix::net::UnixStream, pin::Pin, sync::Arc};
+use std::{future::Future, io, pin::Pin, sync::Arc};
 
 use blackhole_policy::instance::Ended;
-use blackhole_process::sockets::NativeListeners;
+use blackhole_process::sockets::{EmbeddedEnds, NativeListeners};
 use blackhole_protocol::{Name, link::Assignment};
 
 /// The native services that this program contains.
@@ -19,7 +19,7 @@ pub trait NativeServices: Send + Sync {
         &self,
         service: &Name,
         listeners: NativeListeners,
-        link: UnixStream,
+        ends: EmbeddedEnds,
         assignment: &Assignment,
     ) -> io::Result<Arc<dyn Embedded>>;
 }

@@ -41,7 +41,7 @@ use crate::{
     nursery::{Crib, Household, Member, Roster, SupervisorRef, policy},
     operator::Operator,
     registry::{self, Kind, NodeState, Registry, State},
-    secrets::Secrets,
+    secrets::{self, Secrets},
     usage::Sampler,
 };
 
@@ -197,6 +197,7 @@ impl Node {
         let plans = Arc::new(open_plans(&config, guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
+        take_variables(&config, options.lifeline.as_ref());
         let household = Arc::new(Household {
             config: config.clone(),
             clock,
@@ -227,6 +228,7 @@ impl Node {
             operator: operator.clone(),
             logs: logs.clone(),
             sampler: Arc::new(Sampler::new(&plans)),
+            adapting,
             recorder: household.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
@@ -442,6 +444,7 @@ fn serve(config: &Arc<Config>, control_path: &Path, control: Control) -> Result<
             config: config.clone(),
             registry: control.registry.clone(),
             sampler: control.sampler.clone(),
+            adapting: control.adapting.clone(),
             turn: Arc::default(),
         };
         tokio::spawn(report("HTTP", http::serve(listener, sources)));
@@ -522,6 +525,17 @@ fn entrust(lifeline: Option<&Lifeline>, plans: &Plans, secrets: &Secrets) {
     let secrets = secrets.entrusted().map(|root| lifeline.entrust_directory(root));
     for error in groups.chain(secrets).filter_map(Result::err) {
         tracing::warn!(%error, "a crash would leave control groups or secrets behind");
+    }
+}
+
+/// What holds a secret is not to be read in `/proc`, of the node and of its guardian, as long as they live.
+fn take_variables(config: &Config, lifeline: Option<&Lifeline>) {
+    for name in secrets::withheld(config) {
+        secrets::take_variable(name);
+        let withheld = lifeline.map(|lifeline| lifeline.withhold_variable(name.as_ref()));
+        if let Some(Err(error)) = withheld {
+            tracing::warn!(variable = name, %error, "`/proc` still shows it of the guardian");
+        }
     }
 }
 

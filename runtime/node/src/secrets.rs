@@ -25,7 +25,7 @@ use blackhole_policy::supervision::Generation;
 use blackhole_protocol::InstanceId;
 
 pub(crate) use source::SourceError;
-pub(crate) use source::{CREDENTIALS_DIRECTORY, look};
+pub(crate) use source::{CREDENTIALS_DIRECTORY, look, take_variable};
 
 /// Passable, so that services of other users reach what is theirs; not to be listed.
 const PASSAGE: u32 = 0o711;

@@ -29,7 +29,7 @@ impl NativeServices for NoServices {
         &self,
         service: &Name,
         _: blackhole_process::sockets::NativeListeners,
-        _: std::os::unix::net::UnixStream,
+        _: blackhole_process::sockets::EmbeddedEnds,
         _: &Assignment,
     ) -> std::io::Result<Arc<dyn Embedded>> {
         panic!("no test has a native service, and {service} is one");

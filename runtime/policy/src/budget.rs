@@ -14,12 +14,14 @@ mod amount;
 mod division;
 mod member;
 mod shortfall;
+mod standing;
 mod told;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 pub use amount::{Amount, Resource, Written};
 pub use shortfall::Shortfall;
+pub use standing::{Guaranteed, Standing};
 pub use told::{GuaranteeChange, Release, Squeeze};
 
 use self::{
@@ -54,6 +56,15 @@ impl Tier {
             Self::Critical => 20,
             Self::Core => 10,
             Self::Standard => 5,
+        }
+    }
+
+    /// By how many steps of `nice` a member goes before one of the lowest tier when both want the CPU.
+    pub const fn cpu_priority_boost(self) -> u8 {
+        match self {
+            Self::Critical => 10,
+            Self::Core => 5,
+            Self::Standard => 0,
         }
     }
 }
@@ -191,11 +202,18 @@ impl<Id: Clone + Ord> Budget<Id> {
         Shortfall::of(self.spec.total, &held, &asked)
     }
 
-    /// What each member is guaranteed now.
-    pub fn guarantees(&self) -> impl Iterator<Item = (&Id, Amount)> {
-        self.members.iter().map(|(id, member)| {
-            (id, Amount::from_parts(|resource| member.part(resource).guarantee))
-        })
+    /// How much there is of a resource, and how it is divided now.
+    pub fn standing(&self, resource: Resource) -> Standing<Id> {
+        let members = self.members.iter().map(|(id, member)| {
+            let part = member.part(resource);
+            Guaranteed {
+                id: id.clone(),
+                guarantee: part.guarantee,
+                wanted: part.demand,
+                is_squeezed: part.grip != Grip::Free,
+            }
+        });
+        Standing { budget: self.spec.total.of(resource), members: members.collect() }
     }
 
     fn on_asked(&mut self, now: Moment, id: Id, claim: Claim) -> Vec<Command<Id>> {
@@ -372,6 +390,28 @@ mod tests {
         assert_eq!(told(asked("a", Tier::Standard, 700)), "a is admitted");
         told(Event::Left { id: "a" });
         assert_eq!(told(asked("b", Tier::Critical, 400)), "b is admitted");
+    }
+
+    #[test]
+    fn it_tells_how_it_stands() {
+        let mut budget = budget();
+        for event in [asked("db", Tier::Critical, 200), asked("batch", Tier::Standard, 100)] {
+            budget.on_event(Moment::ORIGIN, event);
+        }
+        let uses = vec![("db", memory(700)), ("batch", memory(500))];
+        budget.on_event(Moment::from_millis(10_000), Event::Sampled(uses));
+        let standing = budget.standing(Resource::Memory);
+        assert_eq!((standing.budget, standing.wanted()), (1000 * MIB, 1200 * MIB));
+        assert!((300 * MIB..=1000 * MIB).contains(&standing.guaranteed()), "{standing:?}");
+        assert_eq!(standing.squeezed().collect::<Vec<_>>(), [&"batch"]);
+        assert_eq!(budget.standing(Resource::Cpu).squeezed().count(), 0);
+    }
+
+    #[test]
+    fn a_tier_goes_before_the_one_below_it() {
+        let boosts = Tier::FROM_THE_TOP.map(Tier::cpu_priority_boost);
+        let buffers = Tier::FROM_THE_TOP.map(Tier::buffer_percent);
+        assert_eq!((boosts, buffers), ([10, 5, 0], [20, 10, 5]));
     }
 
     #[test]

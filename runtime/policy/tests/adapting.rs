@@ -78,8 +78,7 @@ impl World {
     }
 
     fn check(&self, budget: &Budget<usize>) {
-        let guarantees: BTreeMap<usize, Amount> =
-            budget.guarantees().map(|(id, amount)| (*id, amount)).collect();
+        let guarantees = guarantees(budget);
         assert_eq!(guarantees.keys().collect::<Vec<_>>(), self.claims.keys().collect::<Vec<_>>());
         for resource in Resource::ALL {
             let promised: u64 = guarantees.values().map(|amount| amount.of(resource)).sum();
@@ -184,7 +183,7 @@ proptest! {
                     _ => {}
                 }
             }
-            let guarantees: BTreeMap<_, _> = budget.guarantees().collect();
+            let guarantees = guarantees(&budget);
             for resource in Resource::ALL {
                 let has_more = standard.of(resource) > guarantees[&1].of(resource);
                 let critical_is_held = held.contains(&(0, resource));
@@ -194,6 +193,16 @@ proptest! {
             }
         }
     }
+}
+
+/// What each member is guaranteed now.
+fn guarantees(budget: &Budget<usize>) -> BTreeMap<usize, Amount> {
+    let of = |resource| budget.standing(resource).members.into_iter();
+    let both = of(Resource::Cpu).zip(of(Resource::Memory));
+    both.map(|(cpu, memory)| {
+        (cpu.id, Amount { cpu_millis: cpu.guarantee, memory_bytes: memory.guarantee })
+    })
+    .collect()
 }
 
 fn rule() -> impl Strategy<Value = ScalingSpec> {

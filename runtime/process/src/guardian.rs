@@ -35,6 +35,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const FORWARDED: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
+/// The node has said something on the lifeline.
+const SPOKEN: i32 = libc::SIGIO;
+
 /// Which of the two processes this is.
 #[derive(Debug)]
 pub enum Role {
@@ -86,6 +89,7 @@ fn guard(variable: &str) -> Result<Role, GuardianError> {
     let (own_end, node_end) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|error| GuardianError::System("creating the lifeline", error.into()))?;
+    announce(&own_end).map_err(failed("listening to the lifeline"))?;
     let node = match has_one_thread() {
         true => match fork().map_err(failed("starting the node"))? {
             Some(node) => node,
@@ -99,8 +103,11 @@ fn guard(variable: &str) -> Result<Role, GuardianError> {
     };
     drop(node_end);
     let_go_of_the_beginning();
-    let exit_code = watch(node, &signals).map_err(failed("watching the node"))?;
-    let entrusted = lifeline::kill_entrusted(&own_end);
+    let mut entrusted = Vec::new();
+    let exit_code = watch(node, &signals, || lifeline::hear(&own_end, &mut entrusted))
+        .map_err(failed("watching the node"))?;
+    lifeline::hear(&own_end, &mut entrusted);
+    entrusted.iter().for_each(lifeline::Entrusted::kill);
     let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
     entrusted.iter().for_each(lifeline::Entrusted::remove);
     Ok(Role::Guardian(Outcome { exit_code, surviving }))
@@ -146,8 +153,19 @@ fn start_again(variable: &str, node_end: &OwnedFd) -> io::Result<Pid> {
     Ok(Pid::from_child(&node))
 }
 
-/// Hands on signals until the node has ended; what else dies meanwhile is reaped.
-fn watch(node: Pid, signals: &Signals) -> io::Result<u8> {
+/// Has the kernel say by [`SPOKEN`] that the node has said something.
+fn announce(own_end: &OwnedFd) -> io::Result<()> {
+    let (socket, own) = (own_end.as_raw_fd(), rustix::process::getpid().as_raw_pid());
+    // SAFETY: an open descriptor, and integers.
+    let done = unsafe {
+        libc::fcntl(socket, libc::F_SETOWN, own) != -1
+            && libc::fcntl(socket, libc::F_SETFL, libc::O_ASYNC) != -1
+    };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Hands on signals, and hears what the node says, until it has ended; what else dies meanwhile is reaped.
+fn watch(node: Pid, signals: &Signals, mut hear: impl FnMut()) -> io::Result<u8> {
     loop {
         match signals.wait(None)? {
             Some(libc::SIGCHLD) => {
@@ -158,6 +176,7 @@ fn watch(node: Pid, signals: &Signals) -> io::Result<u8> {
                     }
                 }
             }
+            Some(SPOKEN) => hear(),
             Some(number) => {
                 // Refused only when it has ended, and then SIGCHLD is on its way.
                 let _ended = Signal::from_named_raw(number).map(|it| kill_process(node, it));
@@ -229,6 +248,7 @@ impl Signals {
             // Ignored, it would have the kernel reap the node and forget its status.
             libc::signal(libc::SIGCHLD, libc::SIG_DFL);
             libc::sigaddset(&raw mut set, libc::SIGCHLD);
+            libc::sigaddset(&raw mut set, SPOKEN);
             for signal in FORWARDED {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 libc::sigaction(signal, ptr::null(), &raw mut action);

@@ -17,7 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::{core_dumps, descriptors};
+use crate::{core_dumps, descriptors, own_environment::blank_variable};
 
 /// The longest path of a cgroup that can be entrusted.
 const PATH_LENGTH_MAX: usize = 4096;
@@ -125,6 +125,13 @@ impl Lifeline {
         Ok(())
     }
 
+    /// Has the guardian overwrite a variable of its own, which the kernel shows to who may look at it.
+    pub fn withhold_variable(&self, name: &OsStr) -> io::Result<()> {
+        let message = [&[VARIABLE], name.as_bytes()].concat();
+        send(&self.socket, &message, SendFlags::DONTWAIT)?;
+        Ok(())
+    }
+
     /// Has the guardian kill this control group, where it can be killed as one, at once when the node has
     /// ended, before it kills what falls to it; and remove it, with those below it, when nothing is left.
     pub fn entrust_cgroup(&self, directory: &Path) -> io::Result<()> {
@@ -144,28 +151,34 @@ pub(crate) enum Entrusted {
 
 /// Before the path of a directory that is no group; paths begin with a slash.
 const DIRECTORY: u8 = b'-';
+/// Before the name of a variable.
+const VARIABLE: u8 = b'=';
 
-/// The guardian's end, after the node has ended: kills the cgroups it was told of, and says which. A cgroup
-/// that is gone or cannot be killed does not matter: its processes fall to the guardian.
-pub(crate) fn kill_entrusted(socket: &OwnedFd) -> Vec<Entrusted> {
-    let mut entrusted = Vec::new();
+/// The guardian's end: what the node has said since the last time. Variables are overwritten at once, the
+/// rest waits for the node's end.
+pub(crate) fn hear(socket: &OwnedFd, entrusted: &mut Vec<Entrusted>) {
     let mut buffer = [0; PATH_LENGTH_MAX];
     while let Ok((_, length @ 1..)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
         let message = &buffer[..length.min(PATH_LENGTH_MAX)];
-        if let Some(path) = message.strip_prefix(&[DIRECTORY]) {
-            entrusted.push(Entrusted::Directory(OsStr::from_bytes(path).into()));
-            continue;
+        let (kind, rest) = message.split_at(1);
+        match kind {
+            [DIRECTORY] => entrusted.push(Entrusted::Directory(OsStr::from_bytes(rest).into())),
+            [VARIABLE] => blank_variable(OsStr::from_bytes(rest)),
+            _ => entrusted.push(Entrusted::Group(OsStr::from_bytes(message).into())),
         }
-        let directory = Path::new(OsStr::from_bytes(message));
-        // Never made: v1 has no such file, and a directory that is no group must not get one.
-        let switch = std::fs::OpenOptions::new().write(true).open(directory.join("cgroup.kill"));
-        let _gone = switch.and_then(|mut switch| switch.write_all(b"1"));
-        entrusted.push(Entrusted::Group(directory.to_owned()));
     }
-    entrusted
 }
 
 impl Entrusted {
+    /// Kills a cgroup, after the node has ended. One that is gone or cannot be killed does not matter: its
+    /// processes fall to the guardian.
+    pub(crate) fn kill(&self) {
+        let Self::Group(directory) = self else { return };
+        // Never made: v1 has no such file, and a directory that is no group must not get one.
+        let switch = std::fs::OpenOptions::new().write(true).open(directory.join("cgroup.kill"));
+        let _gone = switch.and_then(|mut switch| switch.write_all(b"1"));
+    }
+
     /// When no process is left. What the node has removed itself is gone; what cannot be removed is
     /// the next start's.
     pub(crate) fn remove(&self) {

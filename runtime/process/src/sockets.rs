@@ -28,6 +28,15 @@ pub struct NativeListeners {
     pub snapshot: SnapshotFile,
 }
 
+/// What connects a native service on a thread of the node with the node: the service's ends.
+#[derive(Debug)]
+pub struct EmbeddedEnds {
+    /// Of its link.
+    pub link: UnixStream,
+    /// Where its records go, in the place of a process's standard error.
+    pub records: OwnedFd,
+}
+
 /// How many connections may wait for a service that is being restarted; the kernel may allow fewer.
 pub const BACKLOG_MAX: i32 = 4096;
 

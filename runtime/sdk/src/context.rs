@@ -2,13 +2,13 @@
 
 use std::{io, num::NonZeroU32, path::Path, sync::Arc};
 
-use blackhole_actors::{Gateway, HostError, Message, Peers, Remote, Restart};
+use blackhole_actors::{
+    ActorSpec, Gateway, HostError, Message, Peers, Remote, Restart, Tree, TreeError,
+};
 use blackhole_process::snapshot::{SnapshotError, SnapshotFile};
 use blackhole_protocol::{InstanceId, NameError, link::Assignment};
-use ractor::{Actor, ActorRef, SpawnErr};
+use ractor::{Actor, ActorRef};
 use tokio_util::sync::CancellationToken;
-
-use crate::supervisor::Family;
 
 /// What a service is given at its start.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Context<Settings> {
     /// `[services.X.settings]` of the file.
     pub settings: Settings,
     pub(crate) assignment: Arc<Assignment>,
-    pub(crate) family: Family,
+    pub(crate) tree: Tree,
     pub(crate) draining: Draining,
     pub(crate) gateway: Gateway,
     pub(crate) peers: Peers,
@@ -26,9 +26,8 @@ pub struct Context<Settings> {
 impl<Settings> Context<Settings> {
     /// The settings, and the context without them.
     pub fn split(self) -> (Context<()>, Settings) {
-        let Self { settings, assignment, family, draining, gateway, peers, keeper } = self;
-        let context =
-            Context { settings: (), assignment, family, draining, gateway, peers, keeper };
+        let Self { settings, assignment, tree, draining, gateway, peers, keeper } = self;
+        let context = Context { settings: (), assignment, tree, draining, gateway, peers, keeper };
         (context, settings)
     }
 
@@ -77,14 +76,40 @@ impl<Settings> Context<Settings> {
     }
 
     /// Starts an actor of the service. When it ends, for whatever reason, before the service is
-    /// asked to stop, the service has failed and its process ends.
+    /// asked to stop, the service has failed and its process ends. Actors that are to be restarted inside
+    /// the process belong below [`tree`](Self::tree).
+    ///
+    /// # Errors
+    /// When there is one of that name, or it does not start.
     pub async fn spawn<A: Actor>(
         &self,
         name: &str,
         actor: A,
         arguments: A::Arguments,
-    ) -> Result<ActorRef<A::Msg>, SpawnErr> {
-        self.family.spawn(name, actor, arguments).await
+    ) -> Result<ActorRef<A::Msg>, TreeError> {
+        self.tree.add(ActorSpec::once(name, actor, arguments)).await?;
+        self.tree.actor_that_is_up(name)
+    }
+
+    /// The service's own tree of actors. It grants no restart: a child of it whose end is followed by one,
+    /// by its [`ActorSpec`], ends the service instead. So what is to be restarted inside the process is
+    /// a tree of its own, and what that gives up on is the node's to restart:
+    ///
+    /// ```no_run
+    /// # use blackhole_sdk::{ActorSpec, Context, ServiceError, TreeSpec};
+    /// # use std::time::Duration;
+    /// # async fn start<A: ractor::Actor<Arguments = ()> + Clone>(context: Context<()>, worker: A) -> Result<(), ServiceError> {
+    /// let workers = TreeSpec::one_for_one()
+    ///     .restarts(5, Duration::from_secs(10))
+    ///     .child(ActorSpec::new("worker", move || (worker.clone(), ())));
+    /// context.tree().add(ActorSpec::tree("workers", workers)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// At a stop its children stop in reverse start order, each within its own budget.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// Starts an actor that other processes of this node reach by `name`, once the service has started:

@@ -7,18 +7,18 @@
 use std::{
     any::Any,
     io,
-    os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::Duration,
 };
 
-use blackhole_process::sockets::NativeListeners;
+use blackhole_process::sockets::{EmbeddedEnds, NativeListeners};
 use blackhole_protocol::InstanceId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::dispatcher;
 
-use crate::{LifeError, Service, life, serve::runtime};
+use crate::{LifeError, Service, life, log, serve::builder};
 
 /// How long work on blocking threads may take to finish after the service has ended.
 const BLOCKING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,21 +61,19 @@ impl Embedded {
     }
 }
 
-/// Runs `S` on a new thread. `link` is the child's end of its link, over which it hears its assignment as a child does; `instance` names the thread.
+/// Runs `S` on a new thread, which `instance` names. Over its link it hears its assignment as a child does;
+/// what it says by `tracing` goes where its records go, and not to the node's own.
 pub fn embed<S: Service>(
     instance: &InstanceId,
     listeners: NativeListeners,
-    link: UnixStream,
+    ends: EmbeddedEnds,
 ) -> io::Result<Embedded> {
-    link.set_nonblocking(true)?;
+    ends.link.set_nonblocking(true)?;
     let abort = CancellationToken::new();
     let (ended, ending) = watch::channel(None);
     let aborted = abort.clone();
-    let span =
-        tracing::info_span!("service", service = %instance.service, instance = instance.index);
     thread::Builder::new().name(instance.to_string()).spawn(move || {
-        let _entered = span.entered();
-        let life = AssertUnwindSafe(|| live::<S>(listeners, link, aborted));
+        let life = AssertUnwindSafe(|| live::<S>(listeners, ends, aborted));
         let ending = catch_unwind(life).unwrap_or_else(|panic| Ending::Panicked(message(&*panic)));
         ended.send_replace(Some(ending));
     })?;
@@ -84,10 +82,13 @@ pub fn embed<S: Service>(
 
 fn live<S: Service>(
     listeners: NativeListeners,
-    link: UnixStream,
+    ends: EmbeddedEnds,
     aborted: CancellationToken,
 ) -> Ending {
-    let runtime = match runtime() {
+    let EmbeddedEnds { link, records } = ends;
+    let records = log::to_file(records.into());
+    let _said_there = dispatcher::set_default(&records);
+    let runtime = match builder().on_thread_start(move || log::keep_to(&records)).build() {
         Ok(runtime) => runtime,
         Err(error) => return Ending::Failed(format!("could not begin: {error}")),
     };

@@ -3,7 +3,8 @@
 //! A [`Service`] says how it starts and which gRPC services it answers for; [`serve`] is the whole
 //! `main` of its process, and [`embed`] runs the same service on a thread of the node. In both the
 //! service talks to its node over the link, is reached by gRPC on a socket that the node holds, and
-//! is a tree of actors: a supervisor, the server, and whatever it spawns with [`Context::spawn`].
+//! is a tree of actors under the node's own rules: a supervisor, the server, and whatever it adds with
+//! [`Context::spawn`] and [`Context::tree`].
 //!
 //! What a service may call and who may call it is not decided here.
 
@@ -23,9 +24,9 @@ mod supervisor;
 pub mod testing;
 
 pub use blackhole_actors::{
-    Answer, Boxed, CallError, CastError, Directory, Down, ExitReason, Failure, Gateway, HostError,
-    Lost, Message, Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Standing,
-    Unreachable, message,
+    ActorSpec, Answer, Boxed, CallError, CastError, Directory, Down, ExitReason, Failure, Gateway,
+    HostError, Lost, Message, Monitor, Patience, Peers, Refusal, Remote, Reply, Restart, Standing,
+    Tree, TreeError, TreeSpec, Unreachable, message,
 };
 pub use blackhole_process::snapshot::{SNAPSHOT_LENGTH_MAX, SnapshotError};
 pub use context::{Context, Draining, Keeper};

@@ -5,7 +5,7 @@
 //! | opening  | the link's socket         | the assignment                                      |
 //! | starting | `Service::start`          | the gateway, SERVING, `Ready` on the link           |
 //! | serving  |                           | `Stop` on the link, SIGTERM                         |
-//! | draining | NOT_SERVING               | all requests answered, or most of the grace is over |
+//! | draining | NOT_SERVING               | all requests and calls of actors answered, or most of the grace is over |
 //! | stopping | `Service::stop`           | all actors are gone                                 |
 //!
 //! In every phase the end of the link ends the service at once (the node is gone), and so does the
@@ -14,12 +14,12 @@
 use std::{sync::Arc, time::Duration};
 
 use blackhole_actors::{
-    Gateway, Peers,
+    ActorSpec, Gateway, Peers, Tree, TreeError,
     link::{self, LinkError},
 };
 use blackhole_process::sockets::NativeListeners;
 use blackhole_protocol::link::{Assignment, ToNode};
-use ractor::{ActorRef, SpawnErr};
+use ractor::ActorRef;
 use tokio::net::{UnixListener, UnixStream};
 use tonic::service::Routes as Served;
 
@@ -29,7 +29,7 @@ use crate::{
     link::{Link, keep},
     reflection,
     server::{self, Drained, Server},
-    supervisor::{ActorEnded, Family},
+    supervisor::{self, ActorEnded},
 };
 
 /// The part of the grace that is kept for stopping after the drain, in per cent.
@@ -64,7 +64,7 @@ pub enum LifeError {
     },
     /// One of the service's own actors could not start.
     #[error("could not start the service's actors")]
-    Actors(#[from] SpawnErr),
+    Actors(#[from] TreeError),
     /// An actor of the service ended.
     #[error("the service failed")]
     Failed(#[from] ActorEnded),
@@ -82,20 +82,15 @@ pub(crate) async fn live<S: Service>(
 ) -> Result<(), LifeError> {
     let (side, assignment) = link::connect(stream).await?;
     let (link, node, keeping) = keep(side);
-    let (family, mut failed) = Family::begin().await?;
-    let gateway = family
-        .adopt("gateway", async |supervisor| {
-            let instance = assignment.instance.clone();
-            let gateway = Gateway::start(instance, assignment.generation, Some(supervisor)).await?;
-            let id = gateway.actor().get_id();
-            Ok((gateway, id))
-        })
-        .await?;
+    let tree = Tree::start(supervisor::spec()).await?;
+    let instance = assignment.instance.clone();
+    let gateway =
+        Gateway::start_below(&tree, supervisor::GATEWAY, instance, assignment.generation).await?;
     let from = assignment.instance.to_string();
     let peers = Peers::new(from, &assignment.runtime_dir, Some(Arc::new(node)));
     let life = Life {
         assignment: Arc::new(assignment),
-        family,
+        tree,
         draining: Draining::default(),
         gateway,
         peers,
@@ -103,16 +98,16 @@ pub(crate) async fn live<S: Service>(
     let outcome = tokio::select! {
         outcome = life.course::<S>(link, take_listeners, asked) => outcome,
         lost = keeping => Err(lost.into()),
-        Some(ended) = failed.recv() => Err(ended.into()),
+        exit = life.tree.ended() => Err(ActorEnded::of(&life.tree, &exit).into()),
     };
     life.gateway.end("its service has ended").await;
-    life.family.end().await;
+    life.tree.stop().await;
     outcome
 }
 
 struct Life {
     assignment: Arc<Assignment>,
-    family: Family,
+    tree: Tree,
     draining: Draining,
     gateway: Gateway,
     peers: Peers,
@@ -134,7 +129,8 @@ impl Life {
         service.register(&mut routes);
         let health = Health::new(routes.names()).await;
         let arguments = server::Arguments { listener, routes: served(routes, &health) };
-        let server = self.family.spawn("grpc", Server, arguments).await?;
+        self.tree.add(ActorSpec::once(supervisor::SERVER, Server, arguments)).await?;
+        let server = self.tree.actor_that_is_up(supervisor::SERVER)?;
         tokio::spawn(self.gateway.serve(gateway));
         health.serving().await;
         link.say(ToNode::Ready).await;
@@ -161,7 +157,7 @@ impl Life {
         let context = Context {
             settings,
             assignment: self.assignment.clone(),
-            family: self.family.clone(),
+            tree: self.tree.clone(),
             draining: self.draining.clone(),
             gateway: self.gateway.clone(),
             peers: self.peers.clone(),
@@ -177,7 +173,12 @@ impl Life {
         let grace = Duration::from_millis(self.assignment.grace_ms);
         let budget = grace * (100 - STOPPING_SHARE) / 100;
         let ask = |drained| server::Message::Drain { budget, drained };
-        match ractor::call!(server, ask) {
+        let (served, reached) =
+            tokio::join!(async { ractor::call!(server, ask) }, self.gateway.drain(budget));
+        if let blackhole_actors::Drained::Cut { peers } = reached {
+            tracing::warn!(peers, "messages of actors were cut: the grace is nearly over");
+        }
+        match served {
             Ok(Drained::Whole) => {}
             Ok(Drained::Cut(connections)) => {
                 tracing::warn!(connections, "requests were cut: the grace is nearly over");

@@ -1,18 +1,19 @@
 //! The service's log records, as JSON lines that the node understands:
 //! `{"timestamp":RFC3339,"level":"info","message":"…","target":"…","fields":{…}}`.
 
-use std::{env, error::Error, fmt, io};
+use std::{cell::Cell, env, error::Error, fmt, fs::File, io};
 
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Subscriber,
+    Dispatch, Event, Subscriber,
+    dispatcher::{self, DefaultGuard},
     field::{Field, Visit},
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
     filter::Targets,
     fmt::{
-        FmtContext, FormatEvent, FormatFields,
+        FmtContext, FormatEvent, FormatFields, MakeWriter,
         format::Writer,
         time::{FormatTime, SystemTime},
     },
@@ -25,17 +26,33 @@ pub const LOG_FILTER: &str = "BLACKHOLE_LOG";
 
 /// Sends this process's records, panics among them, to stderr.
 pub(crate) fn to_stderr() {
-    let wanted = env::var(LOG_FILTER).ok().and_then(|text| text.parse().ok());
-    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().event_format(Lines).with_writer(io::stderr);
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // A program that has a subscriber already keeps it.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = dispatcher::set_global_default(to(io::stderr));
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         let message = panic.payload_as_str().unwrap_or("a panic without a message");
         tracing::error!(location, panic = message, "panicked: this is a bug");
     }));
+}
+
+/// For the records of one service among others in a process.
+pub(crate) fn to_file(file: File) -> Dispatch {
+    to(file)
+}
+
+/// Has this thread's records go there until it ends.
+pub(crate) fn keep_to(records: &Dispatch) {
+    thread_local! {
+        static KEPT: Cell<Option<DefaultGuard>> = const { Cell::new(None) };
+    }
+    KEPT.set(Some(dispatcher::set_default(records)));
+}
+
+fn to<W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static>(writer: W) -> Dispatch {
+    let wanted = env::var(LOG_FILTER).ok().and_then(|text| text.parse().ok());
+    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines).with_writer(writer);
+    Dispatch::new(tracing_subscriber::registry().with(filter).with(lines))
 }
 
 struct Lines;

@@ -96,7 +96,7 @@ pub fn run<S: Service>() -> u8 {
 fn try_serve<S: Service>() -> Result<(), ServeError> {
     let stream = link_stream::<S>()?;
     log::to_stderr();
-    let runtime = runtime().map_err(ServeError::Runtime)?;
+    let runtime = builder().build().map_err(ServeError::Runtime)?;
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
         let stream = tokio::net::UnixStream::from_std(stream).map_err(ServeError::Runtime)?;
@@ -111,11 +111,10 @@ fn try_serve<S: Service>() -> Result<(), ServeError> {
 }
 
 /// Current-thread: a service is one of many on its machine, and scales by instances.
-pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()
+pub(crate) fn builder() -> tokio::runtime::Builder {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX);
+    builder
 }
 
 fn link_stream<S: Service>() -> Result<UnixStream, ServeError> {

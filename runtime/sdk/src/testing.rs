@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
+    os::fd::AsFd,
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -11,7 +12,7 @@ use std::{
 use blackhole_actors::link::{LinkError, NodeSide, accept};
 use blackhole_process::{
     snapshot::{self, SnapshotFile},
-    sockets::NativeListeners,
+    sockets::{EmbeddedEnds, NativeListeners},
 };
 use blackhole_protocol::{
     InstanceId,
@@ -35,6 +36,15 @@ pub struct Host {
     socket: PathBuf,
 }
 
+/// A service's ends: of this link, and for its records the standard error.
+///
+/// # Panics
+/// If there are no descriptors left.
+pub fn ends(link: UnixStream) -> EmbeddedEnds {
+    let records = std::io::stderr().as_fd().try_clone_to_owned();
+    EmbeddedEnds { link, records: records.expect("there are descriptors") }
+}
+
 impl Host {
     /// Starts `S` with this directory for its data and its socket, and waits for the handshake.
     ///
@@ -46,7 +56,7 @@ impl Host {
         let instance = InstanceId { service, index: NonZeroU32::MIN };
         let socket = directory.join(instance.socket_file_name());
         let listeners = listeners(directory, &instance);
-        let service = embed::<S>(&instance, listeners, theirs).expect("there are threads");
+        let service = embed::<S>(&instance, listeners, ends(theirs)).expect("there are threads");
         let assignment = Assignment {
             node: "test".to_owned(),
             instance,

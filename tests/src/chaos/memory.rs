@@ -5,7 +5,7 @@ const SAMPLES_MIN: usize = 24;
 /// What the line may rise by over the second half of a life, in bytes.
 const GROWTH_MAX: f64 = (1 << 20) as f64;
 
-/// Memory of guardian and node together at the end of each round, in bytes.
+/// What guardian and node have allocated together at the end of each round, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     samples: Vec<u64>,

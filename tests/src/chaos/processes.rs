@@ -81,10 +81,11 @@ pub(super) fn descriptors(pid: i32) -> Vec<String> {
         .collect()
 }
 
-/// Memory of a process that is resident, in bytes.
-pub(super) fn resident(pid: i32) -> Option<u64> {
+/// Memory that a process has allocated and that is resident, in bytes: without the pages of its program,
+/// which come in as they are run for the first time and are all there at some time.
+pub(super) fn allocated(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes << 10)
 }

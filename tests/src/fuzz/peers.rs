@@ -96,7 +96,7 @@ impl Stage {
         let mut stage = Self::build()?;
         let listener = stage.listener.take().expect("it was just bound");
         stage.runtime.block_on(async {
-            let gateway = Gateway::start(stage.instance.clone(), 1, None).await;
+            let gateway = Gateway::start(stage.instance.clone(), 1).await;
             let gateway = gateway.expect("nothing of it can fail");
             let hosted = gateway.host(ACTOR, Counter, (), Restart::Transient).await;
             hosted.expect("the actor starts");

@@ -127,12 +127,21 @@ fn prometheus_accepts_the_metrics() {
     }
     let port = free_port();
     let node = TestNode::start_all(&format!(
-        "[http]\nlisten = \"127.0.0.1:{port}\"\n[services.a]\ncommand = [\"sleep\", \"1000\"]\n"
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n[resources]\nmemory = \"1GiB\"\n[services.a]\n\
+         guarantee = {{ memory = \"64MiB\" }}\ncommand = [\"sleep\", \"1000\"]\n"
     ));
     let page = http_get(port, "/metrics");
     assert!(
         page.contains("blackhole_instance_state{service=\"a\",instance=\"1\",state=\"ready\"} 1")
     );
+    for line in [
+        "blackhole_budget_memory_bytes 1073741824",
+        "blackhole_budget_memory_guaranteed_bytes 67108864",
+        "blackhole_instance_memory_guaranteed_bytes{service=\"a\",instance=\"1\"} 67108864",
+        "blackhole_instance_squeezed{service=\"a\",instance=\"1\",resource=\"cpu\"} 0",
+    ] {
+        assert!(page.contains(&format!("\n{line}\n")), "{line}: {page}");
+    }
     let mut check = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(std::process::Stdio::piped())

@@ -34,37 +34,12 @@ fn run(words: &str, keys: &str) -> Option<(Value, String)> {
 }
 
 #[test]
-fn a_memory_bomb_is_ended_by_the_kernel_and_history_says_oom() {
-    let Some((end, _)) = run(r#""eat-memory", "512""#, r#"resources = { memory = "64MiB" }"#)
-    else {
-        return;
-    };
-    assert_eq!((&end["reason"], &end["signal"]), (&"oom".into(), &"SIGKILL".into()), "{end}");
-}
-
-#[test]
 fn a_fork_bomb_stops_at_the_number_of_tasks() {
     let Some((end, text)) = run(r#""fork-bomb", "500""#, "resources = { tasks_max = 20 }") else {
         return;
     };
     assert_eq!(end["code"], 0, "{end}");
     assert!(text.contains("19 children") || text.contains("18 children"), "{text}");
-}
-
-#[test]
-fn a_spinner_gets_its_share_and_no_more() {
-    let Some((_, text)) = run(r#""spin", "3000""#, r#"resources = { cpu = "25%" }"#) else {
-        return;
-    };
-    let share = text.split_whitespace().last().and_then(|word| word.parse::<f64>().ok());
-    let share = share.unwrap_or_else(|| panic!("no share in {text}"));
-    assert!((23.0..=26.5).contains(&share) || share < 23.0 && is_busy(), "{share} % of 25 %");
-}
-
-/// Whether others want the CPU as much as we do, so that less than the quota is no fault of ours.
-fn is_busy() -> bool {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).is_some_and(|load| load > 3.0)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use blackhole_protocol::{
         storage_service_client::StorageServiceClient, upload_request,
     },
 };
-use blackhole_tests::{TestNode, pid, send};
+use blackhole_tests::{TestNode, json_lines, pid, send, until};
 use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -112,6 +112,14 @@ fn identity_and_storage_work_inside_the_node() {
     assert_eq!(node.service("identity")["kind"], "embedded");
     assert_eq!(pid(&node.service("identity")), node.node_pid());
     both_work(&node);
+    let logged = |name: &str| node.bh(&["logs", name, "--json"]).stdout;
+    let records =
+        until("its records are kept", || logged("storage"), |it| it.contains("block stored"));
+    let stored = json_lines(&records).into_iter().find(|it| it["message"] == "block stored");
+    let stored = stored.expect("just seen");
+    assert_eq!((&stored["service"], &stored["level"]), (&"storage".into(), &"info".into()));
+    assert!(stored["fields"]["size"].is_u64(), "{stored}");
+    assert!(!logged("identity").contains("block stored"), "each has its own");
     assert_eq!(node.bh(&["restart", "identity"]).code, 0);
     block_on(create(&node));
 }

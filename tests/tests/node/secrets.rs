@@ -95,6 +95,24 @@ fn secrets_are_files_in_memory_for_their_service_alone() {
     }
 }
 
+/// What the node was started with stays readable in `/proc`, unless it is overwritten.
+#[test]
+fn a_variable_that_is_a_secret_is_in_no_environment_of_the_node() {
+    let node = start();
+    let told = |pid| environment(pid).iter().any(|entry| entry.contains("token-of-the-node"));
+    let mut own = vec![node.node_pid()];
+    own.extend(node.processes().iter().map(|process| process.pid));
+    assert!(own.len() >= 3 && own.iter().all(|pid| !told(*pid)), "{own:?}");
+    until("the guardian forgets it", || told(node.guardian_pid()), |told| !told);
+    let kept = |pid| environment(pid).iter().any(|entry| entry.starts_with("PATH=/"));
+    assert!(kept(node.guardian_pid()) && kept(node.node_pid()), "nothing else is lost");
+
+    let before = node.service("api");
+    send(pid(&before), Signal::KILL);
+    node.until_reborn(&before);
+    assert_eq!(read(&secrets_directory(&node).join("token")), "token-of-the-node");
+}
+
 #[test]
 fn a_changed_secret_is_read_at_the_next_start_and_a_missing_one_stops_it() {
     let node = start();

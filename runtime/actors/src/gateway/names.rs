@@ -1,11 +1,11 @@
 //! Which actors there are, and who wants to hear of their end.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use blackhole_protocol::link::gateway::{ExitReason, FromGateway, Refusal};
+use blackhole_protocol::link::gateway::{ExitReason, FromGateway, NAME_LENGTH_MAX, Refusal};
 use ractor::ActorId;
 
 use super::{HostError, Restart, hosted::Door, session::Outbox};
@@ -20,8 +20,10 @@ pub(super) struct Names(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     entries: BTreeMap<String, Option<Entry>>,
-    by_id: std::collections::HashMap<ActorId, String>,
+    by_id: HashMap<ActorId, String>,
     sessions: Vec<Weak<Outbox>>,
+    /// Peers are told to turn to the successor.
+    leaving: bool,
 }
 
 /// An actor that is there.
@@ -30,12 +32,20 @@ pub(super) struct Entry {
     id: ActorId,
     restart: Restart,
     door: Arc<dyn Door>,
-    watchers: Vec<(Weak<Outbox>, u32)>,
+    watchers: HashMap<Watcher, Weak<Outbox>>,
+}
+
+/// A session, by the address of its outbox, and the number that it has given the actor. It releases the
+/// number before that address can be another's.
+type Watcher = (usize, u32);
+
+fn watcher(peer: &Arc<Outbox>, target: u32) -> Watcher {
+    (Arc::as_ptr(peer).addr(), target)
 }
 
 impl Entry {
     pub(super) fn new(id: ActorId, restart: Restart, door: Arc<dyn Door>) -> Self {
-        Self { id, restart, door, watchers: Vec::new() }
+        Self { id, restart, door, watchers: HashMap::new() }
     }
 }
 
@@ -48,6 +58,9 @@ pub(super) struct Place<'a> {
 impl Names {
     /// Keeps a name for an actor that is about to start.
     pub(super) fn reserve(&self, name: &str) -> Result<Place<'_>, HostError> {
+        if name.len() > NAME_LENGTH_MAX {
+            return Err(HostError::NameTooLong { length: name.len() });
+        }
         let mut table = self.table();
         if table.entries.contains_key(name) {
             return Err(HostError::NameTaken(name.to_owned()));
@@ -83,16 +96,14 @@ impl Names {
                 our_schema: belief.1,
             });
         }
-        entry.watchers.retain(|(peer, _)| peer.strong_count() > 0);
-        entry.watchers.push((Arc::downgrade(peer), target));
+        entry.watchers.insert(watcher(peer, target), Arc::downgrade(peer));
         Ok(entry.door.clone())
     }
 
     /// A peer does not want to hear of an actor any more.
     pub(super) fn release(&self, actor: &str, peer: &Arc<Outbox>, target: u32) {
         if let Some(Some(entry)) = self.table().entries.get_mut(actor) {
-            let peer = Arc::downgrade(peer);
-            entry.watchers.retain(|(other, number)| !(*number == target && other.ptr_eq(&peer)));
+            entry.watchers.remove(&watcher(peer, target));
         }
     }
 
@@ -102,7 +113,8 @@ impl Names {
         let name = table.by_id.remove(&id)?;
         let entry = table.entries.remove(&name)??;
         drop(table);
-        for (peer, target) in entry.watchers {
+        let reason = reason.clone().shortened();
+        for ((_, target), peer) in entry.watchers {
             if let Some(peer) = peer.upgrade() {
                 peer.say(&FromGateway::Down { target, reason: reason.clone() });
             }
@@ -122,6 +134,16 @@ impl Names {
         let mut table = self.table();
         table.sessions.retain(|session| session.strong_count() > 0);
         table.sessions.push(Arc::downgrade(peer));
+        if table.leaving {
+            peer.begin_leaving();
+        }
+    }
+
+    /// Tells every peer to turn to the successor.
+    pub(super) fn begin_leaving(&self) {
+        let mut table = self.table();
+        table.leaving = true;
+        table.sessions.iter().filter_map(Weak::upgrade).for_each(|session| session.begin_leaving());
     }
 
     /// Tells every peer that this was all.

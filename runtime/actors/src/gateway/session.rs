@@ -4,7 +4,7 @@ use std::{
     os::fd::AsFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -12,7 +12,10 @@ use std::{
 
 use blackhole_protocol::link::{
     EncodeError, FRAME_LENGTH_MAX, append_value, end_of_values,
-    gateway::{Failure, FromGateway, Refusal, SCHEMA, ToGateway, VERSION, WINDOW},
+    gateway::{
+        Failure, FromGateway, GREETING_LENGTH_MAX, NAME_LENGTH_MAX, Refusal, SCHEMA, ToGateway,
+        VERSION, WINDOW, shortened,
+    },
     greeting_of, take_value,
 };
 use tokio::{
@@ -21,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Shared, hosted::WayIn};
+use super::{Drained, Shared, hosted::WayIn};
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
@@ -31,15 +34,17 @@ use crate::{
 /// Peers at a time; further ones wait in the backlog.
 const SESSIONS_MAX: u32 = 1024;
 /// Actors that one peer may have bound at a time.
-const TARGETS_MAX: u32 = 1 << 16;
+const TARGETS_MAX: u32 = 1 << 14;
 /// How long a peer may take for its first frame.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes of answers that a peer may leave unread; further answers become failures.
 const UNREAD_BYTES_MAX: usize = 32 << 20;
-/// How long a peer has to read what is said to it last.
-const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
+/// A peer that leaves so many bytes unread is not read from until it has read them.
+const CONGESTED_BYTES: usize = 1 << 20;
+/// How long a peer has to read what is said to it last, and to take leave when nothing of it is undone.
+pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Credits are granted in portions: this share of the window.
 const PORTIONS: u32 = 4;
 
@@ -91,11 +96,16 @@ impl Sessions {
         self.closing.send_replace(true);
     }
 
-    /// Waits until all of those that were told goodbye have heard it, or do not listen.
-    pub(super) async fn ended(&self) {
+    /// Waits until all of them are over, but no longer than that.
+    pub(super) async fn ended(&self, patience: Duration) -> Drained {
         let all = self.places.acquire_many(SESSIONS_MAX);
-        // What does not listen is closed with the process.
-        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, all).await;
+        match tokio::time::timeout(patience, all).await {
+            Ok(_all) => Drained::Whole,
+            Err(_elapsed) => {
+                let free = u32::try_from(self.places.available_permits()).unwrap_or(SESSIONS_MAX);
+                Drained::Cut { peers: SESSIONS_MAX - free.min(SESSIONS_MAX) }
+            }
+        }
     }
 }
 
@@ -118,6 +128,7 @@ async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), Link
         shared,
         outbox: outbox.clone(),
         greeted: false,
+        said_goodbye: false,
         targets: Vec::new(),
         dirty: Vec::new(),
         undone: Undone::default(),
@@ -128,6 +139,7 @@ async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), Link
         tokio::select! {
             ended = &mut driven => ended,
             () = outbox.ungreeted() => Err(LinkError::HandshakeTimeout),
+            () = outbox.ignored() => Err(LinkError::Closed),
         }
     };
     outbox.close();
@@ -144,7 +156,7 @@ async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), Link
 async fn farewell(stream: &mut UnixStream, error: &LinkError) {
     use tokio::io::AsyncWriteExt;
     let mut bytes = Vec::new();
-    let goodbye = FromGateway::Goodbye { reason: error.to_string() };
+    let goodbye = FromGateway::Goodbye { reason: shortened(error.to_string()) };
     if blackhole_protocol::link::append_frame(&goodbye, &mut bytes).is_ok() {
         // A peer that does not listen learns from the closed connection.
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, stream.write_all(&bytes)).await;
@@ -157,7 +169,11 @@ pub(super) struct Outbox {
     outgoing: Mutex<OutboxState>,
     done_messages: AtomicU32,
     done_bytes: AtomicU32,
+    /// Messages that have arrived and are not done.
+    undone: AtomicU32,
     greeted: tokio::sync::Notify,
+    leaving: AtomicBool,
+    left_to: tokio::sync::Notify,
 }
 
 #[derive(Debug, Default)]
@@ -174,10 +190,35 @@ impl Outbox {
 
     /// Takes leave.
     pub(super) fn leave(&self, reason: &str) {
-        self.say(&FromGateway::Goodbye { reason: reason.to_owned() });
+        if self.lock().outgoing.is_finished() {
+            return;
+        }
+        self.say(&FromGateway::Goodbye { reason: shortened(reason.to_owned()) });
         let mut state = self.lock();
         state.outgoing.finish();
         wake(state.outgoing.waker());
+    }
+
+    /// Sends the peer to the successor.
+    pub(super) fn begin_leaving(&self) {
+        self.leaving.store(true, Ordering::Release);
+        self.say(&FromGateway::Leaving);
+        self.left_to.notify_one();
+    }
+
+    /// Resolves when the peer waits for nothing and does not take leave, although it was sent away.
+    async fn ignored(&self) {
+        self.left_to.notified().await;
+        loop {
+            tokio::time::sleep(FAREWELL_TIMEOUT).await;
+            if self.is_idle() {
+                return;
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.undone.load(Ordering::Acquire) == 0
     }
 
     fn append(
@@ -195,8 +236,8 @@ impl Outbox {
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
-        self.lock().outgoing.len() > UNREAD_BYTES_MAX
+    fn unread(&self) -> usize {
+        self.lock().outgoing.len()
     }
 
     fn close(&self) {
@@ -232,6 +273,11 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    fn of(outbox: &Arc<Outbox>, bytes: u32) -> Self {
+        outbox.undone.fetch_add(1, Ordering::Relaxed);
+        Self { outbox: outbox.clone(), bytes }
+    }
+
     /// Is the peer still there?
     pub(crate) fn is_connected(&self) -> bool {
         !self.outbox.lock().closed
@@ -243,7 +289,7 @@ impl Ticket {
         call: u64,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) {
-        if self.outbox.is_full() {
+        if self.outbox.unread() > UNREAD_BYTES_MAX {
             let why = format!("the caller has left {UNREAD_BYTES_MAX} bytes of answers unread");
             return self.fail(call, Failure::Unsendable(why));
         }
@@ -258,7 +304,7 @@ impl Ticket {
 
     /// Says that a question will not be answered.
     pub(crate) fn fail(&self, call: u64, failure: Failure) {
-        self.outbox.say(&FromGateway::Failed { call, failure });
+        self.outbox.say(&FromGateway::Failed { call, failure: failure.shortened() });
     }
 }
 
@@ -268,7 +314,9 @@ impl Drop for Ticket {
         let before = self.outbox.done_bytes.fetch_add(self.bytes, Ordering::Relaxed);
         let portion = WINDOW.bytes / PORTIONS;
         let reached = before < portion && before.saturating_add(self.bytes) >= portion;
-        if messages == WINDOW.messages / PORTIONS || reached {
+        let was_last = self.outbox.undone.fetch_sub(1, Ordering::Release) == 1;
+        let is_over = was_last && self.outbox.leaving.load(Ordering::Acquire);
+        if messages == WINDOW.messages / PORTIONS || reached || is_over {
             wake(self.outbox.lock().outgoing.waker());
         }
     }
@@ -292,6 +340,8 @@ struct Session {
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
     greeted: bool,
+    /// The peer will send nothing more, and waits for what is undone.
+    said_goodbye: bool,
     targets: Vec<Option<Target>>,
     /// Targets that have collected messages.
     dirty: Vec<u32>,
@@ -312,16 +362,20 @@ impl Session {
     }
 
     fn bind(&mut self, target: u32, actor: String, belief: (&str, u64)) -> Result<(), LinkError> {
+        if actor.len().max(belief.0.len()) > NAME_LENGTH_MAX {
+            return Err(LinkError::Misuse("used a name that is too long"));
+        }
         if target >= TARGETS_MAX {
             let refusal = Refusal::TooMany { targets_max: TARGETS_MAX };
             self.outbox.say(&FromGateway::Refused { target, refusal });
             return Ok(());
         }
         let place = target as usize;
-        if self.targets.len() <= place {
-            self.targets.resize_with(place + 1, || None);
+        if place == self.targets.len() {
+            self.targets.push(None);
         }
-        if self.targets[place].is_some() {
+        // Numbers are dense, so that a large one costs its peer as much as it costs us.
+        if self.targets.get(place).is_none_or(Option::is_some) {
             return Err(LinkError::Misuse("bound a number that is not free"));
         }
         match self.shared.names.bind(&actor, belief, &self.outbox, target) {
@@ -352,7 +406,7 @@ impl Session {
         }
         self.undone.messages += 1;
         self.undone.bytes += bytes;
-        let ticket = Ticket { outbox: self.outbox.clone(), bytes };
+        let ticket = Ticket::of(&self.outbox, bytes);
         let place = self.targets.get_mut(target as usize).and_then(Option::as_mut);
         let place = place.ok_or(LinkError::Misuse("spoke to a number that is not bound"))?;
         if !place.dirty {
@@ -360,6 +414,13 @@ impl Session {
             self.dirty.push(target);
         }
         Ok((place, ticket))
+    }
+
+    /// Takes leave of a peer that has done so and waits for nothing any more.
+    fn part(&self) {
+        if self.said_goodbye && self.outbox.is_idle() {
+            self.outbox.leave("everything is answered, and the process stops");
+        }
     }
 
     /// What has been done since the last time, if it is worth a frame.
@@ -378,7 +439,25 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        for (target, bound) in (0..).zip(self.targets.drain(..)) {
+            if let Some(bound) = bound {
+                self.shared.names.release(&bound.actor, &self.outbox, target);
+            }
+        }
+    }
+}
+
 impl End for Session {
+    fn frame_length_max(&self) -> usize {
+        if self.greeted { FRAME_LENGTH_MAX } else { GREETING_LENGTH_MAX }
+    }
+
+    fn is_congested(&self) -> bool {
+        self.outbox.unread() > CONGESTED_BYTES
+    }
+
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
         let mut rest = frame;
         if !self.greeted {
@@ -386,6 +465,9 @@ impl End for Session {
             let greeting = take_value(&mut rest)?;
             end_of_values(rest)?;
             return self.greet(greeting);
+        }
+        if self.said_goodbye {
+            return Err(LinkError::Misuse("spoke after its goodbye"));
         }
         match take_value(&mut rest)? {
             ToGateway::Cast { target } => {
@@ -407,6 +489,10 @@ impl End for Session {
                 end_of_values(rest)?;
                 self.release(target)
             }
+            ToGateway::Goodbye { .. } if self.outbox.leaving.load(Ordering::Acquire) => {
+                self.said_goodbye = true;
+                Ok(())
+            }
             ToGateway::Goodbye { .. } => Err(LinkError::Closed),
             ToGateway::Hello { .. } => Err(LinkError::Misuse("greeted twice")),
         }
@@ -424,6 +510,14 @@ impl End for Session {
 
     fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
         self.grant();
+        self.part();
+        let collected = self.outbox.lock().outgoing.collect(sent, waker);
+        if !sent.is_empty() || collected == Collected::Last {
+            return collected;
+        }
+        // What was done before the waker was there has woken nobody.
+        self.grant();
+        self.part();
         self.outbox.lock().outgoing.collect(sent, waker)
     }
 }

@@ -31,10 +31,12 @@ pub enum LinkError {
     #[error("the link is full: the peer does not read")]
     Full,
     /// The peer announced a frame longer than any it may send.
-    #[error("the peer announced a frame of {length} bytes, and {FRAME_LENGTH_MAX} is the most")]
+    #[error("the peer announced a frame of {length} bytes, and {length_max} is the most")]
     FrameTooLong {
         /// What the peer announced, in bytes.
         length: usize,
+        /// What it may send, in bytes.
+        length_max: usize,
     },
     /// The peer speaks another version.
     #[error(
@@ -178,7 +180,7 @@ impl<In: DeserializeOwned> Receiver<In> {
             return Ok(None);
         };
         if length > FRAME_LENGTH_MAX {
-            return Err(LinkError::FrameTooLong { length });
+            return Err(LinkError::FrameTooLong { length, length_max: FRAME_LENGTH_MAX });
         }
         if self.received.len() < LENGTH_PREFIX + length {
             return Ok(None);

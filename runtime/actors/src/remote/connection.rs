@@ -9,9 +9,11 @@ use std::{
 use blackhole_protocol::{
     InstanceId,
     link::{
-        EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, append_value, decode,
-        end_of_values,
-        gateway::{ExitReason, FromGateway, SCHEMA, ToGateway, VERSION, Window},
+        EncodeError, LENGTH_PREFIX, append_frame, append_value, decode, end_of_values,
+        gateway::{
+            ExitReason, FromGateway, GREETING_LENGTH_MAX, NAME_LENGTH_MAX, Refusal, SCHEMA,
+            ToGateway, VERSION, WINDOW, Window, shortened,
+        },
         greeting_of, take_value,
     },
 };
@@ -43,23 +45,28 @@ pub(super) struct Opened {
 /// Exchanges the first frames. The gateway's may take as long as its process does to start.
 pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened, LinkError> {
     let mut bytes = Vec::new();
-    let hello = ToGateway::Hello { version: VERSION, schema: SCHEMA, from: from.to_owned() };
+    let from = shortened(from.to_owned());
+    let hello = ToGateway::Hello { version: VERSION, schema: SCHEMA, from };
     append_frame(&hello, &mut bytes)?;
     stream.write_all(&bytes).await?;
     let mut prefix = [0; LENGTH_PREFIX];
     stream.read_exact(&mut prefix).await.map_err(closed)?;
     let length = u32::from_le_bytes(prefix) as usize;
-    if length > FRAME_LENGTH_MAX {
-        return Err(LinkError::FrameTooLong { length });
+    if length > GREETING_LENGTH_MAX {
+        return Err(LinkError::FrameTooLong { length, length_max: GREETING_LENGTH_MAX });
     }
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame).await.map_err(closed)?;
     if let Ok(FromGateway::Goodbye { reason }) = decode(&frame) {
-        return Err(LinkError::Goodbye(reason));
+        return Err(LinkError::Goodbye(shortened(reason)));
     }
     compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
     match decode(&frame)? {
         FromGateway::Welcome { instance, generation, window, .. } => {
+            // A peer that grants more than any of ours does is not to decide what we hold for it.
+            let (messages, bytes) = (WINDOW.messages, WINDOW.bytes);
+            let window =
+                Window { messages: window.messages.min(messages), bytes: window.bytes.min(bytes) };
             Ok(Opened { instance, generation, window })
         }
         _ => Err(LinkError::NotAHandshake),
@@ -93,10 +100,17 @@ struct State {
     waiting: u32,
     calls: Calls,
     targets: Targets,
+    /// The gateway answers what it has been asked, and hears nothing more.
+    leaving: bool,
     lost: Option<Lost>,
 }
 
 impl State {
+    /// The gateway takes what is sent to it.
+    fn hears(&self) -> bool {
+        self.lost.is_none() && !self.leaving
+    }
+
     fn has_credit(&self) -> bool {
         self.messages > 0 && self.bytes > 0
     }
@@ -119,6 +133,7 @@ impl Connection {
             waiting: 0,
             calls: Calls::default(),
             targets: Targets::default(),
+            leaving: false,
             lost: None,
         };
         let connection = Arc::new(Self {
@@ -141,13 +156,13 @@ impl Connection {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.lock().lost.is_none()
+        self.lock().hears()
     }
 
     /// Takes leave of the gateway, when nobody needs the connection any more.
     pub(super) fn leave(&self) {
         let mut state = self.lock();
-        if state.lost.is_none() {
+        if state.hears() {
             let reason = "nobody refers to its actors any more".to_owned();
             say(&mut state, &ToGateway::Goodbye { reason });
             state.outgoing.finish();
@@ -167,11 +182,16 @@ impl Connection {
         message: &str,
         schema: u64,
     ) -> Result<Binding, Unreachable> {
+        if actor.len() > NAME_LENGTH_MAX {
+            let refusal =
+                Refusal::Unknown { actor: shortened(actor.to_owned()), known: Vec::new() };
+            return Err(Unreachable::Refused { instance: self.instance.clone(), source: refusal });
+        }
         let (agreed, agreement) = oneshot::channel();
         {
             let mut state = self.lock();
-            if let Some(lost) = &state.lost {
-                return Err(lost.clone().into());
+            if !state.hears() {
+                return Err(self.loss(&state).into());
             }
             let target = state.targets.reserve(agreed);
             let (actor, message) = (actor.to_owned(), message.to_owned());
@@ -183,7 +203,7 @@ impl Connection {
             Ok(Err(source)) => {
                 Err(Unreachable::Refused { instance: self.instance.clone(), source })
             }
-            Err(_dropped) => Err(self.loss().into()),
+            Err(_dropped) => Err(self.loss(&self.lock()).into()),
         }
     }
 
@@ -208,8 +228,8 @@ impl Connection {
 
     fn credited(&self) -> Result<Option<Room<'_>>, Lost> {
         let state = self.lock();
-        if let Some(lost) = &state.lost {
-            return Err(lost.clone());
+        if !state.hears() {
+            return Err(self.loss(&state));
         }
         let has_credit = state.has_credit();
         Ok(has_credit.then_some(Room { connection: self, state }))
@@ -221,7 +241,7 @@ impl Connection {
         granted.as_mut().enable();
         {
             let mut state = self.lock();
-            if state.lost.is_some() || state.has_credit() {
+            if !state.hears() || state.has_credit() {
                 return;
             }
             state.waiting += 1;
@@ -230,9 +250,10 @@ impl Connection {
         granted.await;
     }
 
-    fn loss(&self) -> Lost {
-        let lost = self.lock().lost.clone();
-        lost.unwrap_or_else(|| self.lost_by("the gateway did not answer".to_owned()))
+    /// Why nothing can be sent.
+    fn loss(&self, state: &State) -> Lost {
+        let why = if state.leaving { "it is about to stop" } else { "the gateway did not answer" };
+        state.lost.clone().unwrap_or_else(|| self.lost_by(why.to_owned()))
     }
 
     fn lost_by(&self, why: String) -> Lost {
@@ -258,10 +279,25 @@ impl Connection {
         self.granted.notify_waiters();
     }
 
+    /// The process is about to stop: what was sent will be answered, and whoever has more to send connects
+    /// to the successor.
+    fn retire(&self) {
+        let mut state = self.lock();
+        if state.hears() {
+            let reason = "the rest is for the successor".to_owned();
+            say(&mut state, &ToGateway::Goodbye { reason });
+            state.leaving = true;
+            state.targets.retire();
+        }
+        wake(state);
+        self.granted.notify_waiters();
+    }
+
     fn grant(&self, messages: u32, bytes: u32) -> Result<(), LinkError> {
         let mut state = self.lock();
         let undone = self.window.messages - state.messages;
-        if messages > undone {
+        let undone_bytes = i64::from(self.window.bytes) - state.bytes;
+        if messages > undone || i64::from(bytes) > undone_bytes {
             return Err(LinkError::Misuse("granted more than it had been sent"));
         }
         state.messages += messages;
@@ -394,7 +430,7 @@ impl Binding {
 impl Drop for Binding {
     fn drop(&mut self) {
         let mut state = self.connection.lock();
-        if state.lost.is_none() {
+        if state.hears() {
             state.targets.release(self.bound.target);
             say(&mut state, &ToGateway::Release { target: self.bound.target });
             wake(state);
@@ -431,7 +467,7 @@ impl End for Driver {
             FromGateway::Granted { messages, bytes } => connection.grant(messages, bytes),
             FromGateway::Bound { target } => {
                 let mut state = connection.lock();
-                if state.targets.bound(target)? == Wanted::NoMore {
+                if state.targets.bound(target)? == Wanted::NoMore && state.hears() {
                     say(&mut state, &ToGateway::Release { target });
                     wake(state);
                 }
@@ -442,7 +478,11 @@ impl End for Driver {
             }
             FromGateway::Released { target } => connection.lock().targets.released(target),
             FromGateway::Down { target, reason } => connection.lock().targets.down(target, reason),
-            FromGateway::Goodbye { reason } => Err(LinkError::Goodbye(reason)),
+            FromGateway::Leaving => {
+                connection.retire();
+                Ok(())
+            }
+            FromGateway::Goodbye { reason } => Err(LinkError::Goodbye(shortened(reason))),
             FromGateway::Welcome { .. } => Err(LinkError::Misuse("greeted twice")),
             FromGateway::Answer { .. } => Ok(()),
         }

@@ -95,30 +95,32 @@ impl Targets {
     /// The gateway agrees.
     pub(super) fn bound(&mut self, target: u32) -> Result<Wanted, LinkError> {
         let place = self.place(target)?;
+        if !matches!(place, Target::Binding(_)) {
+            return Err(LinkError::Misuse("bound what nobody wanted bound"));
+        }
         let (sender, ended) = watch::channel(None);
         let usable = Arc::new(AtomicBool::new(true));
         let next = Target::Bound { ended: sender, usable: usable.clone() };
-        let Target::Binding(agreed) = std::mem::replace(place, next) else {
-            return Err(LinkError::Misuse("bound what nobody wanted bound"));
-        };
-        match agreed.send(Ok(Bound { target, usable, ended })) {
-            Ok(()) => Ok(Wanted::Still),
-            Err(_gone) => {
-                *place = Target::Releasing;
-                Ok(Wanted::NoMore)
-            }
+        if let Target::Binding(agreed) = std::mem::replace(place, next)
+            && agreed.send(Ok(Bound { target, usable, ended })).is_ok()
+        {
+            return Ok(Wanted::Still);
         }
+        *place = Target::Releasing;
+        Ok(Wanted::NoMore)
     }
 
     /// The gateway does not agree.
     pub(super) fn refused(&mut self, target: u32, refusal: Refusal) -> Result<(), LinkError> {
         let place = self.place(target)?;
-        let Target::Binding(agreed) = std::mem::replace(place, Target::Free) else {
+        if !matches!(place, Target::Binding(_)) {
             return Err(LinkError::Misuse("refused what nobody wanted bound"));
-        };
+        }
+        if let Target::Binding(agreed) = std::mem::replace(place, Target::Free) {
+            // Who wanted it may have gone.
+            let _ = agreed.send(Err(refusal));
+        }
         self.free.push(target);
-        // Who wanted it may have gone.
-        let _ = agreed.send(Err(refusal));
         Ok(())
     }
 
@@ -156,13 +158,18 @@ impl Targets {
         }
     }
 
-    /// The connection is lost.
-    pub(super) fn lose(self) {
-        for place in self.places {
+    /// No actor will be spoken to any more by the number that it has; who watches one still does.
+    pub(super) fn retire(&self) {
+        for place in &self.places {
             if let Target::Bound { usable, .. } = place {
                 usable.store(false, Ordering::Release);
             }
         }
+    }
+
+    /// The connection is lost.
+    pub(super) fn lose(self) {
+        self.retire();
     }
 
     fn place(&mut self, target: u32) -> Result<&mut Target, LinkError> {

@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use blackhole_policy::supervision::{Event, Exit, SupervisorExit, Transition};
+use blackhole_policy::supervision::{Event, Exit, Restart, SupervisorExit, Transition};
 use ractor::{Actor, ActorCell, ActorId, ActorRef};
 use tokio::sync::watch;
 
 use super::{
-    Course, Starts,
-    spec::{Start, TreeSpec},
+    Course, Starts, Tree,
+    spec::{Begin, Known, Start, TreeSpec},
 };
 use crate::{
     Clock,
@@ -28,113 +28,195 @@ const KILLED: &str = "killed";
 /// The nursery of one supervisor of a tree.
 pub(super) struct Actors {
     starts: Mutex<Starts>,
-    running: Mutex<HashMap<String, ActorCell>>,
-    above: Above,
+    lives: Arc<Mutex<Lives>>,
+    course: watch::Sender<Course>,
+    /// Who supervises the supervisor, in a nested tree.
+    parent: Option<Reporter<String>>,
 }
 
-/// Who hears of the supervisor itself.
-enum Above {
-    Handle(watch::Sender<Course>),
-    Parent(Reporter<String>),
+/// What is known of the children.
+#[derive(Default)]
+struct Lives {
+    /// What was started last under an id, while it lives.
+    running: HashMap<String, Running>,
+    /// How it ended last, or why it did not start.
+    ends: HashMap<String, String>,
+}
+
+enum Running {
+    Actor(ActorCell),
+    Tree(Tree),
+}
+
+impl Running {
+    fn is(&self, actor: ActorId) -> bool {
+        match self {
+            Self::Actor(cell) => cell.get_id() == actor,
+            Self::Tree(tree) => tree.supervisor.get_id() == actor,
+        }
+    }
+}
+
+impl Lives {
+    /// A tree that gives up says so before its actor ends.
+    fn how_ended(&self, id: &str) -> Option<String> {
+        let giving_up = match self.running.get(id) {
+            Some(Running::Tree(tree)) => tree.why_ended(),
+            Some(Running::Actor(_)) | None => None,
+        };
+        giving_up.or_else(|| self.ends.get(id).cloned())
+    }
+
+    /// Takes a child that is gone off the list; says what it is called.
+    fn end(&mut self, actor: ActorId, how: String) -> Option<String> {
+        let found = self.running.iter().find(|(_, running)| running.is(actor));
+        let id = found?.0.clone();
+        if let Some(Running::Tree(tree)) = self.running.remove(&id)
+            && let Some(why) = tree.why_ended()
+        {
+            self.ends.insert(id.clone(), why);
+        } else {
+            self.ends.insert(id.clone(), how);
+        }
+        Some(id)
+    }
+
+    fn did_not_start(&mut self, id: &str, why: String) {
+        self.running.remove(id);
+        self.ends.insert(id.to_owned(), why);
+    }
 }
 
 impl Actors {
-    pub(super) fn root(starts: Starts, course: watch::Sender<Course>) -> Self {
-        Self { starts: Mutex::new(starts), running: Mutex::default(), above: Above::Handle(course) }
+    /// The nursery, and where to hear how far its supervisor is.
+    pub(super) fn new(
+        starts: Starts,
+        parent: Option<Reporter<String>>,
+    ) -> (Arc<Self>, watch::Receiver<Course>) {
+        let (course, heard) = watch::channel(Course::Rising);
+        let (starts, lives) = (Mutex::new(starts), Arc::default());
+        (Arc::new(Self { starts, lives, course, parent }), heard)
     }
 
     /// Whether nobody is called so; what is there already stays as it is.
-    pub(super) fn learn(&self, id: &str, start: Start) -> bool {
-        let mut starts = self.starts();
+    pub(super) fn learn(&self, id: &str, known: Known) -> bool {
+        let mut starts = locked(&self.starts);
         let is_new = !starts.contains_key(id);
         if is_new {
-            starts.insert(id.to_owned(), start);
+            starts.insert(id.to_owned(), known);
         }
         is_new
     }
 
     pub(super) fn forget(&self, id: &str) {
-        self.starts().remove(id);
+        locked(&self.starts).remove(id);
+        locked(&self.lives).ends.remove(id);
     }
 
     /// The actor that was started last under this id, while it lives.
-    pub(super) fn running(&self, id: &str) -> Option<ActorCell> {
-        self.living().get(id).cloned()
+    pub(super) fn actor(&self, id: &str) -> Option<ActorCell> {
+        match locked(&self.lives).running.get(id)? {
+            Running::Actor(actor) => Some(actor.clone()),
+            Running::Tree(_) => None,
+        }
     }
 
-    fn starts(&self) -> MutexGuard<'_, Starts> {
-        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same, of a nested tree.
+    pub(super) fn tree(&self, id: &str) -> Option<Tree> {
+        match locked(&self.lives).running.get(id)? {
+            Running::Actor(_) => None,
+            Running::Tree(tree) => Some(tree.clone()),
+        }
     }
 
-    fn living(&self) -> MutexGuard<'_, HashMap<String, ActorCell>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How a child ended last, or why it did not start.
+    pub(super) fn how_ended(&self, id: &str) -> Option<String> {
+        locked(&self.lives).how_ended(id)
+    }
+
+    /// Nobody starts a temporary child again, and its id may be another's next.
+    fn is_temporary(&self, id: &str) -> bool {
+        locked(&self.starts).get(id).is_some_and(|known| known.restart == Restart::Temporary)
     }
 
     async fn start_tree(
         &self,
         tree: &TreeSpec,
         reporter: Reporter<String>,
-    ) -> Result<Box<dyn Child>, StartFailed> {
-        let (policy, starts) = tree.policy().map_err(|error| {
-            tracing::error!(tree = reporter.child(), %error, "the tree cannot be");
-            StartFailed
-        })?;
-        let parent = reporter.supervisor();
-        let nursery = Arc::new(Self {
-            starts: Mutex::new(starts),
-            running: Mutex::default(),
-            above: Above::Parent(reporter),
-        });
-        let arguments = Arguments { policy, nursery, clock: Clock::start() };
+    ) -> Result<Box<dyn Child>, String> {
+        let (policy, starts) = tree.policy().map_err(|error| error.to_string())?;
+        let (id, parent) = (reporter.child().clone(), reporter.supervisor());
+        let (actors, course) = Self::new(starts, Some(reporter));
+        let arguments = Arguments { policy, nursery: actors.clone(), clock: Clock::start() };
         let started =
             Actor::spawn_linked(None, Supervisor::<Self>::default(), arguments, parent).await;
-        let (supervisor, _) = started.map_err(|error| {
-            tracing::error!(%error, "the tree's supervisor did not start");
-            StartFailed
-        })?;
+        let (supervisor, _) = started.map_err(|error| error.to_string())?;
+        let running = Tree { supervisor: supervisor.clone(), actors, course };
+        locked(&self.lives).running.insert(id, Running::Tree(running));
         Ok(Box::new(Subtree(supervisor)))
     }
+
+    fn start_actor(
+        &self,
+        begin: &Begin,
+        reporter: Reporter<String>,
+    ) -> Result<Box<dyn Child>, String> {
+        let (actor, started) = begin(reporter.supervisor()).map_err(|error| error.to_string())?;
+        let id = reporter.child().clone();
+        locked(&self.lives).running.insert(id, Running::Actor(actor.clone()));
+        let lives = self.lives.clone();
+        tokio::spawn(async move {
+            match started.await {
+                Ok(()) => reporter.started(),
+                Err(error) => {
+                    tracing::warn!(actor = reporter.child(), %error, "did not start");
+                    locked(&lives).did_not_start(reporter.child(), error.to_string());
+                    reporter.start_failed();
+                }
+            }
+        });
+        Ok(Box::new(Plain(actor)))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Nursery for Actors {
     type Id = String;
 
     async fn start(&self, reporter: Reporter<String>) -> Result<Box<dyn Child>, StartFailed> {
-        let start = self.starts().get(reporter.child()).cloned();
-        match start.ok_or(StartFailed)? {
+        let id = reporter.child().clone();
+        let start = locked(&self.starts).get(&id).map(|known| known.start.clone());
+        let started = match start.ok_or(StartFailed)? {
             Start::Tree(tree) => self.start_tree(&tree, reporter).await,
-            Start::Actor(begin) => {
-                let (actor, started) = begin(reporter.supervisor()).map_err(|error| {
-                    tracing::warn!(actor = reporter.child(), %error, "did not start");
-                    StartFailed
-                })?;
-                self.living().insert(reporter.child().clone(), actor.clone());
-                tokio::spawn(async move {
-                    match started.await {
-                        Ok(()) => reporter.started(),
-                        Err(error) => {
-                            tracing::warn!(actor = reporter.child(), %error, "did not start");
-                            reporter.start_failed();
-                        }
-                    }
-                });
-                Ok(Box::new(Plain(actor)))
-            }
-        }
+            Start::Actor(begin) => self.start_actor(&*begin, reporter),
+        };
+        started.map_err(|error| {
+            tracing::warn!(actor = id, error, "did not start");
+            locked(&self.lives).did_not_start(&id, error);
+            StartFailed
+        })
     }
 
     /// An actor's end is its only news: an error, a panic, a stop of its own, or the supervisor's wish.
     fn silent_end(&self, actor: &ActorCell, end: SilentEnd<'_>) -> Exit {
-        self.living().retain(|_, living| living.get_id() != actor.get_id());
-        match end {
-            SilentEnd::Terminated(Some(KILLED)) => Exit::Killed,
-            SilentEnd::Terminated(Some(SHUTDOWN)) => Exit::Shutdown,
-            SilentEnd::Terminated(_) => Exit::Normal,
+        let (exit, how) = match end {
+            SilentEnd::Terminated(Some(KILLED)) => (Exit::Killed, "was killed".to_owned()),
+            SilentEnd::Terminated(Some(SHUTDOWN)) => (Exit::Shutdown, "was stopped".to_owned()),
+            SilentEnd::Terminated(Some(why)) => (Exit::Normal, format!("ended: {why}")),
+            SilentEnd::Terminated(None) => (Exit::Normal, "ended".to_owned()),
             SilentEnd::Failed(error) => {
                 tracing::warn!(actor = %actor.get_id(), %error, "an actor failed");
-                Exit::Abnormal
+                (Exit::Abnormal, format!("failed: {error}"))
             }
+        };
+        let id = locked(&self.lives).end(actor.get_id(), how);
+        if let Some(id) = id.filter(|id| self.is_temporary(id)) {
+            self.forget(&id);
         }
+        exit
     }
 
     fn observe(&self, transition: &Transition<String>) {
@@ -142,22 +224,21 @@ impl Nursery for Actors {
     }
 
     fn up(&self) {
-        match &self.above {
-            Above::Handle(course) => drop(course.send_replace(Course::Up)),
-            Above::Parent(reporter) => reporter.started(),
+        self.course.send_replace(Course::Up);
+        if let Some(parent) = &self.parent {
+            parent.started();
         }
     }
 
     fn ended(&self, exit: SupervisorExit<String>) {
-        match &self.above {
-            Above::Handle(course) => drop(course.send_replace(Course::Ended(exit))),
-            // Its parent is not told apart here: a tree that never was up did not start.
-            Above::Parent(reporter) => match exit {
-                SupervisorExit::StartFailed(_) => reporter.start_failed(),
-                SupervisorExit::Stopped
-                | SupervisorExit::RestartedTooOften(_)
-                | SupervisorExit::AutoShutdown(_) => reporter.exited(exit.exit()),
-            },
+        self.course.send_replace(Course::Ended(exit.clone()));
+        let Some(parent) = &self.parent else { return };
+        match exit {
+            // A tree that never was up did not start.
+            SupervisorExit::StartFailed(_) => parent.start_failed(),
+            SupervisorExit::Stopped
+            | SupervisorExit::RestartedTooOften(_)
+            | SupervisorExit::AutoShutdown(_) => parent.exited(exit.exit()),
         }
     }
 }

@@ -1,6 +1,11 @@
 //! What a tree of actors is made of.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use blackhole_policy::{
     backoff::Backoff,
@@ -20,12 +25,22 @@ const RESTARTS_MAX: u32 = 1;
 /// OTP's default.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// How an incarnation of an actor begins.
+/// How the incarnations of a child begin, and whether there may be more than one.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) start: Start,
+    pub(super) restart: Restart,
+}
+
+/// How an incarnation of a child begins.
 #[derive(Clone)]
 pub(super) enum Start {
-    Actor(Arc<dyn Fn(ActorCell) -> Result<Begun, SpawnErr> + Send + Sync>),
+    Actor(Arc<Begin>),
     Tree(Arc<TreeSpec>),
 }
+
+/// How an incarnation of an actor begins, below that supervisor.
+pub(super) type Begin = dyn Fn(ActorCell) -> Result<Begun, SpawnErr> + Send + Sync;
 
 /// An actor that begins, and how that went, later.
 pub(super) type Begun = (ActorCell, Pin<Box<dyn Future<Output = Result<(), SpawnErr>> + Send>>);
@@ -43,8 +58,25 @@ impl ActorSpec {
         id: impl Into<String>,
         make: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> Self {
+        Self::beginning(id, move || Ok(make()))
+    }
+
+    /// An actor that is there already: an end of it cannot be followed by another start. It is for trees
+    /// that end with it, or with [`Restart::Temporary`].
+    pub fn once<A: Actor>(id: impl Into<String>, actor: A, arguments: A::Arguments) -> Self {
+        let only = Mutex::new(Some((actor, arguments)));
+        Self::beginning(id, move || {
+            let only = only.lock().unwrap_or_else(PoisonError::into_inner).take();
+            only.ok_or_else(|| SpawnErr::StartupFailed("it can be started once".into()))
+        })
+    }
+
+    fn beginning<A: Actor>(
+        id: impl Into<String>,
+        make: impl Fn() -> Result<(A, A::Arguments), SpawnErr> + Send + Sync + 'static,
+    ) -> Self {
         let begin = move |supervisor: ActorCell| {
-            let (actor, arguments) = make();
+            let (actor, arguments) = make()?;
             let (actor, started) =
                 ActorRuntime::<A>::spawn_linked_instant(None, actor, arguments, supervisor)?;
             let started = async move {
@@ -106,8 +138,9 @@ impl ActorSpec {
         &self.spec.id
     }
 
-    pub(super) fn into_parts(self) -> (ChildSpec<String>, Start) {
-        (self.spec, self.start)
+    pub(super) fn into_parts(self) -> (ChildSpec<String>, Known) {
+        let known = Known { start: self.start, restart: self.spec.restart };
+        (self.spec, known)
     }
 }
 
@@ -116,7 +149,7 @@ impl ActorSpec {
 #[must_use = "a tree runs when it is started"]
 pub struct TreeSpec {
     spec: SupervisorSpec,
-    children: Vec<(ChildSpec<String>, Start)>,
+    children: Vec<(ChildSpec<String>, Known)>,
 }
 
 impl TreeSpec {
@@ -181,7 +214,7 @@ impl TreeSpec {
     }
 
     fn starts(&self) -> Starts {
-        let start = |(spec, start): &(ChildSpec<String>, Start)| (spec.id.clone(), start.clone());
-        self.children.iter().map(start).collect()
+        let known = |(spec, known): &(ChildSpec<String>, Known)| (spec.id.clone(), known.clone());
+        self.children.iter().map(known).collect()
     }
 }

@@ -30,6 +30,11 @@ impl Group {
         !self.legacy.contains_key(&Controller::Memory)
     }
 
+    /// Whether what is below `memory_low` is taken back last, as v1 knows no way to.
+    pub fn heeds_memory_low(&self) -> bool {
+        self.unified_for(Controller::Memory).is_some()
+    }
+
     fn memory_in_use(&self) -> Result<Option<u64>, GroupError> {
         let (directory, current, reclaimable) =
             match (self.legacy.get(&Controller::Memory), self.unified_for(Controller::Memory)) {

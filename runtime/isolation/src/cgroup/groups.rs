@@ -138,6 +138,20 @@ impl Groups {
         Err(reason.unwrap_or_else(|| "the kernel offers none".to_owned()))
     }
 
+    /// Lets every instance keep what its own `memory_low` says: v2 gives a group no more of that
+    /// than the groups above it have, of which this is the lowest that is the node's.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn shelter(&self) -> Result<(), GroupError> {
+        match &self.unified {
+            Some(root) if self.unified_controllers.contains(&Controller::Memory) => {
+                file::write(root.join("memory.low"), "max")
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Where the node's own directories are.
     pub fn roots(&self) -> BTreeSet<&Path> {
         self.unified.iter().chain(self.legacy.values()).map(PathBuf::as_path).collect()

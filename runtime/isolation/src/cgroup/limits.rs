@@ -18,6 +18,8 @@ pub struct Limits {
     /// Bytes; who needs more is slowed down and gives back what it can. v1 heeds it only when the
     /// whole host is short.
     pub memory_high: Option<u64>,
+    /// Bytes that the kernel takes back last when the host is short. v1 has no such thing.
+    pub memory_low: Option<u64>,
     /// Bytes of swap, beside memory.
     pub swap_max: Option<u64>,
     /// The share of the disks when all want them.

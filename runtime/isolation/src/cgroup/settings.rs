@@ -38,6 +38,7 @@ impl Limits {
             }
             Controller::Memory => vec![
                 self.swap_max.map(|it| set("swap", &["memory.swap.max"], it)),
+                self.memory_low.map(|it| set("memory_low", &["memory.low"], it)),
                 self.memory_high.map(|it| set("memory_high", &["memory.high"], it)),
                 self.memory_max.map(|it| set("memory", &["memory.max"], it)),
             ],
@@ -132,6 +133,7 @@ mod tests {
             cpus: Some("0-1".parse().unwrap()),
             memory_max: Some(1 << 30),
             memory_high: Some(1 << 29),
+            memory_low: Some(1 << 28),
             swap_max: Some(0),
             io_weight: Weight::new(500),
             devices: vec![DeviceLimit { write_operations: Some(9), ..disk }],
@@ -150,6 +152,7 @@ mod tests {
             "io_weight: io.weight = 500",
             "io: io.max = 8:0 rbps=1 wiops=9",
             "swap: memory.swap.max = 0",
+            "memory_low: memory.low = 268435456",
             "memory_high: memory.high = 536870912",
             "memory: memory.max = 1073741824",
             "tasks_max: pids.max = 64",

@@ -33,7 +33,12 @@ pub(super) enum Body {
         stop_signal: Signal,
     },
     /// A thread of the node.
-    Embedded { service: Arc<dyn Embedded>, link: Link },
+    Embedded {
+        service: Arc<dyn Embedded>,
+        link: Link,
+        /// Of its records, as long as this lives.
+        _capture: Capture,
+    },
 }
 
 /// What a process prints. It may outlast the process's actor.
@@ -90,7 +95,7 @@ impl Body {
         }
     }
 
-    /// What it prints, unless it prints into the node's own output.
+    /// What a process prints.
     pub(super) fn output(&self) -> Option<Output> {
         match self {
             Self::Process { capture, .. } => Some(Output(capture.clone())),

@@ -50,6 +50,9 @@ impl Plans {
                 host
             }
         };
+        if has_budget && let Err(error) = host.groups().shelter() {
+            tracing::warn!(%error, "the kernel keeps no memory for anybody");
+        }
         Self { host, has_budget, known: Mutex::default() }
     }
 
@@ -93,7 +96,11 @@ impl Plans {
         if !adapting::is_governed(service, self.has_budget) {
             return request;
         }
-        let limits = adapting::ready_to_pull(request.limits.clone(), self.host.groups());
+        let limits = adapting::ready_to_pull(
+            request.limits.clone(),
+            self.host.groups(),
+            self.has_budget.then_some(service),
+        );
         if limits == request.limits {
             return request;
         }

@@ -24,7 +24,7 @@ use blackhole_policy::{
 use blackhole_process::{
     Generation as LaunchGeneration, Launch, LaunchBuilder, LaunchError, Signal, SpawnError,
     snapshot::{self, SnapshotFile},
-    sockets::{NativeListeners, SocketError},
+    sockets::{EmbeddedEnds, NativeListeners, SocketError},
 };
 use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
@@ -40,7 +40,7 @@ use super::{
 use crate::{
     adapting::InsufficientResources,
     directories::{NOTIFY, make_owned, make_passage},
-    logs::{LineWatch, LogsError, Origin},
+    logs::{Capture, LineWatch, LogsError, Origin},
     notify::{NotifyAccess, NotifyError, NotifySocket},
     nursery::{Household, find_service},
     probe::{ExecContext, ResolveError, ResolvedProbe},
@@ -416,15 +416,18 @@ impl<'a> Midwife<'a> {
                 .and_then(SnapshotFile::open)
                 .map_err(BirthError::Embed)?,
         };
-        let native = &self.household.resources.native;
-        let service = native
-            .embed(&self.service.name, listeners, child_end, &assignment)
+        let resources = &self.household.resources;
+        let context = ExecContext::default();
+        let (readiness, line) = self.readiness(&context)?;
+        let (capture, records) = self.records(line)?;
+        let ends = EmbeddedEnds { link: child_end, records };
+        let service = resources
+            .native
+            .embed(&self.service.name, listeners, ends, &assignment)
             .map_err(BirthError::Embed)?;
         let (link, unopened) = self.link(node_end, assignment);
-        let context = ExecContext::default();
-        let (readiness, _) = self.readiness(&context)?;
         Ok(Birth {
-            body: Body::Embedded { service, link: link.clone() },
+            body: Body::Embedded { service, link: link.clone(), _capture: capture },
             spec: self.spec(),
             watches: Watches {
                 startup: self.probe(self.service.startup.as_ref(), &context)?,
@@ -437,6 +440,17 @@ impl<'a> Midwife<'a> {
                 starting: None,
             },
         })
+    }
+
+    /// Captured as a process's standard error would be; it has no standard output of its own.
+    fn records(&self, line: Option<LineWatch>) -> Result<(Capture, OwnedFd), BirthError> {
+        let (stdout, _closed) = io::pipe().map_err(BirthError::Embed)?;
+        let (stderr, records) = io::pipe().map_err(BirthError::Embed)?;
+        let (instance, pid) = (self.instance.clone(), std::process::id());
+        let origin = Origin { instance, generation: self.generation.0, pid };
+        let outputs = [stdout.into(), stderr.into()];
+        let capture = self.household.resources.logs.capture(Arc::new(origin), outputs, line)?;
+        Ok((capture, records.into()))
     }
 
     fn link(&self, node_end: UnixStream, assignment: Assignment) -> (Link, Unopened) {

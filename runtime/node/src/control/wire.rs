@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use blackhole_isolation::Pressure;
-use blackhole_protocol::control::v1 as proto;
+use blackhole_policy::budget::{Resource, Standing};
+use blackhole_protocol::{InstanceId, control::v1 as proto};
 
 use super::Identity;
 use crate::{
@@ -25,6 +26,24 @@ pub(super) fn node(registry: &Registry, identity: &Identity) -> proto::NodeStatu
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state.into(),
     }
+}
+
+pub(super) fn budget(standings: &[(Resource, Standing<InstanceId>)]) -> proto::Budget {
+    let mut budget = proto::Budget::default();
+    for (resource, standing) in standings {
+        let whole = |amount| resource.whole(amount);
+        let share = Some(proto::BudgetShare {
+            total: whole(standing.budget),
+            guaranteed: whole(standing.guaranteed()),
+            wanted: whole(standing.wanted()),
+            squeezed: standing.squeezed().map(ToString::to_string).collect(),
+        });
+        match resource {
+            Resource::Cpu => budget.cpu = share,
+            Resource::Memory => budget.memory = share,
+        }
+    }
+    budget
 }
 
 pub(super) fn status(entry: &Entry, look: &mut Look<'_>) -> proto::InstanceStatus {

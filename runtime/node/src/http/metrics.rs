@@ -1,9 +1,14 @@
 //! The page `/metrics`: every instance by `service` and `instance`, and the node itself.
 
-use blackhole_policy::instance::Reason;
+use blackhole_policy::{
+    budget::{Resource, Standing},
+    instance::Reason,
+};
+use blackhole_protocol::InstanceId;
 
 use super::exposition::{Page, Type};
 use crate::{
+    adapting::Adapting,
     registry::{Entry, Registry, State},
     usage::{Sampler, Usage},
 };
@@ -16,7 +21,7 @@ struct Row {
 }
 
 /// The page as of now.
-pub(super) fn page(registry: &Registry, sampler: &Sampler) -> String {
+pub(super) fn page(registry: &Registry, sampler: &Sampler, adapting: &Adapting) -> String {
     let mut look = sampler.look();
     let rows: Vec<Row> = registry
         .entries(|_| true)
@@ -29,6 +34,9 @@ pub(super) fn page(registry: &Registry, sampler: &Sampler) -> String {
     durations(&mut page, &rows);
     usage(&mut page, &rows);
     pressures(&mut page, &rows);
+    if let Some(standings) = adapting.standings() {
+        budget(&mut page, &standings);
+    }
     node(&mut page, registry, sampler);
     page.into_text()
 }
@@ -184,6 +192,53 @@ fn pressures(page: &mut Page, rows: &[Row]) {
                 page.sample(name, &labels, percent / 100.0);
             }
         }
+    }
+}
+
+/// A gauge of the budget: what its name has before the unit, its help, and its value.
+type Share = (&'static str, &'static str, fn(&Standing<InstanceId>) -> u64);
+
+const SHARES: [Share; 3] = [
+    ("", "What the node divides among its instances.", |standing| standing.budget),
+    ("_guaranteed", "What is kept for instances, used or not.", Standing::guaranteed),
+    ("_wanted", "What instances use, or would use if none were held back.", Standing::wanted),
+];
+
+fn budget(page: &mut Page, standings: &[(Resource, Standing<InstanceId>)]) {
+    for (resource, standing) in standings {
+        for (share, help, value) in SHARES {
+            let name = format!("blackhole_budget_{resource}{share}_{}", unit(*resource));
+            page.family(&name, help, Type::Gauge);
+            page.sample(&name, &[], resource.whole(value(standing)));
+        }
+    }
+    for (resource, standing) in standings {
+        let name = format!("blackhole_instance_{resource}_guaranteed_{}", unit(*resource));
+        page.family(&name, "What the budget keeps for the instance now.", Type::Gauge);
+        for member in &standing.members {
+            let index = member.id.index.to_string();
+            let labels = [("service", member.id.service.as_str()), ("instance", index.as_str())];
+            page.sample(&name, &labels, resource.whole(member.guarantee));
+        }
+    }
+    let name = "blackhole_instance_squeezed";
+    let help = "1 while the instance is held back because all together want more than there is.";
+    page.family(name, help, Type::Gauge);
+    for (resource, standing) in standings {
+        for member in &standing.members {
+            let index = member.id.index.to_string();
+            let [service, instance] =
+                [("service", member.id.service.as_str()), ("instance", &index)];
+            let labels = [service, instance, ("resource", resource.as_str())];
+            page.sample(name, &labels, u8::from(member.is_squeezed));
+        }
+    }
+}
+
+fn unit(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Cpu => "cores",
+        Resource::Memory => "bytes",
     }
 }
 

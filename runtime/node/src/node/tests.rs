@@ -23,7 +23,7 @@ impl NativeServices for NoServices {
         &self,
         service: &Name,
         _: sockets::NativeListeners,
-        _: std::os::unix::net::UnixStream,
+        _: sockets::EmbeddedEnds,
         _: &Assignment,
     ) -> io::Result<Arc<dyn Embedded>> {
         panic!("no test has a native service, and {service} is one");

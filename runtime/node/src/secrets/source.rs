@@ -2,11 +2,13 @@
 //! credentials. A store of another kind is one more [`Backend`].
 
 use std::{
+    collections::BTreeMap,
     env,
     fs::File,
     io::{self, Read},
     os::unix::ffi::OsStringExt,
     path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use blackhole_config::SecretSource;
@@ -118,8 +120,27 @@ impl Backend for InFile {
 
 struct InEnvironment(String);
 
+/// What was taken out of this process's environment, which it shares with everybody who may look at it.
+static TAKEN: Mutex<BTreeMap<String, Zeroizing<Vec<u8>>>> = Mutex::new(BTreeMap::new());
+
+fn taken() -> MutexGuard<'static, BTreeMap<String, Zeroizing<Vec<u8>>>> {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on a variable is known here, and nowhere else in the process.
+pub(crate) fn take_variable(name: &str) {
+    // Another node of the process may have done so.
+    let value = blackhole_process::take_variable(name.as_ref()).filter(|value| !value.is_empty());
+    if let Some(value) = value {
+        taken().insert(name.to_owned(), Zeroizing::new(value.into_vec()));
+    }
+}
+
 impl Backend for InEnvironment {
     fn read(&self) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+        if let Some(value) = taken().get(&self.0) {
+            return Ok(value.clone());
+        }
         let value = env::var_os(&self.0);
         let absent = || SourceError::NoVariable { variable: self.0.clone() };
         value.map(|value| Zeroizing::new(value.into_vec())).ok_or_else(absent)

@@ -23,6 +23,14 @@ impl Resource {
         }
     }
 
+    /// An amount in CPUs, or in bytes.
+    pub fn whole(self, amount: u64) -> f64 {
+        match self {
+            Self::Cpu => amount as f64 / 1000.0,
+            Self::Memory => amount as f64,
+        }
+    }
+
     /// An amount as people write it: `1.5 cpus`, `256 MiB`.
     pub const fn written(self, amount: u64) -> Written {
         Written { resource: self, amount }
@@ -111,6 +119,12 @@ fn decimal(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_whole_cpus_and_bytes() {
+        let whole = Resource::ALL.map(|resource| resource.whole(1500));
+        assert_eq!(whole, [1.5, 1500.0]);
+    }
 
     #[test]
     fn amounts_are_written_as_people_read_them() {

@@ -1,6 +1,12 @@
 //! A service that does as it is told, and the node's side of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use blackhole_protocol::storage::v1::{
     Block, DeleteRequest, DeleteResponse, DownloadRequest, DownloadResponse, ListRequest,
@@ -9,7 +15,7 @@ use blackhole_protocol::storage::v1::{
     storage_service_server::{StorageService, StorageServiceServer},
 };
 use blackhole_sdk::{
-    Context, Draining, Routes, Service, ServiceError,
+    ActorSpec, Context, Draining, Message, Reply, Routes, Service, ServiceError, Tree, TreeSpec,
     testing::{Host, bounded},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -24,7 +30,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(600);
 pub(crate) struct Node {
     pub(crate) host: Host,
     entered: Arc<Notify>,
-    _directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Node {
@@ -35,7 +41,7 @@ impl Node {
     pub(crate) async fn begin_with(settings: &str, grace: Duration) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let host = Host::start::<Obedient>(directory.path(), settings, grace).await;
-        Self { host, entered: Arc::default(), _directory: directory }
+        Self { host, entered: Arc::default(), directory }
     }
 
     pub(crate) async fn ready(mut self) -> Self {
@@ -113,6 +119,8 @@ struct Settings {
 struct Obedient {
     draining: Draining,
     fragile: ActorRef<()>,
+    tree: Tree,
+    starts: Arc<AtomicU32>,
 }
 
 impl Service for Obedient {
@@ -123,8 +131,15 @@ impl Service for Obedient {
         if context.settings.start.as_deref() == Some("panic") {
             panic!("as asked");
         }
-        let fragile = context.spawn("fragile", Fragile, ()).await?;
-        Ok(Self { draining: context.draining(), fragile })
+        let fragile = context.spawn("fragile", Fragile::default(), ()).await?;
+        let starts = Arc::<AtomicU32>::default();
+        let counted = Fragile(starts.clone());
+        let workers = TreeSpec::one_for_one()
+            .restarts(1, GRACE)
+            .child(ActorSpec::new("worker", move || (counted.clone(), ())));
+        context.tree().add(ActorSpec::tree("workers", workers)).await?;
+        context.host("patient", Patient(context.draining()), ()).await?;
+        Ok(Self { draining: context.draining(), fragile, tree: context.tree().clone(), starts })
     }
 
     fn register(&self, routes: &mut Routes) {
@@ -132,8 +147,9 @@ impl Service for Obedient {
     }
 }
 
-/// Fails at its first message.
-struct Fragile;
+/// Fails at its first message, and counts its starts.
+#[derive(Clone, Default)]
+struct Fragile(Arc<AtomicU32>);
 
 impl Actor for Fragile {
     type Msg = ();
@@ -141,6 +157,7 @@ impl Actor for Fragile {
     type Arguments = ();
 
     async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        self.0.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -148,6 +165,56 @@ impl Actor for Fragile {
         Err("had enough".into())
     }
 }
+
+#[derive(Debug, Message)]
+#[blackhole(crate = "blackhole_sdk")]
+pub(crate) enum PatientMessage {
+    /// To be answered some time after the stop has begun.
+    UntilDraining(Reply<u64>),
+    Get(Reply<u64>),
+}
+
+/// Is asked by other processes.
+struct Patient(Draining);
+
+impl Actor for Patient {
+    type Msg = PatientMessage;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<PatientMessage>,
+        (): (),
+    ) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<PatientMessage>,
+        message: PatientMessage,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            PatientMessage::Get(reply) => reply.send(1),
+            PatientMessage::UntilDraining(reply) => {
+                let draining = self.0.clone();
+                tokio::spawn(async move {
+                    draining.begun().await;
+                    for _ in 0..TURNS {
+                        tokio::task::yield_now().await;
+                    }
+                    reply.send(2);
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Longer than it takes to stop a service that nobody asks anything.
+const TURNS: u32 = 10_000;
 
 fn unimplemented<T>() -> Result<T, Status> {
     Err(Status::unimplemented("not part of the test"))
@@ -158,12 +225,17 @@ impl StorageService for Obedient {
     type DownloadStream = tonic::codegen::BoxStream<DownloadResponse>;
 
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<StatResponse>, Status> {
-        let cid = request.into_inner().cid;
+        let mut cid = request.into_inner().cid;
         match cid.as_str() {
             "until draining" => self.draining.begun().await,
             "for ever" => std::future::pending().await,
             "panic" => panic!("as asked"),
             "end actor" => self.fragile.cast(()).expect("it lives"),
+            "end worker" => {
+                let workers = self.tree.tree("workers").expect("they are up");
+                workers.actor("worker").expect("it is up").cast(()).expect("it lives");
+            }
+            "worker starts" => cid = self.starts.load(Ordering::SeqCst).to_string(),
             _ => {}
         }
         Ok(Response::new(StatResponse { block: Some(Block { cid, ..Block::default() }) }))

@@ -2,12 +2,15 @@
 
 mod harness;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use blackhole_actors::link::LinkError;
-use blackhole_protocol::link::{ToChild, ToNode};
-use blackhole_sdk::{Ending, testing::bounded};
-use harness::{GRACE, Node};
+use blackhole_protocol::{
+    InstanceId,
+    link::{ToChild, ToNode},
+};
+use blackhole_sdk::{Ending, Peers, Remote, testing::bounded};
+use harness::{GRACE, Node, PatientMessage};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -40,6 +43,24 @@ async fn a_stop_lets_what_is_in_flight_finish() {
     node.host.link.send(&ToChild::Stop).await.expect("sent");
     let answer = bounded(waiting).await.expect("no panic");
     assert_eq!(answer.expect("answered"), "until draining");
+    assert_eq!(node.host.ended().await, Ending::Stopped);
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_actors_were_asked_be_answered() {
+    let mut node = Node::begin("{}").await;
+    let instance =
+        InstanceId { service: "storage".parse().expect("a name"), index: NonZeroU32::MIN };
+    let peers = Peers::new("the test", node.directory.path(), None);
+    let patient: Remote<PatientMessage> = peers.remote(&instance, "patient");
+    let asked = patient.clone();
+    let waiting =
+        tokio::spawn(async move { asked.call(PatientMessage::UntilDraining, GRACE).await });
+    tokio::task::yield_now().await;
+    // In order, so the other question is there when this is answered.
+    bounded(patient.call(PatientMessage::Get, GRACE)).await.expect("answered");
+    node.host.link.send(&ToChild::Stop).await.expect("sent");
+    assert_eq!(bounded(waiting).await.expect("no panic").expect("answered"), 2);
     assert_eq!(node.host.ended().await, Ending::Stopped);
 }
 
@@ -104,6 +125,29 @@ async fn the_end_of_an_actor_is_the_end_of_the_service() {
     match node.host.ended().await {
         Ending::Failed(text) => {
             assert!(text.contains("actor `fragile`") && text.contains("had enough"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_tree_inside_restarts_its_actors_and_ends_the_service_when_it_gives_up() {
+    let node = Node::begin("{}").await;
+    node.stat("end worker").await.expect("answered");
+    bounded(async {
+        while node.stat("worker starts").await.expect("answered") != "2" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let ended = node.host.service.ended();
+    // The end may overtake the answer.
+    drop(node.stat("end worker").await);
+    match bounded(ended).await {
+        Ending::Failed(text) => {
+            let why = "actor `workers` ended: `worker` was restarted too often, \
+                       and last it failed: had enough";
+            assert!(text.contains(why), "{text}");
         }
         other => panic!("{other:?}"),
     }

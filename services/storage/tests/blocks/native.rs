@@ -7,7 +7,10 @@ use blackhole_protocol::{
     InstanceId,
     link::{Assignment, ToChild, ToNode},
 };
-use blackhole_sdk::{Embedded, Ending, embed, testing::listeners};
+use blackhole_sdk::{
+    Embedded, Ending, embed,
+    testing::{ends, listeners},
+};
 use blackhole_storage::Storage;
 
 use crate::harness::{bounded, connect, messages, until, upload};
@@ -16,7 +19,7 @@ async fn begin(directory: &tempfile::TempDir, settings: &str) -> (NodeSide, Embe
     let (ours, theirs) = UnixStream::pair().unwrap();
     let instance = InstanceId { service: "storage".parse().unwrap(), index: NonZeroU32::MIN };
     let listeners = listeners(directory.path(), &instance);
-    let service = embed::<Storage>(&instance, listeners, theirs).unwrap();
+    let service = embed::<Storage>(&instance, listeners, ends(theirs)).unwrap();
     let assignment = Assignment {
         node: "test".into(),
         instance,

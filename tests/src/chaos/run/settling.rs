@@ -11,7 +11,7 @@ use super::{LOOK_EVERY, READY_WITHIN, Run, Thoroughness};
 use crate::chaos::{
     action::SERVICES,
     leaks::{stray_files, stray_groups, stray_processes, unreaped},
-    processes::resident,
+    processes::allocated,
 };
 
 /// What was begun has ended within this; freezing is the longest of it, waiting for a frozen one longer.
@@ -124,7 +124,7 @@ impl Run {
 
     fn sample_memory(&mut self) {
         let Some(victim) = self.victim() else { return };
-        let both = [victim.guardian, victim.node].map(resident);
+        let both = [victim.guardian, victim.node].map(allocated);
         if let [Some(guardian), Some(node)] = both {
             self.memory.sample(guardian + node);
             self.report.memory = guardian + node;

@@ -5,6 +5,9 @@
 
 #![expect(clippy::print_stdout, reason = "whoever repeats a failure needs its seed")]
 
+mod greed;
+mod lies;
+
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use blackhole_actors::{CallError, Gateway, Message, Peers, Remote, Reply, Restart};
@@ -30,6 +33,7 @@ const INPUTS: u64 = 400;
 enum HolderMessage {
     Hold(Reply<u64>),
     Get { salt: u64, text: String, reply: Reply<u64> },
+    Fail(String),
 }
 
 struct Holder;
@@ -56,6 +60,7 @@ impl Actor for Holder {
         match message {
             HolderMessage::Hold(reply) => held.push(reply),
             HolderMessage::Get { salt, text, reply } => reply.send(salt ^ text.len() as u64),
+            HolderMessage::Fail(why) => return Err(why.into()),
         }
         Ok(())
     }
@@ -73,8 +78,9 @@ struct World {
 impl World {
     async fn begin() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let gateway = Gateway::start(instance(), 1, None).await.expect("it starts");
+        let gateway = Gateway::start(instance(), 1).await.expect("it starts");
         gateway.host("holder", Holder, (), Restart::Temporary).await.expect("it starts");
+        gateway.host("fragile", Holder, (), Restart::Temporary).await.expect("it starts");
         let listener = UnixListener::bind(folder.path().join(instance().link_file_name()));
         tokio::spawn(gateway.serve(listener.expect("the path is free")));
         let holder = Peers::new("a good peer", folder.path(), None).remote(&instance(), "holder");
@@ -144,6 +150,12 @@ async fn goodbye(world: &World, said: &[u8]) -> String {
 async fn a_peer_that_breaks_the_rules_is_told_which_and_cut() {
     let world = World::begin().await;
     world.serves().await;
+    let long = "x".repeat((1 << 20) - 100);
+    let named = |target, actor: &str| {
+        let (actor, message) = (actor.to_owned(), HolderMessage::NAME.to_owned());
+        ToGateway::Bind { target, actor, message, schema: HolderMessage::SCHEMA }
+    };
+    let chatty = ToGateway::Hello { version: VERSION, schema: SCHEMA, from: "x".repeat(5000) };
     let other_version = ToGateway::Hello { version: 99, schema: SCHEMA, from: String::new() };
     let other_schema = ToGateway::Hello { version: VERSION, schema: 7, from: String::new() };
     let mut greedy = framed(&[hello(), bind()]);
@@ -163,7 +175,10 @@ async fn a_peer_that_breaks_the_rules_is_told_which_and_cut() {
         ),
         (framed(&[bind()]), "version".to_owned()),
         (vec![255; 64], "announced a frame of 4294967295 bytes".to_owned()),
+        (framed(&[chatty]), "and 4096 is the most".to_owned()),
         (framed(&[hello(), hello()]), "greeted twice".to_owned()),
+        (framed(&[hello(), named(0, &long)]), "used a name that is too long".to_owned()),
+        (framed(&[hello(), named(16_000, "holder")]), "a number that is not free".to_owned()),
         (framed(&[hello(), bind(), bind()]), "bound a number that is not free".to_owned()),
         (
             framed(&[hello(), ToGateway::Cast { target: 5 }]),

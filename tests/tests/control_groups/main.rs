@@ -3,47 +3,23 @@
 //! The emulated machines of `tests/vm` run these with v2 alone and with v1 alone, as root and as an
 //! ordinary user, with and without a group of their own.
 
+mod enforced;
+mod squeezed;
+
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-use blackhole_tests::{TestNode, pid, processes, send, skipped, until};
+use blackhole_tests::{
+    TestNode,
+    control_groups::{groups_for, groups_of},
+    pid, processes, send, skipped, until,
+};
 use rustix::process::Signal;
 
 const LIMITED: &str = "resources = { tasks_max = 40 }\n";
-
-/// The directories of a process's groups, one in each hierarchy that is mounted as a whole.
-fn groups_of(pid: i32) -> BTreeSet<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc is there");
-    let membership = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let own = |options: &str, kind: &str| {
-        let of = |line: &str| {
-            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-            let found = match kind {
-                "cgroup2" => controllers.is_empty(),
-                _ => controllers.split(',').any(|name| options.split(',').any(|it| it == name)),
-            };
-            (found && !controllers.starts_with("name="))
-                .then(|| path.trim_start_matches('/').to_owned())
-        };
-        membership.lines().find_map(of)
-    };
-    let place = |line: &str| {
-        let (front, back) = line.split_once(" - ")?;
-        let (kind, rest) = back.split_once(' ')?;
-        let top = Path::new(front.split(' ').nth(4)?);
-        let known = kind == "cgroup" || kind == "cgroup2";
-        Some(top.join(own(rest.split(' ').nth(1)?, kind).filter(|_| known)?))
-    };
-    mounts.lines().filter_map(place).collect()
-}
-
-/// Those of a process's groups that were made for an instance.
-fn groups_for(instance: &str, pid: i32) -> BTreeSet<PathBuf> {
-    groups_of(pid).into_iter().filter(|group| group.ends_with(instance)).collect()
-}
 
 fn members(group: &Path) -> Vec<i32> {
     let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();

@@ -1,0 +1,114 @@
+//! Gateways that say what is not so: references to their actors fail, and recover with the successor.
+
+use blackhole_actors::CastError;
+use blackhole_protocol::link::gateway::Window;
+
+use super::{
+    AsyncReadExt, AsyncWriteExt, CallError, FromGateway, Gateway, Holder, HolderMessage, Peers,
+    Remote, Restart, SCHEMA, SOON, UnixListener, UnixStream, VERSION, WINDOW, append_frame,
+    instance,
+};
+
+struct Liar {
+    folder: tempfile::TempDir,
+    listener: UnixListener,
+}
+
+impl Liar {
+    fn begin() -> (Self, Remote<HolderMessage>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = UnixListener::bind(folder.path().join(instance().link_file_name()));
+        let holder = Peers::new("the test", folder.path(), None).remote(&instance(), "holder");
+        (Self { folder, listener: listener.expect("the path is free") }, holder)
+    }
+
+    /// Greets one peer, lets it bind its first actor, and says something.
+    async fn lie(&self, window: Window, lies: &[FromGateway]) -> UnixStream {
+        let (mut stream, _) = self.listener.accept().await.expect("a socket");
+        let (version, schema) = (VERSION, SCHEMA);
+        let (instance, generation) = (instance(), 1);
+        let welcome = FromGateway::Welcome { version, schema, instance, generation, window };
+        let mut bytes = Vec::new();
+        for message in [&welcome, &FromGateway::Bound { target: 0 }].into_iter().chain(lies) {
+            append_frame(message, &mut bytes).expect("it fits");
+        }
+        // The greeting, and the wish to bind.
+        stream.read_exact(&mut [0; 8]).await.expect("it greets");
+        let welcome = bytes.len() - lies_length(lies) - BOUND;
+        stream.write_all(&bytes[..welcome]).await.expect("it reads");
+        // The name of the actor is the last thing that it says before it waits.
+        let mut heard = Vec::new();
+        while !heard.windows(6).any(|bytes| bytes == b"holder") {
+            stream.read_buf(&mut heard).await.expect("it binds");
+        }
+        stream.write_all(&bytes[welcome..]).await.expect("it reads");
+        stream
+    }
+
+    /// Is followed by somebody honest.
+    async fn replace(self) -> tempfile::TempDir {
+        let gateway = Gateway::start(instance(), 2).await.expect("it starts");
+        gateway.host("holder", Holder, (), Restart::Temporary).await.expect("it starts");
+        tokio::spawn(gateway.serve(self.listener));
+        self.folder
+    }
+}
+
+/// The frame of [`FromGateway::Bound`] of a small number.
+const BOUND: usize = 6;
+
+fn lies_length(lies: &[FromGateway]) -> usize {
+    let mut bytes = Vec::new();
+    lies.iter().for_each(|lie| append_frame(lie, &mut bytes).expect("it fits"));
+    bytes.len()
+}
+
+async fn asks(holder: &Remote<HolderMessage>) -> Result<u64, CallError> {
+    let get = |reply| HolderMessage::Get { salt: 1, text: "four".into(), reply };
+    tokio::time::timeout(SOON, holder.call(get, SOON)).await.expect("the deadline is kept")
+}
+
+#[tokio::test]
+async fn a_gateway_that_breaks_the_rules_is_left_and_its_successor_is_found() {
+    for lie in [
+        FromGateway::Bound { target: 0 },
+        FromGateway::Refused {
+            target: 0,
+            refusal: blackhole_actors::Refusal::TooMany { targets_max: 0 },
+        },
+        FromGateway::Released { target: 0 },
+        FromGateway::Granted { messages: 0, bytes: u32::MAX },
+        FromGateway::Granted { messages: u32::MAX, bytes: 0 },
+        FromGateway::Failed { call: 1 << 60, failure: blackhole_actors::Failure::Unanswered },
+        FromGateway::Bound { target: 1 << 30 },
+    ] {
+        let (liar, holder) = Liar::begin();
+        let asking = tokio::spawn({
+            let holder = holder.clone();
+            async move { asks(&holder).await }
+        });
+        let _stream = liar.lie(WINDOW, std::slice::from_ref(&lie)).await;
+        let _folder = liar.replace().await;
+        // What was sent is lost, and what was not is for the successor.
+        let outcome = asking.await.expect("no panic");
+        assert!(matches!(outcome, Ok(5) | Err(CallError::Lost(_))), "{outcome:?} after {lie:?}");
+        assert_eq!(asks(&holder).await.expect("the successor answers"), 1 ^ 4, "after {lie:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_grants_without_end_is_sent_no_more_than_others() {
+    let (liar, holder) = Liar::begin();
+    let generous = Window { messages: u32::MAX, bytes: u32::MAX };
+    let (connected, _stream) = tokio::join!(holder.connect(), liar.lie(generous, &[]));
+    connected.expect("it is there");
+    let mut sent = 0;
+    let refused = loop {
+        match holder.try_cast(HolderMessage::Fail(String::new())) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent <= WINDOW.messages, "{sent}");
+    };
+    assert!(matches!(refused, CastError::Full { .. }), "{refused}");
+}
