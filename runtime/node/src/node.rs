@@ -148,8 +148,6 @@ pub struct Node {
     registry: Registry,
     logs: Logs,
     operator: Operator,
-    /// From before anybody could ask.
-    shutdown_requests: watch::Receiver<u32>,
     root: SupervisorRef,
     /// Ends after the outcome is known, or without one.
     root_task: JoinHandle<()>,
@@ -224,7 +222,6 @@ impl Node {
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator =
             Operator::new(config.clone(), registry.clone(), roster.clone(), adapting.clone());
-        let shutdown_requests = operator.shutdown_requests();
         adapting.begin(&household, operator.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
         let control = Control {
@@ -242,7 +239,6 @@ impl Node {
             registry,
             logs,
             operator,
-            shutdown_requests,
             root,
             root_task,
             outcome,
@@ -282,7 +278,7 @@ impl Node {
     /// [`NodeError::RootFailed`] when the root supervisor ended without a decision.
     pub async fn run(mut self) -> Result<Ending, NodeError> {
         let mut asked = Asked::by(self.signals)?;
-        let mut requests = self.shutdown_requests.clone();
+        let mut requests = self.operator.shutdown_requests();
         let owns_process = self.lifeline.is_some();
         let guardian_lost = guardian_lost(self.lifeline.take());
         tokio::pin!(guardian_lost);

@@ -355,9 +355,13 @@ impl Operator {
         });
     }
 
-    /// Counts the wishes to end the node.
+    /// Counts the wishes to end the node; those from before are news as well.
     pub(crate) fn shutdown_requests(&self) -> watch::Receiver<u32> {
-        self.shutdown.subscribe()
+        let mut requests = self.shutdown.subscribe();
+        if *requests.borrow() > 0 {
+            requests.mark_changed();
+        }
+        requests
     }
 
     /// Makes a wish for each member at the same time, and waits until all have come true if that

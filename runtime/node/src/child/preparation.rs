@@ -43,9 +43,8 @@ use crate::{
     directories::{NOTIFY, make_owned, make_passage},
     logs::{Capture, LineWatch, Origin},
     notify::{NotifyAccess, NotifySocket},
-    nursery::{Household, find_service},
+    nursery::Household,
     probe::{ExecContext, ResolvedProbe},
-    secrets::{self, CREDENTIALS_DIRECTORY},
     standing::Standings,
 };
 
