@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod names;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod scale;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Version(version::Version),
     ExitCodes(exit_codes::ExitCodes),
     Service(service::Service),
+    Names(names::Names),
 }
 
 impl Command {
@@ -50,6 +52,7 @@ impl Command {
         let code = match self {
             Self::Run(command) => return command.execute(global),
             Self::Service(command) => return command.execute(),
+            Self::Names(command) => client(command.execute()),
             Self::Check(command) => command.execute(global),
             Self::Init(command) => command.execute(),
             Self::Status(command) => client(command.execute(global)),

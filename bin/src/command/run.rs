@@ -46,7 +46,17 @@ const STACK_SIZE: usize = 8 << 20;
   bh run config.toml
   bh run config.toml --services api,worker        with what these depend on
   bh run config.toml --set services.api.instances=3 --set http.listen=127.0.0.1:9091
-  bh run config.toml --quiet --runtime-dir /run/my-node")]
+  bh run config.toml --quiet --runtime-dir /run/my-node
+
+Environment:
+  BLACKHOLE_NODE, BLACKHOLE_RUNTIME_DIR, BLACKHOLE_DATA_DIR, BLACKHOLE_LOG_DIR
+                                as `name` and the directories in [node]
+  BLACKHOLE_A__B__C=VALUE       as --set a.b.c=VALUE
+  BLACKHOLE_LOG                 what the node itself says: `debug`, or `warn,blackhole_node=trace`
+
+Services do not inherit these. Each is told its own BLACKHOLE_NODE, _SERVICE, _INSTANCE,
+_GENERATION, _RUNTIME_DIR and _DATA_DIR. One that is a `bh run` itself takes none of them for its
+configuration: BLACKHOLE_TOLD repeats what was told, and only another value counts.")]
 pub(crate) struct Run {
     /// The file of services
     #[arg(value_name = "FILE")]

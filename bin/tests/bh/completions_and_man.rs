@@ -1,6 +1,9 @@
 use std::{fs, process::Command};
 
-use crate::bh::{bh, stdout, transcript};
+use crate::{
+    bh::{bh, stdout, transcript},
+    fake_node::FakeNode,
+};
 
 fn home() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
@@ -24,6 +27,55 @@ fn bash_accepts_its_script() {
     fs::write(&path, stdout(home.path(), &["completions", "bash"])).expect("written");
     let status = Command::new("bash").arg("-n").arg(&path).status().expect("bash runs");
     assert!(status.success());
+}
+
+/// What a shell that has read the script offers for this line.
+fn offered(home: &std::path::Path, line: &str) -> String {
+    let program = bh(home).get_program().to_owned();
+    let script = format!(
+        r#"source bh.bash
+        COMP_LINE="$LINE"; COMP_POINT=${{#LINE}}; COMP_WORDS=($LINE)
+        case "$LINE" in *' ') COMP_WORDS+=('') ;; esac
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        bh() {{ '{}' "$@"; }}
+        compopt() {{ :; }}
+        _bh_with_names bh "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}"
+        echo "${{COMPREPLY[*]}}""#,
+        program.display()
+    );
+    let mut shell = Command::new("bash");
+    for (name, value) in bh(home).get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let done = shell.args(["-c", &script]).env("LINE", line).current_dir(home).output();
+    let done = done.expect("bash runs");
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).expect("text").trim_end().to_owned()
+}
+
+#[test]
+fn bash_offers_the_names_of_what_runs() {
+    let home = home();
+    let _node = FakeNode::listen(home.path());
+    fs::write(home.path().join("bh.bash"), stdout(home.path(), &["completions", "bash"]))
+        .expect("written");
+    assert_eq!(offered(home.path(), "bh stop "), "api cron identity web");
+    assert_eq!(offered(home.path(), "bh logs -f i"), "identity");
+    assert_eq!(offered(home.path(), "bh scale a"), "api=");
+    assert!(offered(home.path(), "bh stop --a").contains("--all"));
+    assert!(!offered(home.path(), "bh logs --tail ").contains("api"));
+}
+
+#[test]
+fn zsh_and_fish_ask_for_names_where_they_may_stand() {
+    let home = home();
+    let zsh = stdout(home.path(), &["completions", "zsh"]);
+    assert_eq!(zsh.matches(":_bh_names'").count(), 9, "{zsh}");
+    let fish = stdout(home.path(), &["completions", "fish"]);
+    assert!(fish.contains("stop restart scale\" -f -a \"(__fish_bh_names)\""), "{fish}");
 }
 
 #[test]
