@@ -21,7 +21,9 @@ use blackhole_protocol::{
     InstanceId,
     link::gateway::{ExitReason, NAME_LENGTH_MAX},
 };
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use ractor::{
+    Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SpawnErr, SupervisionEvent,
+};
 use tokio::net::UnixListener;
 
 use crate::{ActorSpec, Message, Tree, TreeError};
@@ -69,6 +71,12 @@ pub enum HostError {
     NameTooLong {
         /// Its length, in bytes.
         length: usize,
+    },
+    /// The actor ended as soon as it had started.
+    #[error("the actor `{name}` ended as soon as it had started")]
+    Ended {
+        /// Its name.
+        name: String,
     },
     /// The actor did not start.
     #[error("could not start the actor `{name}`")]
@@ -217,6 +225,11 @@ impl Gateway {
         let (actor, _) =
             started.map_err(|source| HostError::Start { name: name.to_owned(), source })?;
         place.fill(Entry::new(actor.get_id(), restart, inside.door()));
+        if matches!(actor.get_status(), ActorStatus::Stopping | ActorStatus::Stopped) {
+            // Perhaps before it had its name: then nobody else frees that.
+            self.shared.names.ended(actor.get_id(), &ExitReason::Unknown);
+            return Err(HostError::Ended { name: name.to_owned() });
+        }
         Ok(actor)
     }
 

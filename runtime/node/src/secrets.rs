@@ -31,6 +31,8 @@ pub(crate) use source::{CREDENTIALS_DIRECTORY, look, take_variable};
 const PASSAGE: u32 = 0o711;
 const OWN: u32 = 0o700;
 const READ_ONLY_DIRECTORY: u32 = 0o500;
+/// For whoever is not the directory's owner: its own group.
+const GROUP_READABLE: u32 = 0o050;
 const READ_ONLY: u32 = 0o400;
 
 /// Why a service did not get its secrets.
@@ -135,10 +137,15 @@ impl Secrets {
             put(secret, directory, owner)?;
         }
         remove_others(directory, secrets).map_err(failed)?;
-        if let Some(owner) = owner {
-            chown(directory, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
-        }
-        fs::set_permissions(directory, Permissions::from_mode(READ_ONLY_DIRECTORY)).map_err(failed)
+        // The directory stays the node's: what its owner put there, a node that is root would remove.
+        let mode = match owner {
+            None => READ_ONLY_DIRECTORY,
+            Some(owner) => {
+                chown(directory, None, Some(owner.gid)).map_err(failed)?;
+                READ_ONLY_DIRECTORY | GROUP_READABLE
+            }
+        };
+        fs::set_permissions(directory, Permissions::from_mode(mode)).map_err(failed)
     }
 
     /// The incarnation is gone, and its secrets go, unless a later one has them by now.

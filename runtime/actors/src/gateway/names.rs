@@ -70,7 +70,7 @@ impl Names {
     }
 
     /// Finds an actor for a peer that believes its messages to be of a type and shape, and tells
-    /// the peer, by the number it chose, when the actor has ended.
+    /// the peer so, and, by the number it chose, when the actor has ended: in this order.
     pub(super) fn bind(
         &self,
         actor: &str,
@@ -97,11 +97,21 @@ impl Names {
             });
         }
         entry.watchers.insert(watcher(peer, target), Arc::downgrade(peer));
+        peer.say(&FromGateway::Bound { target });
         Ok(entry.door.clone())
     }
 
-    /// A peer does not want to hear of an actor any more.
+    /// A peer does not want to hear of an actor any more, and from when it is told so it will not.
     pub(super) fn release(&self, actor: &str, peer: &Arc<Outbox>, target: u32) {
+        let mut table = self.table();
+        if let Some(Some(entry)) = table.entries.get_mut(actor) {
+            entry.watchers.remove(&watcher(peer, target));
+        }
+        peer.say(&FromGateway::Released { target });
+    }
+
+    /// A peer is gone, and with it its wish to hear of an actor.
+    pub(super) fn forget(&self, actor: &str, peer: &Arc<Outbox>, target: u32) {
         if let Some(Some(entry)) = self.table().entries.get_mut(actor) {
             entry.watchers.remove(&watcher(peer, target));
         }
@@ -112,7 +122,6 @@ impl Names {
         let mut table = self.table();
         let name = table.by_id.remove(&id)?;
         let entry = table.entries.remove(&name)??;
-        drop(table);
         let reason = reason.clone().shortened();
         for ((_, target), peer) in entry.watchers {
             if let Some(peer) = peer.upgrade() {

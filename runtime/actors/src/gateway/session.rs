@@ -382,7 +382,6 @@ impl Session {
             Ok(door) => {
                 let way_in = door.way_in();
                 self.targets[place] = Some(Target { actor, way_in, dirty: false });
-                self.outbox.say(&FromGateway::Bound { target });
             }
             Err(refusal) => self.outbox.say(&FromGateway::Refused { target, refusal }),
         }
@@ -394,7 +393,6 @@ impl Session {
         let place = self.targets.get_mut(target as usize).and_then(Option::take);
         let released = place.ok_or(LinkError::Misuse("released a number that is not bound"))?;
         self.shared.names.release(&released.actor, &self.outbox, target);
-        self.outbox.say(&FromGateway::Released { target });
         Ok(())
     }
 
@@ -443,7 +441,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         for (target, bound) in (0..).zip(self.targets.drain(..)) {
             if let Some(bound) = bound {
-                self.shared.names.release(&bound.actor, &self.outbox, target);
+                self.shared.names.forget(&bound.actor, &self.outbox, target);
             }
         }
     }

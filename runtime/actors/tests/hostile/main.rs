@@ -10,7 +10,7 @@ mod lies;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
-use blackhole_actors::{CallError, Gateway, Message, Peers, Remote, Reply, Restart};
+use blackhole_actors::{CallError, Gateway, Message, Patience, Peers, Remote, Reply, Restart};
 use blackhole_protocol::{
     InstanceId,
     link::{
@@ -302,6 +302,7 @@ async fn fuzz_reference(bytes: &[u8]) -> Result<u64, CallError> {
     });
     let peers = Peers::new("the test", folder.path(), None);
     let holder: Remote<HolderMessage> = peers.remote(&instance(), "holder");
+    let holder = holder.with_patience(Patience::FailFast);
     let outcome = tokio::time::timeout(SOON, holder.call(HolderMessage::Hold, SOON / 2)).await;
     speaking.abort();
     outcome.expect("the deadline is kept")
