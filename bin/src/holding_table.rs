@@ -94,7 +94,10 @@ fn style(verdict: &Verdict) -> Style {
 }
 
 pub(crate) fn to_json(sections: &[(String, Vec<Verdict>)]) -> Json {
-    let verdict = |verdict: &Verdict| json!({ "key": verdict.key, "here": verdict.holds.as_str(), "why": verdict.why });
-    let section = |(title, verdicts): &(String, Vec<Verdict>)| json!({ "of": title, "keys": verdicts.iter().map(verdict).collect::<Vec<_>>() });
+    let section = |(title, verdicts): &(String, Vec<Verdict>)| json!({ "of": title, "keys": verdicts.iter().map(verdict_to_json).collect::<Vec<_>>() });
     sections.iter().map(section).collect()
+}
+
+pub(crate) fn verdict_to_json(verdict: &Verdict) -> Json {
+    json!({ "key": verdict.key, "here": verdict.holds.as_str(), "why": verdict.why })
 }

@@ -27,6 +27,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "blackhole",
             "blackhole-identity",
             "blackhole-benches",
+            "blackhole-tests",
         ],
     ),
     ("bincode", &["blackhole-protocol", "blackhole-benches"]),

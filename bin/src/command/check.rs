@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::PathBuf};
 
-use blackhole_config::{Loaded, explain, schema};
+use blackhole_config::{Explained, Loaded, explain, schema};
 use clap::Args;
 
 use crate::{
@@ -60,11 +60,8 @@ impl Check {
         match &self.explain {
             Some(key) => match holding_of(key) {
                 Some(Holding::All) => print_holding(&loaded, None, form),
-                Some(Holding::Of(service)) if form == Form::Text => {
-                    print_explained(&loaded, key, form)?;
-                    print_holding(&loaded, Some(service), form)
-                }
-                Some(Holding::Of(_)) | None => print_explained(&loaded, key, form),
+                Some(Holding::Of(service)) => print_both(&loaded, key, service, form),
+                None => print_explained(&loaded, key, form),
             },
             None => {
                 let mut loaded = loaded;
@@ -99,6 +96,24 @@ fn print_holding(loaded: &Loaded, only: Option<&str>, form: Form) -> Result<Exit
     Ok(ExitCode::Ok)
 }
 
+/// A key's value, and what it comes to on this host.
+fn print_both(loaded: &Loaded, key: &str, service: &str, form: Form) -> Result<ExitCode, Error> {
+    if form == Form::Text {
+        print_explained(loaded, key, form)?;
+        return print_holding(loaded, Some(service), form);
+    }
+    let mut explained = explained(loaded, key)?.to_json();
+    let sections = holding_table::sections(loaded, Some(service));
+    let verdicts = sections.iter().flat_map(|(_, verdicts)| verdicts);
+    explained["here"] = verdicts.map(holding_table::verdict_to_json).collect();
+    output::write_json_line(&mut output::stdout(), &explained)?;
+    Ok(ExitCode::Ok)
+}
+
+fn explained(loaded: &Loaded, key: &str) -> Result<Explained, Error> {
+    explain(loaded, key).map_err(|unknown| Error::Usage(unknown.to_string()))
+}
+
 fn print_schema() -> Result<ExitCode, Error> {
     let text = serde_json::to_string_pretty(&schema()).expect("a schema is JSON");
     writeln!(output::stdout(), "{text}")?;
@@ -106,7 +121,7 @@ fn print_schema() -> Result<ExitCode, Error> {
 }
 
 fn print_explained(loaded: &Loaded, key: &str, form: Form) -> Result<ExitCode, Error> {
-    let explained = explain(loaded, key).map_err(|unknown| Error::Usage(unknown.to_string()))?;
+    let explained = explained(loaded, key)?;
     let mut stdout = output::stdout();
     match form {
         Form::Json => output::write_json_line(&mut stdout, &explained.to_json())?,

@@ -152,6 +152,13 @@ fn what_would_hold_on_this_host_is_explained_and_noted() {
     assert!(has("resources.nice 5 enforced"), "{table}");
     assert!(has("sandbox.seccomp \"standard\" enforced"), "{table}");
 
+    let explain = ["check", "config.toml", "--explain", "services.db.sandbox", "--json"];
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(home.path(), &explain)).expect("JSON");
+    let here = json["here"].as_array().expect("verdicts");
+    let seccomp = here.iter().find(|verdict| verdict["key"] == "sandbox.seccomp").expect("seccomp");
+    assert_eq!(seccomp["here"], "enforced", "{json}");
+
     let output = bh(home.path()).args(["check", "config.toml"]).output().expect("runs");
     assert!(output.status.success(), "a note is no mistake");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

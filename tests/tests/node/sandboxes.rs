@@ -76,6 +76,29 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// A service of the same user, whose number it has found, is nothing that it may look into.
+#[test]
+fn a_service_cannot_trace_its_neighbour() {
+    let neighbour = r#"[services.neighbour]
+command = ["sh", "-c", "echo $$ > {directory}/pid; exec sleep 1000"]
+ready = { exec = ["test", "-s", "{directory}/pid"] }
+stop = { signal = "SIGKILL" }
+"#;
+    let tracer = |name: &str, keys: &str| {
+        format!(
+            "[services.{name}]\ncommand = [\"sh\", \"-c\", 'exec \"$0\" trace $(cat {{directory}}/pid)', \
+             \"{{misbehaving}}\"]\ndepends_on = [\"neighbour\"]\nrestart = \"temporary\"\n{keys}\n"
+        )
+    };
+    let free = tracer("free", "");
+    let kept = tracer("kept", "sandbox = \"standard\"");
+    let node = launch(&[neighbour, &free, &kept].concat());
+    refused(&node, "kept");
+    let free = told(&node, "free");
+    assert!(free.contains("attached") || free.contains("refused: "), "{free}");
+    node.until_state("neighbour", "ready");
+}
+
 #[test]
 fn the_presets_refuse_what_an_ordinary_service_never_needs() {
     let neighbour = std::process::id();

@@ -1,4 +1,5 @@
-//! `bh top` on a real terminal: the screen that people see, its keys, and the terminal it leaves.
+//! `bh top` and `bh status --watch` on a real terminal: the screen that people see, its keys, and the
+//! terminal that is left.
 
 use std::{
     path::PathBuf,
@@ -6,7 +7,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use blackhole_tests::{TestNode, bh, is_installed, until};
+use blackhole_tests::{TestNode, bh, is_installed, pid, send, until};
+use rustix::process::Signal;
 
 const BUSY: &str = r#"
 [services.idle]
@@ -43,6 +45,11 @@ impl Terminal {
 
     fn screen(&self) -> String {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
+    }
+
+    /// With the colours.
+    fn styled_screen(&self) -> String {
+        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-e"]).stdout).into_owned()
     }
 
     fn press(&self, key: &str) {
@@ -103,6 +110,48 @@ fn the_table_is_live_and_the_terminal_is_given_back() {
                 && !screen.contains("-icanon")
         },
     );
+}
+
+/// The listing that stays, with a variable set or unset for it.
+fn watched(node: &TestNode, variable: &str) -> Terminal {
+    let program = bh().get_program().display().to_string();
+    let place = node.path("run");
+    let line = format!("env {variable} {program} status --watch --runtime-dir {}", place.display());
+    Terminal::start(node, &line, (100, 12))
+}
+
+#[test]
+fn a_watched_status_follows_what_happens_on_a_terminal_of_any_width() {
+    if !is_installed("tmux") {
+        return;
+    }
+    let node = TestNode::start_all(BUSY);
+    let terminal = watched(&node, "-u NO_COLOR");
+    let shows = |number: i32| move |screen: &String| screen.contains(&number.to_string());
+    let before = node.service("idle");
+    until("its process is shown", || terminal.screen(), shows(pid(&before)));
+    assert!(terminal.styled_screen().contains("\u{1b}[32mready"), "states have colours");
+    send(pid(&before), Signal::KILL);
+    let after = node.until_reborn(&before);
+    let screen = until("its successor is shown", || terminal.screen(), shows(pid(&after)));
+    assert!(screen.contains("signal SIGKILL"), "{screen}");
+
+    terminal.tmux(&["resize-window", "-x", "34", "-y", "8"]);
+    let narrow = |screen: &String| screen.contains("STATE") && !screen.contains("LAST EXIT");
+    let screen = until("it fits a narrow one", || terminal.screen(), narrow);
+    let rows = screen.lines().filter(|line| line.contains("ready")).count();
+    assert_eq!(rows, 2, "no line is broken: {screen}");
+}
+
+#[test]
+fn no_colours_are_printed_where_none_are_wanted() {
+    if !is_installed("tmux") {
+        return;
+    }
+    let node = TestNode::start_all(BUSY);
+    let terminal = watched(&node, "NO_COLOR=1");
+    until("it is there", || terminal.screen(), |screen| screen.contains("busy"));
+    assert!(!terminal.styled_screen().contains('\u{1b}'), "{:?}", terminal.styled_screen());
 }
 
 #[test]
