@@ -175,8 +175,7 @@ pub(super) fn reference(bytes: &[u8]) {
         let script = words_of_a_gateway(&stage.instance, bytes);
         stage.runtime.block_on(async {
             // Another one each time, for it remembers whom it was connected to.
-            let patience = Patience::WaitFor(CALL_WITHIN);
-            let counter = stage.counter(stage.folder.path()).with_patience(patience);
+            let counter = stage.counter(stage.folder.path()).with_patience(Patience::FailFast);
             let asked = async {
                 let _answer = counter.call(CounterMessage::Get, CALL_WITHIN).await;
                 let _told = counter.try_cast(CounterMessage::Add(1));
