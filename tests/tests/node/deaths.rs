@@ -181,6 +181,7 @@ fn a_signal_to_guardian_and_node_at_once_is_one() {
     let inner = processes::children(node.guardian_pid()).into_iter().next().expect("the node");
     // Held up until both have come. They differ, because the kernel itself makes one of two that are the same.
     send(inner.pid, Signal::STOP);
+    until("it stands still", || processes::is_stopped(inner.pid), |stopped| *stopped);
     send(inner.pid, Signal::TERM);
     node.signal(Signal::INT);
     let both = |waiting: &u64| [Signal::TERM, Signal::INT].iter().all(|it| has(*waiting, *it));
