@@ -1,7 +1,8 @@
 //! The family *link*, of `bh`: an actor behind a gateway, and a reference to it.
 //!
 //! Beside the cases that all have: `kill`, from SIGKILL until 64 calls in flight have been resolved, in
-//! milliseconds; `growth SECONDS`, what 100,000 casts a second to a stopped process add to the sender, in KiB.
+//! milliseconds; `growth SECONDS`, what 100,000 casts a second to a stopped process add to the sender, in KiB;
+//! `actors COUNT`, what so many further actors in the other process add to this one, in KiB.
 
 mod contender;
 
@@ -35,9 +36,14 @@ enum EchoMessage {
     Cast(Payload),
     /// To be answered never.
     Hold(Reply<()>),
+    /// To be answered when there are so many more of its kind.
+    Host {
+        count: u32,
+        reply: Reply<()>,
+    },
 }
 
-struct Echo;
+struct Echo(Gateway);
 
 impl Actor for Echo {
     type Msg = EchoMessage;
@@ -66,6 +72,13 @@ impl Actor for Echo {
             }
             EchoMessage::Cast(payload) => drop(payload),
             EchoMessage::Hold(reply) => held.push(reply),
+            EchoMessage::Host { count, reply } => {
+                for number in 0..count {
+                    let (name, another) = (format!("{ACTOR}-{number}"), Self(self.0.clone()));
+                    self.0.host(&name, another, (), Restart::Transient).await?;
+                }
+                reply.send(());
+            }
         }
         Ok(())
     }
@@ -80,7 +93,8 @@ fn serve(path: PathBuf) {
     let folder = path.parent().expect("a folder").to_owned();
     runtime().block_on(async {
         let gateway = Gateway::start(instance(), 1).await.expect("it starts");
-        gateway.host(ACTOR, Echo, (), Restart::Transient).await.expect("it starts");
+        let echo = Echo(gateway.clone());
+        gateway.host(ACTOR, echo, (), Restart::Transient).await.expect("it starts");
         let listener = tokio::net::UnixListener::bind(folder.join(instance().link_file_name()));
         gateway.serve(listener.expect("the path is free")).await;
     });
@@ -120,6 +134,7 @@ fn main() -> ExitCode {
         (Some("growth"), Some(seconds)) => {
             finish("growth", seconds.parse().ok().map(Duration::from_secs_f64).map(growth))
         }
+        (Some("actors"), Some(count)) => finish("actors", count.parse().ok().map(actors)),
         _ => contender::main::<Link>(serve),
     }
 }
@@ -181,6 +196,22 @@ fn growth(span: Duration) -> f64 {
         link.call(Payload::default()).await;
         assert!(refused > 0 && sent > 0, "{sent} were sent and {refused} refused");
         most - before
+    })
+}
+
+fn actors(count: u32) -> f64 {
+    let server = Server::start();
+    runtime().block_on(async {
+        let link = Link::connect(&server.path).await;
+        link.call(Payload::default()).await;
+        let before = resident();
+        let hosted = link.0.call(|reply| EchoMessage::Host { count, reply }, WITHIN).await;
+        hosted.expect("they start");
+        let folder = server.path.parent().expect("a folder");
+        let last = format!("{ACTOR}-{}", count - 1);
+        let last = Link(Peers::new("bench", folder, None).remote(&instance(), &last));
+        last.call(Payload::default()).await;
+        resident() - before
     })
 }
 

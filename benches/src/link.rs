@@ -8,6 +8,7 @@
 //! | `put 64 KiB` | messages of 64 KiB in a second, 16 at a time, each acknowledged |
 //! | `kill` | from SIGKILL of the other process until 64 calls in flight have been resolved |
 //! | `growth` | what 100,000 casts a second to a stopped process add to the sender |
+//! | `10,000 actors` | what they add, in one process, to another that speaks to it |
 //!
 //! Each number is measured by a program of its own, which starts the other process: `benches/link`.
 
@@ -106,14 +107,21 @@ fn in_turns(
     Ok(figures.collect())
 }
 
-fn ours(setting: &Setting<'_>, rounds: usize, stopped_s: u32) -> anyhow::Result<[Figure; 2]> {
+fn ours(setting: &Setting<'_>, rounds: usize, stopped_s: u32) -> anyhow::Result<[Figure; 3]> {
     let program = setting.program("link-ours")?;
     let kills = (0..rounds).map(|_| run(&program, &["kill"])).collect::<Result<_, _>>()?;
     let growth = run(&program, &["growth", &stopped_s.to_string()])?;
     let kill = Figure::new(BENCH, "kill", BH, Unit::Milliseconds, kills);
     let case = format!("growth {stopped_s} s");
     let growth = Figure::new(BENCH, case, BH, Unit::KiB, vec![growth]);
-    Ok([kill.held_to(Some(Goal::AtMost(1.0))), growth.held_to(Some(Goal::AtMost(16.0 * 1024.0)))])
+    let actors =
+        (0..rounds).map(|_| run(&program, &["actors", "10000"])).collect::<Result<_, _>>()?;
+    let actors = Figure::new(BENCH, "10,000 actors", BH, Unit::KiB, actors);
+    Ok([
+        kill.held_to(Some(Goal::AtMost(1.0))),
+        growth.held_to(Some(Goal::AtMost(16.0 * 1024.0))),
+        actors.held_to(Some(Goal::AtMost(1024.0))),
+    ])
 }
 
 fn run(program: &PathBuf, words: &[&str]) -> anyhow::Result<f64> {
