@@ -25,7 +25,7 @@ use crate::link::LinkError;
 /// nobody makes us hold more than a few times what it has sent.
 const READ_LENGTH_MIN: usize = 4 * 1024;
 /// The most that one read asks for, unless a frame is longer.
-const READ_LENGTH_MAX: usize = 64 * 1024;
+const READ_LENGTH_MAX: usize = 256 * 1024;
 /// A read buffer of which less than this share was filled, so often in a row, is let go.
 const READ_SHARE: usize = 8;
 /// See [`READ_SHARE`].
