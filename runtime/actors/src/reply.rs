@@ -28,12 +28,12 @@ use crate::{
 /// # async fn main() {
 /// let (reply, answer) = Reply::new();
 /// reply.send(42);
-/// assert_eq!(answer.await.unwrap(), 42);
+/// assert_eq!(answer.await.ok(), Some(42));
 ///
 /// let (dropped, answer) = Reply::<u64>::new();
 /// drop(dropped);
-/// let error = answer.await.unwrap_err();
-/// assert_eq!(error.to_string(), "the actor dropped the question without an answer");
+/// let told = answer.await.map_err(|error| error.to_string());
+/// assert_eq!(told, Err("the actor dropped the question without an answer".to_owned()));
 /// # }
 /// ```
 pub struct Reply<T>(Option<Way<T>>);
