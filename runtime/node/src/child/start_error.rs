@@ -18,7 +18,7 @@ use crate::{
 
 /// Why an incarnation never came to be.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BirthError {
+pub(super) enum StartError {
     #[error("there is no service `{0}`")]
     Unknown(InstanceId),
     #[error(transparent)]
@@ -47,7 +47,7 @@ pub(super) enum BirthError {
     Embed(#[source] io::Error),
 }
 
-impl BirthError {
+impl StartError {
     pub(super) fn unknown(instance: &InstanceId) -> Self {
         Self::Unknown(instance.clone())
     }
