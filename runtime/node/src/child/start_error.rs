@@ -29,7 +29,7 @@ pub(super) enum StartError {
     Notify(#[from] NotifyError),
     #[error("could not prepare a probe")]
     Probe(#[from] ResolveError),
-    #[error("could not make its directory `{}`", path.display())]
+    #[error("could not create its directory `{}`", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error("could not open its link")]
     Link(#[source] io::Error),
