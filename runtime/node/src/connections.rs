@@ -1,16 +1,21 @@
 //! Connections that clients open to the node: not too many, and where that is wanted not for ever.
 //!
 //! The node needs descriptors to start services. A client that opens connections and forgets them
-//! must not use them up; who serves the connections is not decided here.
+//! must not use them up, and what many at a time have needed is given back once all of them have gone. Who
+//! serves the connections is not decided here.
 
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
+use blackhole_process::let_go_of_free_memory;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -20,10 +25,13 @@ use tokio::{
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
+/// So many at a time are a burst, after which memory is given back.
+const BURST_MIN: usize = 16;
+
 /// How many connections there may be at a time, and for how long.
 #[derive(Debug, Clone)]
 pub(crate) struct Doorman {
-    free: Arc<Semaphore>,
+    places: Arc<Places>,
     age_max: Option<Duration>,
 }
 
@@ -32,23 +40,66 @@ pub(crate) struct Doorman {
 pub(crate) struct Connection<S> {
     stream: S,
     too_old: Option<Pin<Box<Sleep>>>,
-    _counted: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+#[derive(Debug)]
+struct Places {
+    free: Arc<Semaphore>,
+    places_max: usize,
+    /// The most that were taken at a time since all were free.
+    taken_most: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let permit = self.free.clone().try_acquire_owned().ok()?;
+        let taken = self.places_max - self.free.available_permits();
+        self.taken_most.fetch_max(taken, Ordering::Relaxed);
+        Some(Place { places: self.clone(), permit: Some(permit) })
+    }
+
+    /// Whether all are free again after many were taken; says so once.
+    fn is_burst_over(&self) -> bool {
+        self.free.available_permits() == self.places_max
+            && self.taken_most.swap(0, Ordering::Relaxed) >= BURST_MIN
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        if self.places.is_burst_over() {
+            let_go_of_free_memory();
+        }
+    }
 }
 
 impl Doorman {
     pub(crate) fn new(connections_max: usize, age_max: Option<Duration>) -> Self {
-        Self { free: Arc::new(Semaphore::new(connections_max)), age_max }
+        let places = Places {
+            free: Arc::new(Semaphore::new(connections_max)),
+            places_max: connections_max,
+            taken_most: AtomicUsize::new(0),
+        };
+        Self { places: Arc::new(places), age_max }
     }
 
     /// Counts a connection that was accepted; one too many is closed at once, so that its client
     /// learns it.
     pub(crate) fn admit<S>(&self, stream: S) -> Option<Connection<S>> {
-        let Ok(counted) = self.free.clone().try_acquire_owned() else {
+        let Some(place) = self.places.take() else {
             tracing::debug!("closed a connection: there are too many");
             return None;
         };
         let too_old = self.age_max.map(|age| Box::pin(tokio::time::sleep(age)));
-        Some(Connection { stream, too_old, _counted: counted })
+        Some(Connection { stream, too_old, _place: place })
     }
 
     /// After an accept that failed.
@@ -133,6 +184,22 @@ mod tests {
         assert_eq!(client.read(&mut [0]).await.expect("it is told"), 0);
         drop(first);
         assert!(doorman.admit(duplex(8).0).is_some());
+    }
+
+    #[test]
+    fn a_burst_is_over_once_when_all_have_gone() {
+        let places = Doorman::new(64, None).places;
+        let take = |count: usize| (0..count).filter_map(|_| places.take()).collect::<Vec<_>>();
+        let mut many = take(BURST_MIN);
+        // Their drop would ask as well, and be told.
+        let permits: Vec<_> = many.iter_mut().map(|place| place.permit.take()).collect();
+        assert!(!places.is_burst_over());
+        drop(permits);
+        assert!(places.is_burst_over());
+        assert!(!places.is_burst_over());
+        let few = take(BURST_MIN - 1).iter_mut().map(|place| place.permit.take()).count();
+        assert_eq!(few, BURST_MIN - 1);
+        assert!(!places.is_burst_over());
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,7 +33,7 @@ pub use exit_status::ExitStatus;
 pub use inherited::{NotInherited, take_inherited};
 pub use launch::{Generation, LISTEN_FDS_START, Launch, LaunchBuilder, LaunchError, SOCKETS_MAX};
 pub use lifeline::{Lifeline, LifelineError};
-pub use memory::{let_go_of_the_beginning, share_one_heap};
+pub use memory::{let_go_of_free_memory, let_go_of_the_beginning, share_one_heap};
 pub use own_environment::take_variable;
 pub use process::Process;
 pub use signal::{Signal, UnknownSignal};

@@ -14,6 +14,16 @@ pub fn share_one_heap() {
     }
 }
 
+/// Gives back the free memory of the heap, in its middle as well as at its end: what a burst has needed.
+/// The C library itself keeps it. Walks through the heap, so it is for when a burst is over.
+pub fn let_go_of_free_memory() {
+    // SAFETY: takes free memory only.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Gives back what the process has touched so far and may not need again: free memory of its heap, and the
 /// pages of its program and of its libraries that nothing has written to. They are read in again, a few at a
 /// time and from the kernel's own cache, where they are used after all.
@@ -21,11 +31,7 @@ pub fn share_one_heap() {
 /// For a process that begins with much and then does little for long. Costs some microseconds now, and a few
 /// for each part of the program that is used again.
 pub fn let_go_of_the_beginning() {
-    // SAFETY: takes free memory only.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    let_go_of_free_memory();
     // SAFETY: the callback has the right type and is passed nothing.
     unsafe { libc::dl_iterate_phdr(Some(let_go_of_object), ptr::null_mut()) };
 }
@@ -59,19 +65,34 @@ unsafe extern "C" fn let_go_of_object(
 mod tests {
     use super::*;
 
-    fn resident_of_files() -> u64 {
+    fn resident(what: &str) -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-        let line = status.lines().find_map(|line| line.strip_prefix("RssFile:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
         number.expect("a number of KiB")
     }
 
     #[test]
     fn pages_of_the_program_are_let_go_and_found_again() {
-        let before = resident_of_files();
+        let before = resident("RssFile:");
         let_go_of_the_beginning();
-        let after = resident_of_files();
+        let after = resident("RssFile:");
         // Other tests of this process read theirs in again meanwhile.
         assert!(after < before, "{before} KiB before, {after} KiB after");
+    }
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn free_memory_between_what_is_used_is_let_go() {
+        const BLOCK: usize = 16 << 10;
+        let mut blocks: Vec<Vec<u8>> = (0..1024).map(|_| vec![1; BLOCK]).collect();
+        let kept: Vec<Vec<u8>> =
+            (0..1024).step_by(64).map(|at| std::mem::take(&mut blocks[at])).collect();
+        drop(blocks);
+        let before = resident("RssAnon:");
+        let_go_of_free_memory();
+        let after = resident("RssAnon:");
+        assert!(after + (8 << 10) < before, "{before} KiB before, {after} KiB after");
+        drop(kept);
     }
 }

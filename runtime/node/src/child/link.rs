@@ -3,7 +3,7 @@
 //! Turns what the child says into events of its policy, answers its questions about other processes, and
 //! carries the node's pings and its request to stop. Silence is judged by the [`Heartbeat`](crate::heartbeat::Heartbeat).
 
-use std::os::unix::net::UnixStream;
+use std::{os::unix::net::UnixStream, time::Duration};
 
 use blackhole_actors::link::{self, LinkError};
 use blackhole_policy::instance::Event;
@@ -12,6 +12,7 @@ use ractor::ActorRef;
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
+    time::Instant,
 };
 
 use super::{Message, body::tell};
@@ -23,9 +24,39 @@ const REQUESTS_MAX: usize = 8;
 /// Answers to a child's questions that may wait for it to read.
 const ANSWERS_MAX: usize = 8;
 
+/// More news of its state in [`NEWS_PERIOD`] make a child broken: each is recorded and told to everybody.
+const NEWS_MAX: u32 = 128;
+
+/// Over which news are counted.
+const NEWS_PERIOD: Duration = Duration::from_secs(1);
+
 /// How the link is spoken to; the task behind it ends with the last clone.
 #[derive(Debug, Clone)]
 pub(super) struct Link(mpsc::Sender<ToChild>);
+
+/// How much a child has said of its state lately.
+#[derive(Debug)]
+struct News {
+    since: Instant,
+    count: u32,
+}
+
+impl News {
+    fn new(now: Instant) -> Self {
+        Self { since: now, count: 0 }
+    }
+
+    fn count(&mut self, now: Instant) -> Result<(), LinkError> {
+        if now.duration_since(self.since) >= NEWS_PERIOD {
+            *self = Self::new(now);
+        }
+        self.count += 1;
+        match self.count <= NEWS_MAX {
+            true => Ok(()),
+            false => Err(LinkError::Misuse("says again and again how it is")),
+        }
+    }
+}
 
 /// A link whose child has been born, and that has not been opened.
 #[derive(Debug)]
@@ -81,9 +112,14 @@ impl Unopened {
         pulse.felt();
         let (answering, mut answers) = mpsc::channel(ANSWERS_MAX);
         let mut questions = JoinSet::new();
+        let mut news = News::new(Instant::now());
         let listen = async {
             loop {
-                match receiver.receive().await? {
+                let said = receiver.receive().await?;
+                if let ToNode::Ready | ToNode::Unready { .. } | ToNode::Stopping = said {
+                    news.count(Instant::now())?;
+                }
+                match said {
                     ToNode::Hello { .. } => return Err(LinkError::NotAHandshake),
                     ToNode::Ready => tell(actor, Event::BecameReady),
                     ToNode::Unready { reason } => {
@@ -124,5 +160,21 @@ impl Unopened {
             end = listen => end,
             end = speak => end,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_says_again_and_again_how_it_is_is_cut_off() {
+        let begin = Instant::now();
+        let mut news = News::new(begin);
+        let mut said = |after, times| (0..times).all(|_| news.count(begin + after).is_ok());
+        assert!(said(Duration::ZERO, NEWS_MAX));
+        assert!(!said(Duration::from_millis(999), 1));
+        assert!(said(NEWS_PERIOD, NEWS_MAX));
+        assert!(!said(NEWS_PERIOD, 1));
     }
 }
