@@ -100,14 +100,14 @@ impl Bench {
     /// One turn of everybody who has not failed yet; they are told by their places.
     fn turn(
         &mut self,
-        mut deed: impl FnMut(usize, &dyn Subject, &Path) -> anyhow::Result<()>,
+        mut trial: impl FnMut(usize, &dyn Subject, &Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         for (place, contender) in self.contenders.iter_mut().enumerate() {
             if contender.failure.is_some() {
                 continue;
             }
             let subject = contender.subject.as_ref();
-            match deed(place, subject, &self.program) {
+            match trial(place, subject, &self.program) {
                 Err(error) if ![LIMIT, BH].contains(&subject.name()) => {
                     contender.failure = Some(format!("{error:#}").replace('\n', " "));
                 }

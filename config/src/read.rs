@@ -313,8 +313,11 @@ pub(crate) fn not_among(text: &str, known: &[&str]) -> (String, Option<String>) 
     let listed: Vec<String> = known.iter().map(|text| format!("{text:?}")).collect();
     let hint = crate::problem::nearest(text, known).map(|near| format!("did you mean {near:?}?"));
     let hint = hint.or_else(|| {
-        let (_, ours) = OTHER_TOOLS_WORDS.iter().find(|(theirs, _)| *theirs == text)?;
-        known.contains(ours).then(|| format!("what others call {text:?} is {ours:?} here"))
+        let meant = OTHER_TOOLS_WORDS.iter().filter(|(_, ours)| known.contains(ours));
+        let words: Vec<&str> = meant.clone().map(|(theirs, _)| *theirs).collect();
+        let near = crate::problem::nearest(text, &words)?;
+        let (theirs, ours) = meant.clone().find(|(theirs, _)| *theirs == near)?;
+        Some(format!("what others call {theirs:?} is {ours:?} here"))
     });
     (format!("must be one of {}", listed.join(", ")), hint)
 }

@@ -151,7 +151,7 @@ pub enum Answer {
     },
 }
 
-/// What a native child is told at its birth.
+/// What a native child is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Assignment {
     /// The node's name.

@@ -70,7 +70,7 @@ pub enum StartError {
     #[error("could not look at the host")]
     Host(#[source] io::Error),
     /// The directory of an embedded node.
-    #[error("could not make a directory for the node's files")]
+    #[error("could not create a directory for the node's files")]
     Directory(#[source] io::Error),
     /// The thread that the node runs on.
     #[error("could not start the node's thread")]

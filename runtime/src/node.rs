@@ -15,7 +15,7 @@ use std::{
 
 use blackhole_config::Config;
 use blackhole_node::{
-    Ending, Node as Inner, NodeError, Operator, OperatorError, Options, Patience, Selection,
+    Ending, Node as Inner, NodeError, Operator, OperatorError, Options, Selection, Wait,
     registry::{Entry, HistoryEntry, NodeState, Registry, State},
 };
 use blackhole_protocol::{InstanceId, Name, NameError};
@@ -260,7 +260,7 @@ impl NodeHandle {
     /// # Errors
     /// When there is no such name, it is disabled, or its first start failed.
     pub async fn start(&self, name: &str) -> Result<(), NodeHandleError> {
-        Ok(self.operator.start(&self.select(name)?, Patience::Wait).await?)
+        Ok(self.operator.start(&self.select(name)?, Wait::UntilDone).await?)
     }
 
     /// Stops a service or group, and waits until it is gone. It is not started again by itself.
@@ -268,7 +268,7 @@ impl NodeHandle {
     /// # Errors
     /// When there is no such name.
     pub async fn stop(&self, name: &str) -> Result<(), NodeHandleError> {
-        Ok(self.operator.stop(&self.select(name)?, Patience::Wait).await?)
+        Ok(self.operator.stop(&self.select(name)?, Wait::UntilDone).await?)
     }
 
     /// Stops and starts a service or group, and waits until it is ready; not counted as a restart.
@@ -276,7 +276,7 @@ impl NodeHandle {
     /// # Errors
     /// When there is no such name, it is disabled, or its first start failed.
     pub async fn restart(&self, name: &str) -> Result<(), NodeHandleError> {
-        Ok(self.operator.restart(&self.select(name)?, Patience::Wait).await?)
+        Ok(self.operator.restart(&self.select(name)?, Wait::UntilDone).await?)
     }
 
     /// Changes how many processes a service has, and waits until they are ready or gone; the highest
@@ -285,7 +285,7 @@ impl NodeHandle {
     /// # Errors
     /// When there is no such service, or the number is 0 or above 1000.
     pub async fn scale(&self, service: &str, instances: u32) -> Result<(), NodeHandleError> {
-        Ok(self.operator.scale(service, instances, Patience::Wait).await?)
+        Ok(self.operator.scale(service, instances, Wait::UntilDone).await?)
     }
 
     /// Stops everything in reverse order; a second time skips the graces.

@@ -210,16 +210,8 @@ fn threads() -> io::Result<usize> {
 }
 
 fn leave(outcome: &Outcome) -> i32 {
-    if !outcome.surviving.is_empty() {
-        let pids: Vec<String> = outcome.surviving.iter().map(ToString::to_string).collect();
-        say(&format!(
-            "error: processes that the node had started do not die: {}\n\
-             hint: `ps -o pid,stat,wchan,args -p {}` shows what holds them",
-            pids.join(", "),
-            pids.join(",")
-        ));
-    }
-    outcome.exit_code.into()
+    outcome.complaints().iter().for_each(|complaint| say(&format!("error: {complaint}")));
+    outcome.exit_code().into()
 }
 
 fn complain(error: &dyn Error) {

@@ -197,17 +197,8 @@ impl Run {
 }
 
 fn leave(outcome: &Outcome) -> std::process::ExitCode {
-    if !outcome.surviving.is_empty() {
-        let pids: Vec<_> = outcome.surviving.iter().map(ToString::to_string).collect();
-        Error::Failed(format!(
-            "processes that the node had started do not die: {}\n\
-             hint: `ps -o pid,stat,wchan,args -p {}` shows what holds them",
-            pids.join(", "),
-            pids.join(",")
-        ))
-        .report();
-    }
-    outcome.exit_code.into()
+    outcome.complaints().into_iter().for_each(|complaint| Error::Failed(complaint).report());
+    outcome.exit_code().into()
 }
 
 fn gave_up(name: &str) -> Error {

@@ -14,14 +14,14 @@ use crate::{
     top::{Order, Reaction, Sort, Table},
 };
 
-/// A pace below this measures nothing but the looking.
+/// A pace below this measures nothing but the sampling.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Shows what services use, as it changes
 ///
 /// A live table: processor, memory, disk, threads, files, connections and what held the service
-/// back, each with a sparkline of the last looks. A service with a control group is counted with all
-/// that it has started; one without, with its descendants and its session. The node looks only
+/// back, each with a sparkline of the last samples. A service with a control group is counted with all
+/// that it has started; one without, with its descendants and its session. The node measures only
 /// while somebody asks. Keys: q quits, ← and → or a letter choose the order (c cpu, m memory, r
 /// read, w write, t threads, f files, o connections, h throttled, p pressure, s restarts, n name),
 /// R reverses it, space pauses. Where the output is no terminal, it prints the table once.
@@ -47,7 +47,7 @@ pub(crate) struct Top {
     /// The smallest first, or names from the last on
     #[arg(short, long)]
     reverse: bool,
-    /// The time from look to look; 1s if not said
+    /// The time from sample to sample; 1s if not said
     #[arg(
         short,
         long,
@@ -57,10 +57,10 @@ pub(crate) struct Top {
         value_parser = parse_interval
     )]
     interval: Duration,
-    /// Look for one interval, print the table, and end
+    /// Measure one interval, print the table, and end
     #[arg(long)]
     once: bool,
-    /// Print one JSON object for each look
+    /// Print one JSON object for each sample
     #[arg(long)]
     json: bool,
 }
@@ -75,7 +75,7 @@ impl Top {
         match Form::asked(self.json) {
             Form::Json => self.print_records(&mut client, table).await,
             Form::Text if self.once || !terminal::is_interactive() => {
-                self.look_again(&mut client, &mut table).await?;
+                self.sample(&mut client, &mut table).await?;
                 let listing = table.listing(output::terminal_width());
                 Ok(output::stdout().write_all(listing.as_bytes())?)
             }
@@ -83,7 +83,7 @@ impl Top {
         }
     }
 
-    async fn look_again(&self, client: &mut Client, table: &mut Table) -> Result<(), Error> {
+    async fn sample(&self, client: &mut Client, table: &mut Table) -> Result<(), Error> {
         tokio::time::sleep(self.interval).await;
         table.take(client.status(&self.names).await?);
         Ok(())
@@ -92,7 +92,7 @@ impl Top {
     async fn print_records(&self, client: &mut Client, mut table: Table) -> Result<(), Error> {
         let mut stdout = output::stdout();
         loop {
-            self.look_again(client, &mut table).await?;
+            self.sample(client, &mut table).await?;
             output::write_json_line(&mut stdout, &table.record())?;
             if self.once {
                 return Ok(());

@@ -25,8 +25,8 @@ pub struct Host {
     /// No process may have more descriptors than this, root's included; `None` when unknown.
     pub(crate) files_max: Option<u64>,
     pub(crate) landlock_version: Option<u32>,
-    /// An ordinary user may make name spaces in which it is root.
-    pub(crate) user_name_spaces: bool,
+    /// An ordinary user may make namespaces in which it is root.
+    pub(crate) user_namespaces: bool,
     pub(crate) groups: Groups,
 }
 
@@ -54,7 +54,7 @@ impl Host {
             oom_score_adjust_min: number_in(&proc_root.join("self/oom_score_adj")).unwrap_or(0),
             files_max: number_in(&proc_root.join("sys/fs/nr_open")),
             landlock_version: syscall::landlock_version(),
-            user_name_spaces: permits_user_name_spaces(&proc_root.join("sys")),
+            user_namespaces: permits_user_namespaces(&proc_root.join("sys")),
             groups: Groups::default(),
         }
     }
@@ -77,7 +77,7 @@ impl Host {
 }
 
 /// The kernel's own switch, Debian's and Ubuntu's.
-fn permits_user_name_spaces(sys: &Path) -> bool {
+fn permits_user_namespaces(sys: &Path) -> bool {
     let number = |name: &str| number_in::<u64>(&sys.join(name));
     number("user/max_user_namespaces").is_some_and(|max| max > 0)
         && number("kernel/unprivileged_userns_clone") != Some(0)

@@ -20,7 +20,7 @@ use crate::{Refused, Step, suggestion, syscall};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seccomp {
     /// Refuses what only administrators and debuggers need: mounting, modules, tracing others, the
-    /// clock, name spaces, io_uring, bpf.
+    /// clock, namespaces, io_uring, bpf.
     Default,
     /// Kills who loads modules, mounts or restarts the host, refuses the rest of `Default`, and
     /// raw and exotic sockets, device nodes and changing the root as well.

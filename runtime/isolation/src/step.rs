@@ -9,9 +9,9 @@ use crate::Resource;
 pub enum Step {
     /// Its control groups.
     EnterGroup,
-    /// Mount and network name spaces.
-    EnterNameSpaces,
-    /// Its own user in a name space of users.
+    /// Mount and network namespaces.
+    EnterNamespaces,
+    /// Its own user in a namespace of users.
     MapUser,
     /// The loopback device of its own network.
     RaiseLoopback,
@@ -55,8 +55,8 @@ impl Step {
     fn phrase(self) -> &'static str {
         match self {
             Self::EnterGroup => "entering the control group",
-            Self::EnterNameSpaces => "entering name spaces of its own",
-            Self::MapUser => "mapping the user into its name space",
+            Self::EnterNamespaces => "entering namespaces of its own",
+            Self::MapUser => "mapping the user into its namespace",
             Self::RaiseLoopback => "raising the loopback device",
             Self::CoverPaths => "covering private, read-only and hidden paths",
             Self::ReturnToDirectory => "returning to the working directory",

@@ -35,21 +35,21 @@ pub(crate) fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> Resul
     check(result).map(drop)
 }
 
-/// For the calling process and what it executes. A name space of processes is only entered by the
+/// For the calling process and what it executes. A namespace of processes is only entered by the
 /// children of who makes it, and is not possible here.
-pub(crate) fn unshare(name_spaces: libc::c_int) -> Result<(), Errno> {
+pub(crate) fn unshare(namespaces: libc::c_int) -> Result<(), Errno> {
     // SAFETY: only an integer is passed; descriptors and memory are not among what is unshared.
-    check(unsafe { libc::syscall(libc::SYS_unshare, name_spaces) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_unshare, namespaces) }).map(drop)
 }
 
-/// Entering a name space of users makes the memory that a child shares with its parent one that
+/// Entering a namespace of users makes the memory that a child shares with its parent one that
 /// cannot be looked into, and with it the child's own files in /proc, which it is about to write.
 pub(crate) fn make_dumpable() -> Result<(), Errno> {
     // SAFETY: only integers are passed.
     check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).map(drop)
 }
 
-/// A new network name space has a loopback device, but it is down.
+/// A new network namespace has a loopback device, but it is down.
 pub(crate) fn raise_loopback() -> Result<(), Errno> {
     let (family, kind) = (libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC);
     // SAFETY: only integers are passed.

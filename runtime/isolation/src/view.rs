@@ -1,7 +1,7 @@
-//! What a process sees of the host: a mount name space with a /tmp of its own, read-only and hidden
-//! paths, and a network name space with nothing in it.
+//! What a process sees of the host: a mount namespace with a /tmp of its own, read-only and hidden
+//! paths, and a network namespace with nothing in it.
 //!
-//! Needs root's right to administer, or a kernel that lets ordinary users make name spaces in which
+//! Needs root's right to administer, or a kernel that lets ordinary users make namespaces in which
 //! they have it: there the process stays who it is, and is mapped to itself.
 
 use std::{
@@ -60,9 +60,9 @@ pub enum Network {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ViewError {
-    /// Only root may, or who may make name spaces of users.
+    /// Only root may, or who may make namespaces of users.
     #[error(
-        "`{key}` needs CAP_SYS_ADMIN or a name space of users, and the node may have neither\nhint: run the node as root, permit `sysctl user.max_user_namespaces`, or name it in `optional`"
+        "`{key}` needs CAP_SYS_ADMIN or a namespace of users, and the node may have neither\nhint: run the node as root, permit `sysctl user.max_user_namespaces`, or name it in `optional`"
     )]
     NotPermitted {
         /// As in the file.
@@ -81,9 +81,9 @@ pub enum ViewError {
 /// A view as the kernel wants it.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
-    name_spaces: i32,
+    namespaces: i32,
     covers: Box<[(CString, Cover)]>,
-    /// For who has no right outside of a name space of users.
+    /// For who has no right outside of a namespace of users.
     mapped: Option<Mapping>,
     parts: Parts,
 }
@@ -136,32 +136,32 @@ impl View {
         let mut covers = Vec::new();
         for part in [Part::ReadOnly, Part::PrivateTmp, Part::Hidden, Part::Network] {
             let wanted = permitted(part, host).and_then(|()| self.covers(part));
-            let Some(name_space) = self.name_space(part) else { continue };
+            let Some(namespace) = self.namespace(part) else { continue };
             let wanted = part.enforcement(optional).settle(part.key(), wanted, downgraded)?;
             if let Some(wanted) = wanted {
                 covers.extend(wanted);
-                checked.name_spaces |= name_space;
+                checked.namespaces |= namespace;
                 checked.parts.add(part);
             }
         }
         checked.covers = covers.into();
-        if checked.name_spaces != 0 && !host.may(CapabilitySet::SYS_ADMIN) {
-            checked.name_spaces |= libc::CLONE_NEWUSER;
+        if checked.namespaces != 0 && !host.may(CapabilitySet::SYS_ADMIN) {
+            checked.namespaces |= libc::CLONE_NEWUSER;
             checked.mapped = Some(Mapping::of(host));
         }
         Ok(checked)
     }
 
     /// What a part needs, if it is asked for.
-    fn name_space(&self, part: Part) -> Option<i32> {
-        let (asked, name_space) = match part {
+    fn namespace(&self, part: Part) -> Option<i32> {
+        let (asked, namespace) = match part {
             Part::ReadOnly => (!self.read_only.is_empty(), libc::CLONE_NEWNS),
             Part::Hidden => (!self.hidden.is_empty(), libc::CLONE_NEWNS),
             Part::PrivateTmp => (self.temporary == Temporary::Private, libc::CLONE_NEWNS),
             Part::Network => (self.network == Network::None, libc::CLONE_NEWNET),
             Part::Capabilities | Part::Seccomp | Part::Paths => return None,
         };
-        asked.then_some(name_space)
+        asked.then_some(namespace)
     }
 
     fn covers(&self, part: Part) -> Result<Vec<(CString, Cover)>, ViewError> {
@@ -183,7 +183,7 @@ impl View {
 }
 
 fn permitted(part: Part, host: &Host) -> Result<(), ViewError> {
-    match host.may(CapabilitySet::SYS_ADMIN) || host.user_name_spaces {
+    match host.may(CapabilitySet::SYS_ADMIN) || host.user_namespaces {
         true => Ok(()),
         false => Err(ViewError::NotPermitted { key: part.key() }),
     }
@@ -204,14 +204,14 @@ impl Checked {
 
     /// Before anything is given up. Async-signal-safe.
     pub(crate) fn enter(&self) -> Result<(), Refused> {
-        if self.name_spaces == 0 {
+        if self.namespaces == 0 {
             return Ok(());
         }
-        syscall::unshare(self.name_spaces).map_err(Refused::at(Step::EnterNameSpaces))?;
+        syscall::unshare(self.namespaces).map_err(Refused::at(Step::EnterNamespaces))?;
         if let Some(mapping) = &self.mapped {
             mapping.write().map_err(Refused::at(Step::MapUser))?;
         }
-        if self.name_spaces & libc::CLONE_NEWNET != 0 {
+        if self.namespaces & libc::CLONE_NEWNET != 0 {
             syscall::raise_loopback().map_err(Refused::at(Step::RaiseLoopback))?;
         }
         if self.covers.is_empty() {

@@ -19,7 +19,7 @@ const END: &str = "<!-- end of matrix -->\n";
 /// From what is best to what is worst.
 const OUTCOMES: [&str; 4] = ["enforced", "accepted", "downgraded", "refused"];
 /// Hosts of the same kind differ in these: whether there is swap, a disk's scheduler, a disk that can be
-/// throttled, all of root's capabilities, name spaces of users. The table has the best that was seen.
+/// throttled, all of root's capabilities, namespaces of users. The table has the best that was seen.
 const DEPENDS_ON_HOST: [&str; 8] = [
     "swap max",
     "io weight",

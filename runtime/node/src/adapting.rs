@@ -28,10 +28,10 @@ pub(crate) use self::levers::{is_governed, ready_to_pull};
 use self::{
     consumption::{Looks, Target},
     levers::{Own, Setting},
-    machines::{Deed, Due, Machines, claim, is_looked_at},
+    machines::{Action, Due, Machines, claim, is_looked_at},
 };
 use crate::{
-    nursery::{Household, find_service},
+    nursery::{NodeContext, find_service},
     operator::Operator,
     registry::{Registry, State},
 };
@@ -78,15 +78,15 @@ impl Adapting {
         }))
     }
 
-    /// Begins to look and to act, until the household is gone.
+    /// Begins to look and to act, until the context is gone.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub(crate) fn begin(&self, household: &Arc<Household>, operator: Operator) {
+    pub(crate) fn begin(&self, context: &Arc<NodeContext>, operator: Operator) {
         if let Some(shared) = &self.0 {
             let task = Task {
                 shared: shared.clone(),
-                household: Arc::downgrade(household),
+                context: Arc::downgrade(context),
                 operator,
                 looks: Looks::default(),
             };
@@ -172,8 +172,8 @@ impl Shared {
 /// The one that looks and acts.
 struct Task {
     shared: Arc<Shared>,
-    /// The household would not end while somebody held it for good.
-    household: Weak<Household>,
+    /// The context would not end while somebody held it for good.
+    context: Weak<NodeContext>,
     operator: Operator,
     looks: Looks,
 }
@@ -181,13 +181,13 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         loop {
-            let Some(household) = self.household.upgrade() else { return };
-            self.look(&household).await;
-            let deeds = std::mem::take(&mut self.shared.machines().deeds);
-            for deed in deeds {
-                self.carry_out(&household, deed).await;
+            let Some(context) = self.context.upgrade() else { return };
+            self.look(&context).await;
+            let actions = std::mem::take(&mut self.shared.machines().actions);
+            for action in actions {
+                self.carry_out(&context, action).await;
             }
-            drop(household);
+            drop(context);
             self.rest().await;
         }
     }
@@ -196,7 +196,7 @@ impl Task {
     async fn rest(&self) {
         let (deadline, has_deeds) = {
             let machines = self.shared.machines();
-            (machines.next_deadline(), !machines.deeds.is_empty())
+            (machines.next_deadline(), !machines.actions.is_empty())
         };
         if has_deeds {
             return;
@@ -214,12 +214,12 @@ impl Task {
     }
 
     /// Looks at those whose machines want it, and tells the machines.
-    async fn look(&mut self, household: &Household) {
+    async fn look(&mut self, context: &NodeContext) {
         let due = self.shared.machines().due(self.shared.clock.now());
         if !due.budget && due.services.is_empty() {
             return;
         }
-        let (targets, ready) = self.targets(household, &due);
+        let (targets, ready) = self.targets(context, &due);
         let mut looks = std::mem::take(&mut self.looks);
         let look = move || {
             let uses = looks.look(&targets);
@@ -259,7 +259,7 @@ impl Task {
     }
 
     /// Those that live and are to be looked at, and which of them are ready.
-    fn targets(&self, household: &Household, due: &Due) -> (Vec<Target>, Vec<InstanceId>) {
+    fn targets(&self, context: &NodeContext, due: &Due) -> (Vec<Target>, Vec<InstanceId>) {
         let rows = self.shared.registry.survey(|entry| {
             let service = find_service(&self.shared.config, &entry.instance.service)?;
             let by_budget = due.budget && is_looked_at(service);
@@ -272,36 +272,36 @@ impl Task {
             if state == State::Ready {
                 ready.push(instance.clone());
             }
-            let plan = household.resources.plans.known_plan(&instance);
+            let plan = context.resources.plans.known_plan(&instance);
             targets.push(Target { instance, pid, plan });
         }
         (targets, ready)
     }
 
-    async fn carry_out(&self, household: &Household, deed: Deed) {
-        let (id, event, resource, text, setting) = match deed {
-            Deed::Scale(service, change) => return self.scale(&service, change).await,
-            Deed::Budget(budget::Command::Squeeze { id, squeeze }) => {
+    async fn carry_out(&self, context: &NodeContext, action: Action) {
+        let (id, event, resource, text, setting) = match action {
+            Action::Scale(service, change) => return self.scale(&service, change).await,
+            Action::Budget(budget::Command::Squeeze { id, squeeze }) => {
                 let setting = self.own(&id).map(|own| levers::squeezed(own, &squeeze));
                 (id, "squeezed", squeeze.resource, squeeze.to_string(), setting)
             }
-            Deed::Budget(budget::Command::Release { id, release }) => {
+            Action::Budget(budget::Command::Release { id, release }) => {
                 let setting = self.own(&id).map(|own| levers::released(own, &release));
                 (id, "released", release.resource, release.to_string(), setting)
             }
-            Deed::Budget(budget::Command::Announce { id, change }) => {
-                let plan = household.resources.plans.known_plan(&id);
+            Action::Budget(budget::Command::Announce { id, change }) => {
+                let plan = context.resources.plans.known_plan(&id);
                 let setting = levers::guaranteed(plan.as_deref(), &change);
                 (id, "guaranteed", change.resource, change.to_string(), setting)
             }
-            Deed::Budget(
+            Action::Budget(
                 budget::Command::Admit { .. }
                 | budget::Command::Refuse { .. }
                 | budget::Command::Sample,
             ) => return,
         };
         let text = match setting {
-            Some(setting) => format!("{text}; {}", pulled(household, &id, setting).await),
+            Some(setting) => format!("{text}; {}", pulled(context, &id, setting).await),
             None => text,
         };
         self.record(&id, event, resource, text);
@@ -332,8 +332,8 @@ impl Task {
 }
 
 /// What the kernel was told, or why it could not be.
-async fn pulled(household: &Household, id: &InstanceId, setting: Setting) -> String {
-    let plan = household.resources.plans.known_plan(id);
+async fn pulled(context: &NodeContext, id: &InstanceId, setting: Setting) -> String {
+    let plan = context.resources.plans.known_plan(id);
     match tokio::task::spawn_blocking(move || levers::pull(plan, setting)).await {
         Ok(text) => text,
         Err(error) => format!("nothing enforces it: {error}"),

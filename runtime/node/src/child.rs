@@ -5,16 +5,16 @@
 //! again is its supervisor's business. An embedded service is the same actor with a thread where
 //! the process would be.
 
-mod birth_error;
 mod body;
 mod disk;
+mod exec_environment;
+mod incarnation;
 mod limits;
 mod link;
-mod outfit;
-mod preparation;
 mod request;
 mod resources;
 mod secrets;
+mod start_error;
 mod watch;
 
 use std::{
@@ -38,14 +38,14 @@ pub(crate) use request::{of as request_of, own_directory, writes_its_own};
 pub(crate) use resources::{Resources, Sockets};
 
 use self::{
-    birth_error::BirthError,
     body::{Body, Remains},
-    preparation::Birth,
+    incarnation::Started,
+    start_error::StartError,
     watch::Watches,
 };
 use crate::{
     logs::Closed,
-    nursery::{Household, Member, find_service},
+    nursery::{Member, NodeContext, find_service},
     registry::{Change, Exited},
 };
 
@@ -68,31 +68,31 @@ pub(crate) enum Message {
 
 /// Starts one incarnation; it reports to its supervisor what becomes of it.
 pub(crate) async fn start(
-    household: &Arc<Household>,
+    context: &Arc<NodeContext>,
     instance: InstanceId,
     reporter: Reporter<Member>,
 ) -> Result<Box<dyn Child>, StartFailed> {
     let generation = reporter.generation();
-    let refused = |error: BirthError| {
-        household.registry.record(&instance, generation, Change::Exited(error.into_exited()));
+    let refused = |error: StartError| {
+        context.registry.record(&instance, generation, Change::Exited(error.into_exited()));
         StartFailed
     };
-    let service = find_service(&household.config, &instance.service)
-        .ok_or_else(|| refused(BirthError::unknown(&instance)))?;
-    let adapting = &household.adapting;
-    adapting.admit(service, &instance).map_err(|short| refused(BirthError::Refused(short)))?;
-    let delivered = secrets::deliver(household, service, &instance, generation).await;
-    let birth = delivered
-        .and_then(|()| preparation::give_birth(household, service, &instance, generation))
-        .inspect_err(|_| secrets::withdraw(household, &instance, generation))
+    let service = find_service(&context.config, &instance.service)
+        .ok_or_else(|| refused(StartError::unknown(&instance)))?;
+    let adapting = &context.adapting;
+    adapting.admit(service, &instance).map_err(|short| refused(StartError::Refused(short)))?;
+    let delivered = secrets::deliver(context, service, &instance, generation).await;
+    let started = delivered
+        .and_then(|()| incarnation::start_incarnation(context, service, &instance, generation))
+        .inspect_err(|_| secrets::withdraw(context, &instance, generation))
         .map_err(refused)?;
-    household.registry.record(&instance, generation, Change::Spawned { pid: birth.body.pid() });
-    let lacking = birth.body.unenforced();
+    context.registry.record(&instance, generation, Change::Spawned { pid: started.body.pid() });
+    let lacking = started.body.unenforced();
     if !lacking.is_empty() {
-        household.registry.record(&instance, generation, Change::Unenforced(lacking));
+        context.registry.record(&instance, generation, Change::Unenforced(lacking));
     }
     let supervisor = reporter.supervisor();
-    let arguments = Arguments { household: household.clone(), instance, reporter, birth };
+    let arguments = Arguments { context: context.clone(), instance, reporter, started };
     match Actor::spawn_linked(None, ChildProcess, arguments, supervisor).await {
         Ok((actor, _)) => Ok(Box::new(Handle(actor))),
         Err(error) => {
@@ -129,14 +129,14 @@ impl Child for Handle {
 struct ChildProcess;
 
 struct Arguments {
-    household: Arc<Household>,
+    context: Arc<NodeContext>,
     instance: InstanceId,
     reporter: Reporter<Member>,
-    birth: Birth,
+    started: Started,
 }
 
 struct State {
-    household: Arc<Household>,
+    context: Arc<NodeContext>,
     instance: InstanceId,
     reporter: Reporter<Member>,
     policy: Instance,
@@ -160,15 +160,15 @@ impl Actor for ChildProcess {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Arguments { household, instance, reporter, birth } = arguments;
-        let (policy, first) = Instance::spawned(birth.spec, household.clock.now());
+        let Arguments { context, instance, reporter, started } = arguments;
+        let (policy, first) = Instance::spawned(started.spec, context.clock.now());
         let mut state = State {
-            household,
+            context,
             instance,
             reporter,
             policy,
-            body: birth.body,
-            watches: birth.watches,
+            body: started.body,
+            watches: started.watches,
             alarm: Alarm::default(),
             spawned_at: Instant::now(),
             sentence: None,
@@ -191,7 +191,7 @@ impl Actor for ChildProcess {
                 if event == Event::DeadlineReached {
                     state.alarm.rang();
                 }
-                let commands = state.policy.on_event(state.household.clock.now(), event);
+                let commands = state.policy.on_event(state.context.clock.now(), event);
                 state.carry_out(&myself, commands);
             }
             Message::Noted(note) => state.record(Change::Noted(note)),
@@ -200,7 +200,7 @@ impl Actor for ChildProcess {
             Message::Exceeded { reason, detail } => {
                 state.excess = Some(detail);
                 let event = Event::LimitExceeded(reason);
-                let commands = state.policy.on_event(state.household.clock.now(), event);
+                let commands = state.policy.on_event(state.context.clock.now(), event);
                 state.carry_out(&myself, commands);
             }
             Message::Gone(remains) => {
@@ -244,7 +244,7 @@ impl State {
             }
         }
         let myself = myself.clone();
-        self.alarm.set(&self.household.clock, self.policy.next_deadline(), move || {
+        self.alarm.set(&self.context.clock, self.policy.next_deadline(), move || {
             // An actor that is gone needs no timer.
             let _ = myself.cast(Message::Event(Event::DeadlineReached));
         });
@@ -281,7 +281,7 @@ impl State {
             stderr: remains.stderr,
             message,
         }));
-        secrets::withdraw(&self.household, &self.instance, self.reporter.generation());
+        secrets::withdraw(&self.context, &self.instance, self.reporter.generation());
         self.report(exit);
         self.read_to_the_end();
     }
@@ -289,11 +289,11 @@ impl State {
     /// Its replacement does not wait for what it printed last, which passes through two threads.
     fn read_to_the_end(&self) {
         let Some(output) = self.body.output() else { return };
-        let (household, instance) = (self.household.clone(), self.instance.clone());
+        let (context, instance) = (self.context.clone(), self.instance.clone());
         let generation = self.reporter.generation();
         tokio::spawn(async move {
             let (stderr, closed) = output.end().await;
-            let record = |change| household.registry.record(&instance, generation, change);
+            let record = |change| context.registry.record(&instance, generation, change);
             record(Change::Read(stderr));
             if closed == Closed::Leaked {
                 record(Change::Leaked("another process holds its output open".into()));
@@ -332,6 +332,6 @@ impl State {
     }
 
     fn record(&self, change: Change) {
-        self.household.registry.record(&self.instance, self.reporter.generation(), change);
+        self.context.registry.record(&self.instance, self.reporter.generation(), change);
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     adapting::Adapting,
     incident::{RecordError, Recorder},
     logs::{Filter, Logs, Query, Selector},
-    operator::{Operator, OperatorError, Patience, Selection},
+    operator::{Operator, OperatorError, Selection, Wait},
     registry::Registry,
     usage::Sampler,
 };
@@ -138,7 +138,7 @@ impl ControlService for Control {
     ) -> Result<Response<proto::StartResponse>, Status> {
         let request = request.into_inner();
         let selection = self.operator.select_some(&request.names)?;
-        self.operator.start(&selection, Patience::from(request.no_wait)).await?;
+        self.operator.start(&selection, Wait::from(request.no_wait)).await?;
         Ok(Response::new(proto::StartResponse { instances: self.rows(selection).await? }))
     }
 
@@ -148,7 +148,7 @@ impl ControlService for Control {
     ) -> Result<Response<proto::StopResponse>, Status> {
         let request = request.into_inner();
         let selection = self.operator.select_some(&request.names)?;
-        self.operator.stop(&selection, Patience::from(request.no_wait)).await?;
+        self.operator.stop(&selection, Wait::from(request.no_wait)).await?;
         Ok(Response::new(proto::StopResponse { instances: self.rows(selection).await? }))
     }
 
@@ -158,7 +158,7 @@ impl ControlService for Control {
     ) -> Result<Response<proto::RestartResponse>, Status> {
         let request = request.into_inner();
         let selection = self.operator.select_some(&request.names)?;
-        self.operator.restart(&selection, Patience::from(request.no_wait)).await?;
+        self.operator.restart(&selection, Wait::from(request.no_wait)).await?;
         Ok(Response::new(proto::RestartResponse { instances: self.rows(selection).await? }))
     }
 
@@ -168,11 +168,11 @@ impl ControlService for Control {
     ) -> Result<Response<proto::ScaleResponse>, Status> {
         let request = request.into_inner();
         let selection = self.operator.select_some(std::slice::from_ref(&request.service))?;
-        let patience = Patience::from(request.no_wait);
+        let wait = Wait::from(request.no_wait);
         if request.automatic {
             self.operator.scale_automatically(&request.service)?;
         } else {
-            self.operator.scale(&request.service, request.instances, patience).await?;
+            self.operator.scale(&request.service, request.instances, wait).await?;
         }
         Ok(Response::new(proto::ScaleResponse { instances: self.rows(selection).await? }))
     }

@@ -30,7 +30,7 @@ pub(crate) const NOTIFY: &str = "notify";
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// It is not there and cannot be made, or is not what it should be and cannot be changed.
-    #[error("could not make the directory `{}`\nhint: choose another with `{option}`", path.display())]
+    #[error("could not create the directory `{}`\nhint: choose another with `{option}`", path.display())]
     Make {
         /// Which directory.
         path: PathBuf,

@@ -28,4 +28,4 @@ mod usage;
 pub use adapting::InsufficientResources;
 pub use directories::DirectoryError;
 pub use node::{CONTROL_SOCKET, Ending, Node, NodeError, Options, Signals};
-pub use operator::{INSTANCES_MAX, Operator, OperatorError, Patience, Selection};
+pub use operator::{INSTANCES_MAX, Operator, OperatorError, Selection, Wait};

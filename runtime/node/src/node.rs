@@ -39,7 +39,7 @@ use crate::{
     limit_watch::LimitWatch,
     logs::{LogSettings, Logs, LogsError},
     native::NativeServices,
-    nursery::{Crib, Household, Member, Roster, SupervisorRef, policy},
+    nursery::{Instances, Member, NodeContext, Roster, SupervisorRef, policy},
     operator::Operator,
     registry::{self, Kind, NodeState, Registry, State},
     secrets::{self, Secrets},
@@ -157,7 +157,7 @@ pub struct Node {
     _lock: fs::File,
     control: Served,
     control_path: PathBuf,
-    household: Arc<Household>,
+    context: Arc<NodeContext>,
 }
 
 /// What is served until the node has ended.
@@ -199,7 +199,7 @@ impl Node {
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
         take_variables(&config, options.lifeline.as_ref());
-        let household = Arc::new(Household {
+        let context = Arc::new(NodeContext {
             config: config.clone(),
             clock,
             registry: registry.clone(),
@@ -218,11 +218,11 @@ impl Node {
             token: token(),
             outcome: outcome_sender,
         });
-        enter_all(&household);
+        enter_all(&context);
         registry.record_node(NodeState::Starting, format!("node {} starts", config.node.name));
         let operator =
             Operator::new(config.clone(), registry.clone(), roster.clone(), adapting.clone());
-        adapting.begin(&household, operator.clone());
+        adapting.begin(&context, operator.clone());
         let control_path = config.node.runtime_dir.join(CONTROL_SOCKET);
         let control = Control {
             registry: registry.clone(),
@@ -230,11 +230,11 @@ impl Node {
             logs: logs.clone(),
             sampler: Arc::new(Sampler::new(&plans)),
             adapting,
-            recorder: household.recorder.clone(),
+            recorder: context.recorder.clone(),
             identity: Identity { name: config.node.name.clone(), guardian_pid },
         };
         let control = serve(&config, &control_path, control)?;
-        let (root, root_task) = begin_root(&household).await?;
+        let (root, root_task) = begin_root(&context).await?;
         Ok(Self {
             registry,
             logs,
@@ -247,7 +247,7 @@ impl Node {
             _lock: lock,
             control,
             control_path,
-            household,
+            context,
         })
     }
 
@@ -263,7 +263,7 @@ impl Node {
 
     /// For whoever wants to record what supervisors decide.
     pub fn recorder(&self) -> &Recorder {
-        &self.household.recorder
+        &self.context.recorder
     }
 
     /// For wishes from inside the program.
@@ -301,7 +301,7 @@ impl Node {
             }
         };
         reaper.abort();
-        self.household.recorder.end();
+        self.context.recorder.end();
         // Without a guardian the process may have other children than this node's.
         if owns_process && let Err(error) = blackhole_process::kill_everything().await {
             tracing::error!(%error, "could not look for what services left behind");
@@ -312,7 +312,7 @@ impl Node {
         }
         // The next node replaces a name that is left over.
         let _ = fs::remove_file(&self.control_path);
-        drop(self.household);
+        drop(self.context);
         match exit {
             None => Err(NodeError::RootFailed),
             Some(SupervisorExit::Stopped) => Ok(Ending::Stopped),
@@ -381,16 +381,16 @@ impl Asked {
 
 /// The supervisor of everything, which starts it.
 async fn begin_root(
-    household: &Arc<Household>,
+    context: &Arc<NodeContext>,
 ) -> Result<(SupervisorRef, JoinHandle<()>), NodeError> {
-    let policy = policy(&household.config, &household.registry, None)
+    let policy = policy(&context.config, &context.registry, None)
         .map_err(|error| NodeError::Tree(error.to_string()))?;
-    let nursery = Arc::new(Crib::root(household.clone()));
-    let arguments = Arguments { policy, nursery, clock: household.clock };
-    let (root, task) = Actor::spawn(None, Supervisor::<Crib>::default(), arguments)
+    let nursery = Arc::new(Instances::root(context.clone()));
+    let arguments = Arguments { policy, nursery, clock: context.clock };
+    let (root, task) = Actor::spawn(None, Supervisor::<Instances>::default(), arguments)
         .await
         .map_err(|error| NodeError::Part("the root supervisor", error.into()))?;
-    household.roster.enter(None, root.clone());
+    context.roster.enter(None, root.clone());
     Ok((root, task))
 }
 
@@ -407,8 +407,8 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
 }
 
 /// Every instance that the file names, before anything has started.
-fn enter_all(household: &Household) {
-    let Household { registry, config, .. } = household;
+fn enter_all(context: &NodeContext) {
+    let NodeContext { registry, config, .. } = context;
     for service in &config.services {
         let state = if service.enabled { State::Pending } else { State::Disabled };
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
@@ -416,17 +416,16 @@ fn enter_all(household: &Household) {
             registry.add(instance, service.group.clone(), Kind::of(service), state);
         }
     }
-    open_native_sockets(household);
+    open_native_sockets(context);
 }
 
 /// Before anything has started, so that whoever speaks to a native service at once waits in its backlog.
-fn open_native_sockets(household: &Household) {
+fn open_native_sockets(context: &NodeContext) {
     let wanted =
         |entry: &registry::Entry| entry.kind == Kind::Native || entry.kind == Kind::Embedded;
-    for entry in household.registry.entries(|entry| wanted(entry) && entry.state != State::Disabled)
-    {
-        let runtime_dir = &household.config.node.runtime_dir;
-        if let Err(error) = household.resources.sockets.native(&entry.instance, runtime_dir) {
+    for entry in context.registry.entries(|entry| wanted(entry) && entry.state != State::Disabled) {
+        let runtime_dir = &context.config.node.runtime_dir;
+        if let Err(error) = context.resources.sockets.native(&entry.instance, runtime_dir) {
             // Its start tries again, and is what fails.
             tracing::debug!(instance = %entry.instance, %error, "could not open its sockets yet");
         }

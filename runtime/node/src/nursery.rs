@@ -93,7 +93,7 @@ impl Roster {
 }
 
 /// What all supervisors of a node share.
-pub(crate) struct Household {
+pub(crate) struct NodeContext {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
@@ -107,7 +107,7 @@ pub(crate) struct Household {
     pub(crate) outcome: watch::Sender<Option<SupervisorExit<Member>>>,
 }
 
-impl Household {
+impl NodeContext {
     /// An instance is no longer wanted: its row and its sockets go.
     fn forget(&self, instance: &InstanceId) {
         self.registry.remove(instance);
@@ -118,18 +118,18 @@ impl Household {
 }
 
 /// The nursery of one supervisor.
-pub(crate) struct Crib {
-    household: Arc<Household>,
+pub(crate) struct Instances {
+    context: Arc<NodeContext>,
     /// The group, and how its parent hears of it; `None` is the root.
     group: Option<(Name, Reporter<Member>)>,
     place: Place,
 }
 
-impl Crib {
+impl Instances {
     /// The nursery of the root.
-    pub(crate) fn root(household: Arc<Household>) -> Self {
-        let place = household.recorder.place("root");
-        Self { household, group: None, place }
+    pub(crate) fn root(context: Arc<NodeContext>) -> Self {
+        let place = context.recorder.place("root");
+        Self { context, group: None, place }
     }
 
     async fn start_group(
@@ -137,24 +137,23 @@ impl Crib {
         name: Name,
         reporter: Reporter<Member>,
     ) -> Result<Box<dyn Child>, StartFailed> {
-        let household = self.household.clone();
-        let policy =
-            policy(&household.config, &household.registry, Some(&name)).map_err(|error| {
-                tracing::error!(group = %name, %error, "the group's supervisor cannot be");
-                StartFailed
-            })?;
+        let context = self.context.clone();
+        let policy = policy(&context.config, &context.registry, Some(&name)).map_err(|error| {
+            tracing::error!(group = %name, %error, "the group's supervisor cannot be");
+            StartFailed
+        })?;
         let supervisor = reporter.supervisor();
-        let place = household.recorder.place(&format!("group {name}"));
+        let place = context.recorder.place(&format!("group {name}"));
         let group = Some((name.clone(), reporter));
-        let nursery = Arc::new(Self { household: household.clone(), group, place });
-        let arguments = Arguments { policy, nursery, clock: household.clock };
+        let nursery = Arc::new(Self { context: context.clone(), group, place });
+        let arguments = Arguments { policy, nursery, clock: context.clock };
         let started =
             Actor::spawn_linked(None, Supervisor::<Self>::default(), arguments, supervisor).await;
         let (actor, _) = started.map_err(|error| {
             tracing::error!(group = %name, %error, "the group's supervisor did not start");
             StartFailed
         })?;
-        household.roster.enter(Some(name), actor.clone());
+        context.roster.enter(Some(name), actor.clone());
         Ok(Box::new(GroupHandle(actor)))
     }
 
@@ -163,7 +162,7 @@ impl Crib {
         match member {
             Member::Instance(instance) => vec![instance.clone()],
             Member::Group(name) => {
-                let below = members(&self.household.config, &self.household.registry, Some(name));
+                let below = members(&self.context.config, &self.context.registry, Some(name));
                 below.iter().flat_map(|member| self.instances(member)).collect()
             }
         }
@@ -172,25 +171,25 @@ impl Crib {
     /// They keep nothing of the budget any more.
     fn leave(&self, member: &Member) {
         for instance in self.instances(member) {
-            self.household.adapting.leave(instance);
+            self.context.adapting.leave(instance);
         }
     }
 
     fn record(&self, member: &Member, change: &Change) {
         for instance in self.instances(member) {
-            let generation = self.household.registry.generation(&instance);
-            self.household.registry.record(&instance, generation, change.clone());
+            let generation = self.context.registry.generation(&instance);
+            self.context.registry.record(&instance, generation, change.clone());
         }
     }
 }
 
-impl Nursery for Crib {
+impl Nursery for Instances {
     type Id = Member;
 
     async fn start(&self, reporter: Reporter<Member>) -> Result<Box<dyn Child>, StartFailed> {
         match reporter.child().clone() {
             Member::Group(name) => self.start_group(name, reporter).await,
-            Member::Instance(instance) => child::start(&self.household, instance, reporter).await,
+            Member::Instance(instance) => child::start(&self.context, instance, reporter).await,
         }
     }
 
@@ -201,7 +200,7 @@ impl Nursery for Crib {
                 self.record(child, &Change::Pending(names));
             }
             Transition::BackingOff { child, until, .. } => {
-                let delay = until.since(self.household.clock.now());
+                let delay = until.since(self.context.clock.now());
                 self.record(child, &Change::BackingOff(delay));
             }
             Transition::Failed { child, restarts } => {
@@ -220,7 +219,7 @@ impl Nursery for Crib {
             }
             Transition::Removed { child } => {
                 for instance in self.instances(child) {
-                    self.household.forget(&instance);
+                    self.context.forget(&instance);
                 }
             }
             Transition::GroupRestarting { cause, members } => {
@@ -241,22 +240,22 @@ impl Nursery for Crib {
     fn up(&self) {
         match &self.group {
             Some((_, reporter)) => reporter.started(),
-            None => self.household.registry.record_node(NodeState::Running, "everything is up"),
+            None => self.context.registry.record_node(NodeState::Running, "everything is up"),
         }
     }
 
     fn ended(&self, exit: SupervisorExit<Member>) {
-        let household = &self.household;
+        let context = &self.context;
         match &self.group {
             Some((name, reporter)) => {
-                household.roster.leave(Some(name));
+                context.roster.leave(Some(name));
                 self.leave(&Member::Group(name.clone()));
                 tracing::info!(group = %name, ?exit, event = "exited", "the group ended");
                 reporter.exited(exit.exit());
             }
             None => {
-                household.roster.leave(None);
-                household.outcome.send_replace(Some(exit));
+                context.roster.leave(None);
+                context.outcome.send_replace(Some(exit));
             }
         }
     }

@@ -91,17 +91,17 @@ pub enum OperatorError {
 
 /// Whether an answer waits until the wish has come true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum Wait {
     /// It does.
-    Wait,
+    UntilDone,
     /// It does not.
-    Hasten,
+    No,
 }
 
 /// From the field `no_wait` of a request.
-impl From<bool> for Patience {
+impl From<bool> for Wait {
     fn from(no_wait: bool) -> Self {
-        if no_wait { Self::Hasten } else { Self::Wait }
+        if no_wait { Self::No } else { Self::UntilDone }
     }
 }
 
@@ -195,43 +195,26 @@ impl Operator {
     }
 
     /// Starts what is stopped, completed or failed; what runs already stays untouched.
-    pub async fn start(
-        &self,
-        selection: &Selection,
-        patience: Patience,
-    ) -> Result<(), OperatorError> {
+    pub async fn start(&self, selection: &Selection, wait: Wait) -> Result<(), OperatorError> {
         self.refuse_disabled(selection)?;
         self.admit_all(selection)?;
-        self.ask_all(self.members(selection), Call::StartChild, patience).await
+        self.ask_all(self.members(selection), Call::StartChild, wait).await
     }
 
     /// Stops; a second wish while the first is under way skips the grace.
-    pub async fn stop(
-        &self,
-        selection: &Selection,
-        patience: Patience,
-    ) -> Result<(), OperatorError> {
-        self.ask_all(self.members(selection), Call::StopChild, patience).await
+    pub async fn stop(&self, selection: &Selection, wait: Wait) -> Result<(), OperatorError> {
+        self.ask_all(self.members(selection), Call::StopChild, wait).await
     }
 
     /// Stops, then starts; not counted as a restart.
-    pub async fn restart(
-        &self,
-        selection: &Selection,
-        patience: Patience,
-    ) -> Result<(), OperatorError> {
+    pub async fn restart(&self, selection: &Selection, wait: Wait) -> Result<(), OperatorError> {
         self.refuse_disabled(selection)?;
-        self.ask_all(self.members(selection), Call::RestartChild, patience).await
+        self.ask_all(self.members(selection), Call::RestartChild, wait).await
     }
 
     /// Changes the number of a service's processes; the highest numbers go first. The service's own
     /// rule, where it has one, rests until [`Self::scale_automatically`].
-    pub async fn scale(
-        &self,
-        name: &str,
-        instances: u32,
-        patience: Patience,
-    ) -> Result<(), OperatorError> {
+    pub async fn scale(&self, name: &str, instances: u32, wait: Wait) -> Result<(), OperatorError> {
         let service = self.scalable(name)?;
         self.check_scale(service, instances)?;
         let message = match self.adapting.fix(&service.name, instances) {
@@ -241,7 +224,7 @@ impl Operator {
             false => format!("has {instances} instances now"),
         };
         self.registry.record_scaled(&service.name, "", message);
-        self.set_instances(service, instances, patience).await
+        self.set_instances(service, instances, wait).await
     }
 
     /// Leaves the number of a service's processes to its rule again.
@@ -264,7 +247,7 @@ impl Operator {
         let service = self.scalable(service.as_str())?;
         self.check_scale(service, instances)?;
         self.registry.record_scaled(&service.name, why, message);
-        self.set_instances(service, instances, Patience::Hasten).await
+        self.set_instances(service, instances, Wait::No).await
     }
 
     /// Whether there may be so many instances of a service; nothing changes.
@@ -288,7 +271,7 @@ impl Operator {
         &self,
         service: &Service,
         instances: u32,
-        patience: Patience,
+        wait: Wait,
     ) -> Result<(), OperatorError> {
         let instance = |index| InstanceId { service: service.name.clone(), index };
         let wanted: Vec<InstanceId> =
@@ -308,9 +291,9 @@ impl Operator {
         };
         // Those that are there already stay as they are, unless they are on their way out.
         let wanted = wanted.into_iter().map(Member::Instance).collect();
-        self.ask_all(wanted, add, patience).await?;
+        self.ask_all(wanted, add, wait).await?;
         // Their rows go when their supervisor has let them go.
-        self.ask_all(surplus, Call::RemoveChild, patience).await
+        self.ask_all(surplus, Call::RemoveChild, wait).await
     }
 
     /// Refuses what the budget has no room for, before anything is changed.
@@ -370,14 +353,14 @@ impl Operator {
         &self,
         members: BTreeSet<Member>,
         call: impl Fn(Member) -> Call<Member>,
-        patience: Patience,
+        wait: Wait,
     ) -> Result<(), OperatorError> {
         let mut pending = Vec::with_capacity(members.len());
         for member in members {
             let answer = self.ask(&member, call(member.clone()))?;
             pending.push((member, answer));
         }
-        if patience == Patience::Hasten {
+        if wait == Wait::No {
             return Ok(());
         }
         for (member, answer) in pending {

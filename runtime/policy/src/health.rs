@@ -98,14 +98,6 @@ impl Health {
         self.next_try
     }
 
-    /// Whether the verdict is healthy now.
-    pub fn is_healthy(&self) -> bool {
-        match self.state {
-            State::Healthy { .. } => true,
-            State::Unhealthy { .. } => false,
-        }
-    }
-
     fn on_event_healthy(&mut self, failures: u32, event: Event) -> Option<Change> {
         match event {
             Event::Succeeded => {
@@ -225,7 +217,6 @@ mod tests {
                 };
                 prop_assert_eq!(change, expected);
                 healthy = healthy != expected.is_some();
-                prop_assert_eq!(health.is_healthy(), healthy);
             }
         }
     }

@@ -148,7 +148,7 @@ unsafe fn heed_signals(ignored: &[c_int]) {
 }
 
 /// The signals that this process ignored when it was first asked for them, which is when it starts its first
-/// child: most of them have been ignored since before its birth.
+/// child: most of them have been ignored since before its start.
 pub(crate) fn ignored_signals() -> &'static [c_int] {
     static IGNORED: OnceLock<Vec<c_int>> = OnceLock::new();
     IGNORED.get_or_init(|| (1..=SIGNALS).filter(is_ignored).collect())

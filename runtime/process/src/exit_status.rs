@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rustix::process::WaitIdStatus;
+
 use crate::Signal;
 
 /// How a process ended.
@@ -32,6 +34,17 @@ impl ExitStatus {
             Self::Code(code) => u8::try_from(code & 0xff).ok(),
             Self::Signal { signal, .. } => u8::try_from(128 + signal.number()).ok(),
             Self::Unknown => None,
+        }
+    }
+}
+
+impl From<&WaitIdStatus> for ExitStatus {
+    fn from(status: &WaitIdStatus) -> Self {
+        let signal = status.terminating_signal().and_then(Signal::from_number);
+        match (status.exit_status(), signal) {
+            (Some(code), _) => Self::Code(code),
+            (None, Some(signal)) => Self::Signal { signal, core_dumped: status.dumped() },
+            (None, None) => Self::Unknown,
         }
     }
 }

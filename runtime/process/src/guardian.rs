@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, set_child_subreaper, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, set_child_subreaper, waitid,
 };
 
 use crate::children::{self, List};
 use crate::core_dumps;
+use crate::exit_status::ExitStatus;
 use crate::let_go_of_the_beginning;
 use crate::lifeline::{self, Lifeline, LifelineError};
 
@@ -50,10 +51,49 @@ pub enum Role {
 /// What the guardian saw in the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The node's exit code, or 128 and the signal that ended it.
-    pub exit_code: u8,
+    /// How the node ended.
+    pub node: ExitStatus,
     /// Processes that did not die within [`CLEANUP_TIMEOUT`] of their kill.
     pub surviving: Vec<i32>,
+}
+
+impl Outcome {
+    /// The node's exit code, or 128 and the signal that ended it.
+    pub fn exit_code(&self) -> u8 {
+        self.node.shell_code().unwrap_or(1)
+    }
+
+    /// What the node itself can no longer say, in lines for its user: that it was killed, and what does
+    /// not die.
+    pub fn complaints(&self) -> Vec<String> {
+        [self.killed(), self.undying()].into_iter().flatten().collect()
+    }
+
+    fn killed(&self) -> Option<String> {
+        let ExitStatus::Signal { signal, .. } = self.node else { return None };
+        let hint = match signal.number() {
+            libc::SIGKILL => {
+                "\nhint: if nobody did that on purpose, memory may have run out: `dmesg` tells"
+            }
+            libc::SIGSEGV | libc::SIGABRT | libc::SIGBUS | libc::SIGILL | libc::SIGFPE => {
+                "\nhint: that is a fault of this program; report it with its last output"
+            }
+            _ => "",
+        };
+        Some(format!("the node was killed by {signal}; what it ran was ended with it{hint}"))
+    }
+
+    fn undying(&self) -> Option<String> {
+        let pids: Vec<String> = self.surviving.iter().map(ToString::to_string).collect();
+        (!pids.is_empty()).then(|| {
+            format!(
+                "processes that the node had started do not die: {}\n\
+                 hint: `ps -o pid,stat,wchan,args -p {}` shows what holds them",
+                pids.join(", "),
+                pids.join(",")
+            )
+        })
+    }
 }
 
 /// The pair of guardian and node could not be set up or watched.
@@ -104,13 +144,13 @@ fn guard(variable: &str) -> Result<Role, GuardianError> {
     drop(node_end);
     let_go_of_the_beginning();
     let mut entrusted = Vec::new();
-    let exit_code = watch(node, &signals, || lifeline::hear(&own_end, &mut entrusted))
+    let status = watch(node, &signals, || lifeline::hear(&own_end, &mut entrusted))
         .map_err(failed("watching the node"))?;
     lifeline::hear(&own_end, &mut entrusted);
     entrusted.iter().for_each(lifeline::Entrusted::kill);
     let surviving = clean_up(&signals).map_err(failed("killing what the node left"))?;
     entrusted.iter().for_each(lifeline::Entrusted::remove);
-    Ok(Role::Guardian(Outcome { exit_code, surviving }))
+    Ok(Role::Guardian(Outcome { node: status, surviving }))
 }
 
 fn has_one_thread() -> bool {
@@ -165,14 +205,14 @@ fn announce(own_end: &OwnedFd) -> io::Result<()> {
 }
 
 /// Hands on signals, and hears what the node says, until it has ended; what else dies meanwhile is reaped.
-fn watch(node: Pid, signals: &Signals, mut hear: impl FnMut()) -> io::Result<u8> {
+fn watch(node: Pid, signals: &Signals, mut hear: impl FnMut()) -> io::Result<ExitStatus> {
     loop {
         match signals.wait(None)? {
             Some(libc::SIGCHLD) => {
                 while let Some(dead) = children::first_dead()? {
                     let status = waitid(WaitId::Pid(dead), WaitIdOptions::EXITED)?;
                     if dead == node {
-                        return Ok(status.as_ref().map_or(1, exit_code));
+                        return Ok(status.as_ref().map_or(ExitStatus::Unknown, ExitStatus::from));
                     }
                 }
             }
@@ -184,12 +224,6 @@ fn watch(node: Pid, signals: &Signals, mut hear: impl FnMut()) -> io::Result<u8>
             None => {}
         }
     }
-}
-
-fn exit_code(status: &WaitIdStatus) -> u8 {
-    let signalled = status.terminating_signal().map(|signal| 128 + signal);
-    let code = status.exit_status().or(signalled);
-    code.and_then(|code| u8::try_from(code & 0xff).ok()).unwrap_or(1)
 }
 
 /// Kills direct children and reaps them until there is none: the death of each brings its own children here.

@@ -1,4 +1,4 @@
-//! Descriptors that this process was given at its birth and knows by number.
+//! Descriptors that this process was given at its start and knows by number.
 #![expect(unsafe_code, reason = "taking over a passed descriptor")]
 
 use std::io;

@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-use rustix::process::{
-    Pid, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -117,7 +115,7 @@ impl Shared {
                 let _empty = kill_process_group(self.pid, rustix::process::Signal::KILL);
                 let id = WaitId::PidFd(self.pidfd.get_ref().as_fd());
                 let _status = waitid(id, options);
-                exit_status(&status)
+                ExitStatus::from(&status)
             }
             Err(_) => ExitStatus::Unknown,
         };
@@ -140,15 +138,6 @@ impl Drop for Shared {
         if self.status.get().is_none() && self.reap().is_none() {
             children::lock().remove(self.pid);
         }
-    }
-}
-
-fn exit_status(status: &WaitIdStatus) -> ExitStatus {
-    let signal = status.terminating_signal().and_then(Signal::from_number);
-    match (status.exit_status(), signal) {
-        (Some(code), _) => ExitStatus::Code(code),
-        (None, Some(signal)) => ExitStatus::Signal { signal, core_dumped: status.dumped() },
-        (None, None) => ExitStatus::Unknown,
     }
 }
 

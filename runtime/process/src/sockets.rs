@@ -58,7 +58,7 @@ pub enum SocketError {
         length: usize,
     },
     /// What a native service's incarnations hand on has no place.
-    #[error("could not make a memory file for its snapshot")]
+    #[error("could not create a memory file for its snapshot")]
     Memory(#[source] std::io::Error),
     /// Somebody serves there.
     #[error("could not listen on `{address}`: it is in use\nhint: {hint}")]

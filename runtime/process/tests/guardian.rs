@@ -34,7 +34,7 @@ fn guarded(mode: &str, mark: &str) -> ExitCode {
     let lifeline = match guardian::init(VARIABLE).expect("guardian") {
         Role::Guardian(outcome) => {
             assert_eq!(outcome.surviving, [0_i32; 0]);
-            return ExitCode::from(outcome.exit_code);
+            return ExitCode::from(outcome.exit_code());
         }
         Role::Node(lifeline) => lifeline,
     };

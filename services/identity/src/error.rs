@@ -49,14 +49,38 @@ impl From<Error> for Status {
             }
             Error::Password(PasswordError::Hash(_) | PasswordError::Stopping)
             | Error::Token(TokenError::Sign(_))
-            | Error::Store(StoreError::Open { .. } | StoreError::Redb(_) | StoreError::Record(_))
+            | Error::Store(StoreError::Redb(_) | StoreError::Record(_))
             | Error::Random(_) => internal(&error),
+            Error::Store(StoreError::Open { .. }) => closed(&error),
         }
     }
+}
+
+/// Whoever cannot open the state is replaced, for want of descriptors for example: a caller who comes
+/// again may find it open.
+fn closed(error: &Error) -> Status {
+    tracing::error!(error = error as &dyn std::error::Error, "a request failed");
+    Status::unavailable("the identity service could not open its state; try again, or see its log")
 }
 
 /// The details are for the log, not for the caller.
 fn internal(error: &Error) -> Status {
     tracing::error!(error = error as &dyn std::error::Error, "a request failed");
     Status::internal("the identity service failed; its log says why")
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn whose_state_cannot_be_opened_is_to_be_asked_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::new(directory.path().to_owned());
+        let refused = store.read(|_| Ok::<(), Error>(())).await.expect_err("that is a directory");
+        assert_eq!(Status::from(refused).code(), Code::Unavailable);
+    }
 }

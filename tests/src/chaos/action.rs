@@ -14,7 +14,7 @@ const SERVING: [&str; 2] = ["identity", "storage"];
 /// Those that may have several instances.
 const SCALABLE: [&str; 2] = ["clock", "family"];
 
-/// One deed. Times are in milliseconds.
+/// One action. Times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {

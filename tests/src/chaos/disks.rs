@@ -68,7 +68,7 @@ impl Disks {
         let mut disks = Self { mounted: Vec::new() };
         for (path, size) in [(data, DATA_SIZE), (logs, LOGS_SIZE)] {
             std::fs::create_dir(path)
-                .with_context(|| format!("could not make `{}`", path.display()))?;
+                .with_context(|| format!("could not create `{}`", path.display()))?;
             if sandbox == Sandbox::Own {
                 let options = format!("size={size},mode=700");
                 run("mount", &["-t", "tmpfs", "-o", &options, "chaos"], path)?;

@@ -18,7 +18,7 @@ pub(super) struct Killed {
     pub(super) pid: i32,
 }
 
-/// Deeds since the node was started.
+/// Actions since the node was started.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     killed: Vec<Killed>,

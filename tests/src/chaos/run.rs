@@ -100,7 +100,7 @@ struct Run {
 impl Run {
     async fn begin(settings: &Settings, seed: u64) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("chaos").tempdir();
-        let directory = directory.context("could not make a directory")?;
+        let directory = directory.context("could not create a directory")?;
         let journal = Journal::begin(&settings.record, seed)?;
         let paths = ["data", "log"].map(|name| directory.path().join(name));
         let disks = Disks::mount(settings.sandbox, &paths[0], &paths[1])?;

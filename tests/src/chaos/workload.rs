@@ -21,7 +21,7 @@ pub(super) struct Workload {
 }
 
 struct Shared {
-    /// Every worker holds it for one deed; who pauses them takes it alone.
+    /// Every worker holds it for one action; who pauses them takes it alone.
     gate: RwLock<()>,
     blocks: Blocks,
     identities: Identities,
@@ -39,7 +39,7 @@ enum Job {
     Look,
 }
 
-/// Who there is, and how long each waits after each deed, in milliseconds.
+/// Who there is, and how long each waits after each action, in milliseconds.
 const WORKERS: [(Job, u64); 8] = [
     (Job::Store, 15),
     (Job::Store, 25),

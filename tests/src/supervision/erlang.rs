@@ -47,7 +47,7 @@ impl Erlang {
     /// # Errors
     /// The compiler could not be run or did not like it.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::tempdir().context("could not make a folder for the driver")?;
+        let folder = tempfile::tempdir().context("could not create a directory for the driver")?;
         let driver = folder.path().join("story.erl");
         fs::write(&driver, DRIVER).context("could not write the driver")?;
         run(Command::new("erlc").arg("-o").arg(folder.path()).arg(&driver))?;

@@ -111,6 +111,7 @@ fn a_killed_node_leaves_nothing() {
     send(node.node_pid(), Signal::KILL);
     let status = node.ended();
     assert_eq!(status.code(), Some(137), "128 and SIGKILL");
+    assert!(node.output().contains("the node was killed by SIGKILL"), "{}", node.output());
     assert!(node.processes().is_empty(), "{:?}", node.processes());
 }
 

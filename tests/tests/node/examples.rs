@@ -17,7 +17,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples").join(name)
 }
 
-fn run(name: &str) -> TestNode {
+pub(super) fn run_example(name: &str) -> TestNode {
     let directory = tempfile::Builder::new().prefix("bh").tempdir().expect("a directory");
     let node = TestNode::launch_file(directory, &example(name), |_| {});
     node.until("everything is up", |status| status["node"]["state"] == "running");
@@ -26,7 +26,7 @@ fn run(name: &str) -> TestNode {
 
 #[test]
 fn demo_comes_up_in_order_and_survives_the_death_of_each() {
-    let mut node = run("demo.toml");
+    let mut node = run_example("demo.toml");
     let output = until(
         "all are shown ready",
         || node.output(),
@@ -58,7 +58,7 @@ fn demo_comes_up_in_order_and_survives_the_death_of_each() {
 #[test]
 fn demo_leaves_nothing_whatever_is_killed_first() {
     for order in ORDERS {
-        let mut node = run("demo.toml");
+        let mut node = run_example("demo.toml");
         for service in order.map(|position| SERVICES[position]) {
             send(pid(&node.service(service)), Signal::KILL);
         }
@@ -70,7 +70,7 @@ fn demo_leaves_nothing_whatever_is_killed_first() {
 
 #[test]
 fn groups_restart_by_their_strategy() {
-    let node = run("groups.toml");
+    let node = run_example("groups.toml");
     let names = ["database", "queue", "worker", "heartbeat"];
     let before = names.map(|name| node.service(name));
     send(pid(&before[1]), Signal::KILL);

@@ -11,6 +11,7 @@ mod native;
 mod nested;
 mod operation;
 mod probes;
+mod readme;
 mod sandboxes;
 mod secrets;
 mod top;

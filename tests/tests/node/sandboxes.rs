@@ -246,10 +246,10 @@ fn what_a_host_does_not_permit_stops_the_start_unless_it_is_optional() {
 }
 
 #[test]
-fn an_ordinary_users_node_hides_things_in_name_spaces_of_users() {
+fn an_ordinary_users_node_hides_things_in_namespaces_of_users() {
     let permitted = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
     if permitted.trim() == "0" {
-        return skipped("this host lets ordinary users make no name spaces");
+        return skipped("this host lets ordinary users make no namespaces");
     }
     let marker = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))

@@ -33,7 +33,7 @@ fn the_default_profile_refuses_what_only_administrators_do_and_lets_the_rest_pas
 }
 
 #[test]
-fn a_name_space_cannot_be_made_under_the_default_profile_in_any_way() {
+fn a_namespace_cannot_be_made_under_the_default_profile_in_any_way() {
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "true"]);
     let output = run(&filtered(Seccomp::Default), unshare);

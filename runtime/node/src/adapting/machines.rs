@@ -15,7 +15,7 @@ use super::levers;
 
 /// What is to be done that takes time.
 #[derive(Debug, Clone)]
-pub(super) enum Deed {
+pub(super) enum Action {
     /// Of the budget.
     Budget(budget::Command<InstanceId>),
     /// Change the number of a service's instances.
@@ -27,7 +27,7 @@ pub(super) struct Machines {
     pub(super) budget: Option<Budget<InstanceId>>,
     pub(super) scaling: BTreeMap<Name, Scaling>,
     /// Waits to be done.
-    pub(super) deeds: Vec<Deed>,
+    pub(super) actions: Vec<Action>,
 }
 
 /// Whose use is to be looked at.
@@ -48,7 +48,7 @@ impl Machines {
         let scaling: BTreeMap<Name, Scaling> = enabled.filter_map(rule).collect();
         let budget = config.budget.as_ref().map(|keys| Budget::new(spec(keys)));
         let is_needed = budget.is_some() || !scaling.is_empty();
-        is_needed.then(|| Self { budget, scaling, deeds: Vec::new() })
+        is_needed.then(|| Self { budget, scaling, actions: Vec::new() })
     }
 
     pub(super) fn next_deadline(&self) -> Option<Moment> {
@@ -68,7 +68,7 @@ impl Machines {
             match command {
                 budget::Command::Refuse { shortfall, .. } => return Err(shortfall),
                 budget::Command::Admit { .. } => {}
-                other => self.deeds.push(Deed::Budget(other)),
+                other => self.actions.push(Action::Budget(other)),
             }
         }
         Ok(())
@@ -78,7 +78,7 @@ impl Machines {
     pub(super) fn leave(&mut self, now: Moment, id: InstanceId) {
         let Some(budget) = &mut self.budget else { return };
         let commands = budget.on_event(now, budget::Event::Left { id });
-        self.deeds.extend(commands.into_iter().map(Deed::Budget));
+        self.actions.extend(commands.into_iter().map(Action::Budget));
     }
 
     /// Tells machines whose deadline has come so, and hears who wants to look.
@@ -100,13 +100,13 @@ impl Machines {
     pub(super) fn observe_members(&mut self, now: Moment, uses: &[(InstanceId, Amount)]) {
         let Some(budget) = &mut self.budget else { return };
         let commands = budget.on_event(now, budget::Event::Sampled(uses.to_vec()));
-        self.deeds.extend(commands.into_iter().map(Deed::Budget));
+        self.actions.extend(commands.into_iter().map(Action::Budget));
     }
 
     pub(super) fn tell_rule(&mut self, now: Moment, service: &Name, event: scaling::Event) {
         let Some(scaling) = self.scaling.get_mut(service) else { return };
         if let Some(scaling::Command::Scale(change)) = scaling.on_event(now, event) {
-            self.deeds.push(Deed::Scale(service.clone(), change));
+            self.actions.push(Action::Scale(service.clone(), change));
         }
     }
 }

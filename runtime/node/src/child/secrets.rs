@@ -8,9 +8,9 @@ use blackhole_config::{Kind, Mode, Service};
 use blackhole_policy::supervision::Generation;
 use blackhole_protocol::InstanceId;
 
-use super::{birth_error::BirthError, preparation::Midwife};
+use super::{incarnation::Incarnation, start_error::StartError};
 use crate::{
-    nursery::{Household, find_service},
+    nursery::{NodeContext, find_service},
     secrets::SecretsError,
 };
 
@@ -20,20 +20,20 @@ const SECRETS_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
 /// come from a disk or further away.
 pub(super) async fn deliver(
-    household: &Household,
+    context: &NodeContext,
     service: &Service,
     instance: &InstanceId,
     generation: Generation,
-) -> Result<(), BirthError> {
+) -> Result<(), StartError> {
     if service.secrets.is_empty() || is_embedded(service) {
         return Ok(());
     }
-    let midwife = Midwife { household, service, instance, generation };
-    let directory = midwife.scope().own_secrets_dir();
+    let incarnation = Incarnation { context, service, instance, generation };
+    let directory = incarnation.scope().own_secrets_dir();
     // What it may touch is planned only of what is there.
-    household.resources.secrets.make(&directory)?;
-    let owner = midwife.plan()?.identity().cloned();
-    let (secrets, wanted) = (household.resources.secrets.clone(), service.secrets.clone());
+    context.resources.secrets.make(&directory)?;
+    let owner = incarnation.plan()?.identity().cloned();
+    let (secrets, wanted) = (context.resources.secrets.clone(), service.secrets.clone());
     let instance = instance.clone();
     let deliver = tokio::task::spawn_blocking(move || {
         secrets.deliver((&instance, generation), &wanted, &directory, owner.as_ref())
@@ -51,12 +51,12 @@ fn is_embedded(service: &Service) -> bool {
 }
 
 /// The process is gone, or never came to be: so do its secrets.
-pub(super) fn withdraw(household: &Household, instance: &InstanceId, generation: Generation) {
-    if let Some(service) = find_service(&household.config, &instance.service)
+pub(super) fn withdraw(context: &NodeContext, instance: &InstanceId, generation: Generation) {
+    if let Some(service) = find_service(&context.config, &instance.service)
         && !service.secrets.is_empty()
     {
-        let directory = Midwife { household, service, instance, generation }.scope();
+        let directory = Incarnation { context, service, instance, generation }.scope();
         let directory = directory.own_secrets_dir();
-        household.resources.secrets.withdraw(instance, generation, &directory);
+        context.resources.secrets.withdraw(instance, generation, &directory);
     }
 }

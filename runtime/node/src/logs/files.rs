@@ -37,13 +37,13 @@ const HEAD_BYTES: usize = 64;
 /// What was tried when a file operation failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
-    #[error("could not create the log directory {}", .0.display())]
+    #[error("could not create the log directory `{}`", .0.display())]
     CreateDirectory(PathBuf, #[source] io::Error),
-    #[error("could not open the log file {}", .0.display())]
+    #[error("could not open the log file `{}`", .0.display())]
     Open(PathBuf, #[source] io::Error),
-    #[error("could not rename the full log file {}", .0.display())]
+    #[error("could not rename the full log file `{}`", .0.display())]
     Rotate(PathBuf, #[source] io::Error),
-    #[error("could not write to the log file {}", .0.display())]
+    #[error("could not write to the log file `{}`", .0.display())]
     Write(PathBuf, #[source] io::Error),
 }
 

@@ -47,10 +47,10 @@ pub enum ReadError {
     #[error("could not read the logs: their writer did not answer within {} s", SNAPSHOT_TIMEOUT.as_secs())]
     WriterSilent,
     /// The directory cannot be read.
-    #[error("could not list the log directory {}", .0.display())]
+    #[error("could not list the log directory `{}`", .0.display())]
     List(PathBuf, #[source] io::Error),
     /// A file cannot be read.
-    #[error("could not read the log file {}", .0.display())]
+    #[error("could not read the log file `{}`", .0.display())]
     File(PathBuf, #[source] io::Error),
 }
 

@@ -55,12 +55,6 @@ impl Renderer {
         Self { colour, timestamps, prefix_width: 0 }
     }
 
-    /// Pads all prefixes to this width from the start, for when the instances are known.
-    pub fn with_prefix_width(mut self, width: usize) -> Self {
-        self.prefix_width = width.min(PREFIX_WIDTH_MAX);
-        self
-    }
-
     /// Appends one line with its line feed.
     pub fn render(&mut self, entry: &Entry, lines: &mut String) {
         match entry {

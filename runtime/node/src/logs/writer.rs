@@ -357,9 +357,9 @@ mod tests {
         let told = fs::read_to_string(&told).expect("just written");
         let told = told.replace(directory.path().to_str().expect("UTF-8"), "LOG_DIR");
         insta::assert_snapshot!(told, @"
-        WARN output is not stored, the services run on: could not write to the log file LOG_DIR/web-1.log: No space left on device (os error 28) instance=web-1
+        WARN output is not stored, the services run on: could not write to the log file `LOG_DIR/web-1.log`: No space left on device (os error 28) instance=web-1
         INFO output is stored again instance=web-1 records_lost=4
-        WARN output is not stored, the services run on: could not write to the log file LOG_DIR/web-1.log: No space left on device (os error 28) instance=web-1
+        WARN output is not stored, the services run on: could not write to the log file `LOG_DIR/web-1.log`: No space left on device (os error 28) instance=web-1
         ");
     }
 }

@@ -57,16 +57,6 @@ impl State {
             Self::Disabled => "disabled",
         }
     }
-
-    /// Nothing will change until somebody asks for it.
-    pub const fn is_settled(self) -> bool {
-        match self {
-            Self::Ready | Self::Stopped | Self::Completed | Self::Failed | Self::Disabled => true,
-            Self::Pending | Self::Starting | Self::Unready | Self::Stopping | Self::BackingOff => {
-                false
-            }
-        }
-    }
 }
 
 /// What a service is made of, for display.

@@ -1,7 +1,7 @@
 //! What a real node decided is decided again from its recording.
 
 use blackhole_node::{
-    Patience,
+    Wait,
     incident::{
         RecordError, Recorder,
         replay::{ReplayError, replay},
@@ -74,10 +74,10 @@ async fn an_incident_of_a_real_node_is_decided_again() {
     until(&registry, "it has failed", |registry| state(registry, "broken") == State::Failed).await;
     let [broken, wide] =
         ["broken", "wide"].map(|name| operator.select(&[name.to_owned()]).expect("it is known"));
-    operator.start(&broken, Patience::Hasten).await.expect("it is asked to start");
-    operator.scale("wide", 3, Patience::Wait).await.expect("it grows");
-    operator.restart(&wide, Patience::Wait).await.expect("it restarts");
-    operator.scale("wide", 1, Patience::Wait).await.expect("it shrinks");
+    operator.start(&broken, Wait::No).await.expect("it is asked to start");
+    operator.scale("wide", 3, Wait::UntilDone).await.expect("it grows");
+    operator.restart(&wide, Wait::UntilDone).await.expect("it restarts");
+    operator.scale("wide", 1, Wait::UntilDone).await.expect("it shrinks");
     operator.shut_down();
     let ended = tokio::time::timeout(PATIENCE, running).await.expect("the node ends in time");
     ended.expect("the node does not panic").expect("the node ends well");

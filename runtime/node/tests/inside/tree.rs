@@ -1,7 +1,7 @@
 //! Files in, states out.
 
 use blackhole_node::{
-    Ending, Patience,
+    Ending, Wait,
     registry::{Entry, Registry, State},
 };
 
@@ -80,17 +80,17 @@ async fn an_operator_stops_starts_restarts_and_scales() {
     let file = "[services.a]\ncommand = [\"sleep\", \"1000\"]\n";
     with(file, async |registry, operator| {
         let a = operator.select(&["a".into()]).expect("a is known");
-        operator.start(&a, Patience::Wait).await.expect("it runs");
-        operator.stop(&a, Patience::Wait).await.expect("it stops");
+        operator.start(&a, Wait::UntilDone).await.expect("it runs");
+        operator.stop(&a, Wait::UntilDone).await.expect("it stops");
         assert_eq!(state(registry, "a"), State::Stopped);
-        operator.start(&a, Patience::Wait).await.expect("it starts");
+        operator.start(&a, Wait::UntilDone).await.expect("it starts");
         assert_eq!(state(registry, "a"), State::Ready);
-        operator.restart(&a, Patience::Wait).await.expect("it restarts");
+        operator.restart(&a, Wait::UntilDone).await.expect("it restarts");
         assert_eq!(registry.entries(|_| true)[0].generation.0, 3);
         assert_eq!(registry.entries(|_| true)[0].restarts_total(), 0);
-        operator.scale("a", 3, Patience::Wait).await.expect("it grows");
+        operator.scale("a", 3, Wait::UntilDone).await.expect("it grows");
         assert_eq!(registry.survey(|entry| entry.state), [State::Ready; 3]);
-        operator.scale("a", 1, Patience::Wait).await.expect("it shrinks");
+        operator.scale("a", 1, Wait::UntilDone).await.expect("it shrinks");
         assert_eq!(registry.survey(|entry| entry.state), [State::Ready]);
         let unknown = operator.select(&["nobody".into()]).expect_err("there is no such service");
         assert_eq!(unknown.to_string(), "there is no service or group `nobody` (known: a)");
@@ -119,9 +119,9 @@ async fn a_restart_brings_up_what_it_needs() {
     with(file, async |registry, operator| {
         until(registry, "b is ready", |registry| state(registry, "b") == State::Ready).await;
         let [a, b] = ["a", "b"].map(|name| operator.select(&[name.into()]).expect("it is known"));
-        operator.stop(&a, Patience::Wait).await.expect("a stops");
+        operator.stop(&a, Wait::UntilDone).await.expect("a stops");
         assert_eq!(state(registry, "b"), State::Ready);
-        operator.restart(&b, Patience::Wait).await.expect("b restarts");
+        operator.restart(&b, Wait::UntilDone).await.expect("b restarts");
         assert_eq!(state(registry, "a"), State::Ready);
     })
     .await;
@@ -168,8 +168,8 @@ async fn a_group_that_is_restarted_goes_on_with_its_generations_and_its_scale() 
             registry.survey(|entry| entry.state).iter().all(|state| *state == State::Ready)
         };
         until(registry, "all is ready", all_ready).await;
-        operator.scale("wide", 2, Patience::Wait).await.expect("it grows");
-        operator.scale("narrow", 1, Patience::Wait).await.expect("it shrinks");
+        operator.scale("wide", 2, Wait::UntilDone).await.expect("it grows");
+        operator.scale("narrow", 1, Wait::UntilDone).await.expect("it shrinks");
         kill(registry, "bad").await;
         // One too many: the group ends, and its parent starts it again.
         kill(registry, "bad").await;
@@ -190,21 +190,21 @@ async fn scaling_counts_from_what_is_there_and_never_leaves_a_row_behind() {
                 [services.top]\ncommand = [\"sleep\", \"1000\"]\ndepends_on = [\"base\"]\n";
     with(file, async |registry, operator| {
         until(registry, "top is ready", |registry| state(registry, "top") == State::Ready).await;
-        operator.scale("base", 1, Patience::Wait).await.expect("it shrinks");
-        operator.scale("top", 3, Patience::Wait).await.expect("it grows");
-        operator.scale("top", 1, Patience::Hasten).await.expect("it will shrink");
-        operator.scale("top", 3, Patience::Wait).await.expect("it grows after all");
+        operator.scale("base", 1, Wait::UntilDone).await.expect("it shrinks");
+        operator.scale("top", 3, Wait::UntilDone).await.expect("it grows");
+        operator.scale("top", 1, Wait::No).await.expect("it will shrink");
+        operator.scale("top", 3, Wait::UntilDone).await.expect("it grows after all");
         until(registry, "all of it is ready", |registry| {
             let top = registry.entries(|entry| entry.instance.service.as_str() == "top");
             top.iter().map(|entry| entry.state).collect::<Vec<_>>() == [State::Ready; 3]
         })
         .await;
-        let none = operator.scale("top", 0, Patience::Wait).await.expect_err("none is too few");
+        let none = operator.scale("top", 0, Wait::UntilDone).await.expect_err("none is too few");
         assert!(none.to_string().contains("at least one instance"), "{none}");
 
         let group = operator.select(&["g".into()]).expect("it is known");
-        operator.stop(&group, Patience::Wait).await.expect("it stops");
-        let down = operator.scale("member", 2, Patience::Wait).await.expect_err("nobody is there");
+        operator.stop(&group, Wait::UntilDone).await.expect("it stops");
+        let down = operator.scale("member", 2, Wait::UntilDone).await.expect_err("nobody is there");
         assert!(down.to_string().contains("the group `g` of `member` is not running"), "{down}");
         assert_eq!(registry.entries(|entry| entry.group.is_some()).len(), 1);
     })
@@ -220,10 +220,10 @@ async fn a_service_that_is_named_twice_is_asked_once() {
         until(registry, "it is ready", |registry| state(registry, "slow") == State::Ready).await;
         for names in [["slow", "slow"], ["g", "slow"]] {
             let twice = operator.select(&names.map(Into::into)).expect("it is known");
-            operator.stop(&twice, Patience::Wait).await.expect("it stops");
+            operator.stop(&twice, Wait::UntilDone).await.expect("it stops");
             let last = registry.history(|_| true).pop().expect("an entry");
             assert_eq!(last.exited.code, Some(7), "its grace was skipped");
-            operator.start(&twice, Patience::Wait).await.expect("it starts");
+            operator.start(&twice, Wait::UntilDone).await.expect("it starts");
         }
     })
     .await;

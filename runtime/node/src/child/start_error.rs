@@ -18,7 +18,7 @@ use crate::{
 
 /// Why an incarnation never came to be.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BirthError {
+pub(super) enum StartError {
     #[error("there is no service `{0}`")]
     Unknown(InstanceId),
     #[error(transparent)]
@@ -29,7 +29,7 @@ pub(super) enum BirthError {
     Notify(#[from] NotifyError),
     #[error("could not prepare a probe")]
     Probe(#[from] ResolveError),
-    #[error("could not make its directory `{}`", path.display())]
+    #[error("could not create its directory `{}`", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error("could not open its link")]
     Link(#[source] io::Error),
@@ -47,7 +47,7 @@ pub(super) enum BirthError {
     Embed(#[source] io::Error),
 }
 
-impl BirthError {
+impl StartError {
     pub(super) fn unknown(instance: &InstanceId) -> Self {
         Self::Unknown(instance.clone())
     }

@@ -30,20 +30,20 @@ use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
 
 use super::{
-    birth_error::BirthError,
     body::{self, Body},
     disk::DiskWatch,
+    exec_environment::ExecEnvironment,
     link::{Link, Unopened},
-    outfit::Outfit,
     request,
     resources::{NamedSocket, NativeSockets},
+    start_error::StartError,
     watch::{Linked, Readiness, Watches},
 };
 use crate::{
     directories::{NOTIFY, make_owned, make_passage},
     logs::{Capture, LineWatch, Origin},
     notify::{NotifyAccess, NotifySocket},
-    nursery::Household,
+    nursery::NodeContext,
     probe::{ExecContext, ResolvedProbe},
     standing::Standings,
 };
@@ -60,8 +60,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// it may take for ever.
 const GRACE_UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A newborn: what lives, and what is to be done with it.
-pub(super) struct Birth {
+/// What was started: what lives, and what is to be done with it.
+pub(super) struct Started {
     pub(super) body: Body,
     pub(super) spec: InstanceSpec,
     pub(super) watches: Watches,
@@ -69,20 +69,20 @@ pub(super) struct Birth {
 
 /// Starts one incarnation of an instance. A control group that somebody else has removed meanwhile is
 /// made again.
-pub(super) fn give_birth(
-    household: &Household,
+pub(super) fn start_incarnation(
+    context: &NodeContext,
     service: &Service,
     instance: &InstanceId,
     generation: Generation,
-) -> Result<Birth, BirthError> {
-    let midwife = Midwife { household, service, instance, generation };
-    match midwife.deliver() {
-        Err(BirthError::Spawn(error)) if error.is_group_gone() => {
+) -> Result<Started, StartError> {
+    let incarnation = Incarnation { context, service, instance, generation };
+    match incarnation.start() {
+        Err(StartError::Spawn(error)) if error.is_group_gone() => {
             tracing::warn!(%instance, "its control group was removed by somebody else");
-            household.resources.plans.forget(instance);
-            midwife.deliver()
+            context.resources.plans.forget(instance);
+            incarnation.start()
         }
-        birth => birth,
+        started => started,
     }
 }
 
@@ -94,16 +94,16 @@ struct NativeParts {
 }
 
 /// Who puts one incarnation together.
-pub(super) struct Midwife<'a> {
-    pub(super) household: &'a Household,
+pub(super) struct Incarnation<'a> {
+    pub(super) context: &'a NodeContext,
     pub(super) service: &'a Service,
     pub(super) instance: &'a InstanceId,
     pub(super) generation: Generation,
 }
 
-impl<'a> Midwife<'a> {
-    fn deliver(&self) -> Result<Birth, BirthError> {
-        let resources = &self.household.resources;
+impl<'a> Incarnation<'a> {
+    fn start(&self) -> Result<Started, StartError> {
+        let resources = &self.context.resources;
         match &self.service.kind {
             Kind::Command(command) => {
                 let scope = self.scope();
@@ -111,7 +111,7 @@ impl<'a> Midwife<'a> {
                 self.spawn(words, None)
             }
             Kind::Native { mode, settings } => {
-                let (node_end, child_end) = UnixStream::pair().map_err(BirthError::Link)?;
+                let (node_end, child_end) = UnixStream::pair().map_err(StartError::Link)?;
                 let sockets = resources.sockets.native(self.instance, self.scope().runtime_dir)?;
                 let assignment = self.assignment(settings)?;
                 match mode {
@@ -128,7 +128,7 @@ impl<'a> Midwife<'a> {
     }
 
     pub(super) fn config(&self) -> &'a Config {
-        &self.household.config
+        &self.context.config
     }
 
     pub(super) fn scope(&self) -> Scope<'a> {
@@ -137,7 +137,7 @@ impl<'a> Midwife<'a> {
             runtime_dir: &node.runtime_dir,
             data_dir: &node.data_dir,
             log_dir: &node.log_dir,
-            secrets_dir: self.household.resources.secrets.root(),
+            secrets_dir: self.context.resources.secrets.root(),
             node: &node.name,
             service: &self.instance.service,
             instance: self.instance.index,
@@ -148,8 +148,8 @@ impl<'a> Midwife<'a> {
         &self,
         command: Vec<OsString>,
         native: Option<NativeParts>,
-    ) -> Result<Birth, BirthError> {
-        let resources = &self.household.resources;
+    ) -> Result<Started, StartError> {
+        let resources = &self.context.resources;
         let token = self.token();
         let mut sockets = resources.sockets.listed(self.service, &self.scope())?;
         if let Some(native) = &native {
@@ -157,13 +157,13 @@ impl<'a> Midwife<'a> {
             let own = [(GRPC, grpc), (GATEWAY, gateway), (SNAPSHOT, snapshot)];
             sockets.splice(0..0, own.map(|(name, held)| (name.to_owned(), held)));
         }
-        let outfit = Arc::new(self.outfit()?);
-        let plan = outfit.plan.clone();
+        let environment = Arc::new(self.exec_environment()?);
+        let plan = environment.plan.clone();
         let uid = plan.identity().map(|identity| identity.uid);
         let notify = self.notify_socket(uid)?;
         let ooms_before = body::ooms(&plan);
-        let launch = self.launch(command, &outfit, notify.as_ref(), sockets)?;
-        let context = ExecContext::new(move |builder| outfit.dress(builder));
+        let launch = self.launch(command, &environment, notify.as_ref(), sockets)?;
+        let context = ExecContext::new(move |builder| environment.apply(builder));
         let generation = self.generation.to_string();
         let spawned = launch.spawn(&LaunchGeneration {
             variables: &[(environment::GENERATION, &generation)],
@@ -179,7 +179,7 @@ impl<'a> Midwife<'a> {
         let origin = Origin { instance: self.instance.clone(), generation: self.generation.0, pid };
         let outputs = [spawned.stdout, spawned.stderr];
         let capture = resources.logs.capture(Arc::new(origin), outputs, line)?;
-        Ok(Birth {
+        Ok(Started {
             body: Body::Process {
                 process: spawned.process,
                 capture: Arc::new(capture),
@@ -207,18 +207,18 @@ impl<'a> Midwife<'a> {
         node_end: UnixStream,
         child_end: UnixStream,
         assignment: Assignment,
-    ) -> Result<Birth, BirthError> {
+    ) -> Result<Started, StartError> {
         let listener = |socket: &OwnedFd| {
-            socket.try_clone().map(UnixListener::from).map_err(BirthError::Embed)
+            socket.try_clone().map(UnixListener::from).map_err(StartError::Embed)
         };
         let listeners = NativeListeners {
             grpc: listener(&sockets.grpc)?,
             gateway: listener(&sockets.gateway)?,
             snapshot: snapshot::shared(&sockets.snapshot)
                 .and_then(SnapshotFile::open)
-                .map_err(BirthError::Embed)?,
+                .map_err(StartError::Embed)?,
         };
-        let resources = &self.household.resources;
+        let resources = &self.context.resources;
         let context = ExecContext::default();
         let (readiness, line) = self.readiness(&context)?;
         let (capture, records) = self.records(line)?;
@@ -226,9 +226,9 @@ impl<'a> Midwife<'a> {
         let service = resources
             .native
             .embed(&self.service.name, listeners, ends, &assignment)
-            .map_err(BirthError::Embed)?;
+            .map_err(StartError::Embed)?;
         let (link, unopened) = self.link(node_end, assignment);
-        Ok(Birth {
+        Ok(Started {
             body: Body::Embedded { service, link: link.clone(), _capture: capture },
             spec: self.spec(),
             watches: Watches {
@@ -245,18 +245,18 @@ impl<'a> Midwife<'a> {
     }
 
     /// Captured as a process's standard error would be; it has no standard output of its own.
-    fn records(&self, line: Option<LineWatch>) -> Result<(Capture, OwnedFd), BirthError> {
-        let (stdout, _closed) = io::pipe().map_err(BirthError::Embed)?;
-        let (stderr, records) = io::pipe().map_err(BirthError::Embed)?;
+    fn records(&self, line: Option<LineWatch>) -> Result<(Capture, OwnedFd), StartError> {
+        let (stdout, _closed) = io::pipe().map_err(StartError::Embed)?;
+        let (stderr, records) = io::pipe().map_err(StartError::Embed)?;
         let (instance, pid) = (self.instance.clone(), std::process::id());
         let origin = Origin { instance, generation: self.generation.0, pid };
         let outputs = [stdout.into(), stderr.into()];
-        let capture = self.household.resources.logs.capture(Arc::new(origin), outputs, line)?;
+        let capture = self.context.resources.logs.capture(Arc::new(origin), outputs, line)?;
         Ok((capture, records.into()))
     }
 
     fn link(&self, node_end: UnixStream, assignment: Assignment) -> (Link, Unopened) {
-        Link::new(node_end, assignment, Standings::of(self.household.registry.clone()))
+        Link::new(node_end, assignment, Standings::of(self.context.registry.clone()))
     }
 
     fn linked(&self, link: Link, unopened: Unopened) -> Linked {
@@ -264,19 +264,19 @@ impl<'a> Midwife<'a> {
             Some(Live::Native { timeout }) => timeout,
             Some(Live::Notify { .. } | Live::Probe(_)) | None => PATIENCE,
         };
-        let heartbeat = self.household.resources.heartbeat.clone();
+        let heartbeat = self.context.resources.heartbeat.clone();
         Linked { link, unopened, heartbeat, patience, pid: None }
     }
 
     fn launch(
         &self,
         command: Vec<OsString>,
-        outfit: &Outfit,
+        environment: &ExecEnvironment,
         notify: Option<&NotifySocket>,
         sockets: Vec<NamedSocket>,
-    ) -> Result<Launch, BirthError> {
-        let mut builder = outfit
-            .dress(Launch::builder(command))
+    ) -> Result<Launch, StartError> {
+        let mut builder = environment
+            .apply(Launch::builder(command))
             .token_variable(environment::TOKEN)
             .link_variable(environment::LINK_FD);
         if let Some(socket) = notify {
@@ -294,26 +294,26 @@ impl<'a> Midwife<'a> {
     /// Unique to this generation on this machine: the node's own pid is part of it.
     fn token(&self) -> String {
         let node = std::process::id();
-        format!("{node}-{}-{}-{}", self.household.token, self.instance, self.generation)
+        format!("{node}-{}-{}-{}", self.context.token, self.instance, self.generation)
     }
 
     /// What it may use. A directory that it must be able to write to is made first.
-    pub(super) fn plan(&self) -> Result<Arc<Plan>, BirthError> {
+    pub(super) fn plan(&self) -> Result<Arc<Plan>, StartError> {
         let scope = self.scope();
         let own = request::writes_its_own(self.service).then(|| self.data_dir());
         let make = |path: &PathBuf, owner: Option<&Identity>| {
-            let failed = |source| BirthError::Directory { path: path.clone(), source };
+            let failed = |source| StartError::Directory { path: path.clone(), source };
             make_owned(path, owner).map_err(failed)
         };
         own.as_ref().map_or(Ok(()), |path| make(path, None))?;
-        let plan = self.household.resources.plans.of(self.service, &scope, self.instance)?;
+        let plan = self.context.resources.plans.of(self.service, &scope, self.instance)?;
         own.as_ref().map_or(Ok(()), |path| make(path, plan.identity()))?;
-        self.household.resources.limit_watch.add(self.instance, &plan);
+        self.context.resources.limit_watch.add(self.instance, &plan);
         Ok(plan)
     }
 
     /// One for each generation: the file of one that goes must not be taken for its successor's.
-    fn notify_socket(&self, uid: Option<u32>) -> Result<Option<NotifySocket>, BirthError> {
+    fn notify_socket(&self, uid: Option<u32>) -> Result<Option<NotifySocket>, StartError> {
         let told = matches!(self.service.ready, Ready::Notify)
             || matches!(self.service.live, Some(Live::Notify { .. }));
         if !told {
@@ -321,7 +321,7 @@ impl<'a> Midwife<'a> {
         }
         let directory = self.scope().runtime_dir.join(NOTIFY);
         make_passage(&directory, uid)
-            .map_err(|source| BirthError::Directory { path: directory.clone(), source })?;
+            .map_err(|source| StartError::Directory { path: directory.clone(), source })?;
         let path = directory.join(format!("{}.{}", self.instance, self.generation));
         let socket = NotifySocket::bind(path)?;
         if let Some(uid) = uid {
@@ -333,7 +333,7 @@ impl<'a> Midwife<'a> {
     fn readiness(
         &self,
         context: &ExecContext,
-    ) -> Result<(Readiness, Option<LineWatch>), BirthError> {
+    ) -> Result<(Readiness, Option<LineWatch>), StartError> {
         Ok(match &self.service.ready {
             Ready::Spawned => (Readiness::Spawned, None),
             Ready::Native | Ready::Notify => (Readiness::Told, None),
@@ -353,7 +353,7 @@ impl<'a> Midwife<'a> {
         })
     }
 
-    fn liveness(&self, context: &ExecContext) -> Result<Option<ResolvedProbe>, BirthError> {
+    fn liveness(&self, context: &ExecContext) -> Result<Option<ResolvedProbe>, StartError> {
         match &self.service.live {
             Some(Live::Probe(probe)) => self.probe(Some(probe), context),
             Some(Live::Notify { .. } | Live::Native { .. }) | None => Ok(None),
@@ -364,7 +364,7 @@ impl<'a> Midwife<'a> {
         &self,
         probe: Option<&blackhole_config::Probe>,
         context: &ExecContext,
-    ) -> Result<Option<ResolvedProbe>, BirthError> {
+    ) -> Result<Option<ResolvedProbe>, StartError> {
         Ok(probe.map(|probe| ResolvedProbe::new(probe, &self.scope(), context)).transpose()?)
     }
 
@@ -382,11 +382,11 @@ impl<'a> Midwife<'a> {
         }
     }
 
-    fn assignment(&self, settings: &str) -> Result<Assignment, BirthError> {
+    fn assignment(&self, settings: &str) -> Result<Assignment, StartError> {
         let data_dir = self.data_dir();
         let plan = self.plan()?;
         make_owned(&data_dir, plan.identity())
-            .map_err(|source| BirthError::Directory { path: data_dir.clone(), source })?;
+            .map_err(|source| StartError::Directory { path: data_dir.clone(), source })?;
         let first = blackhole_process::LISTEN_FDS_START;
         let grace = self.service.stop.grace.unwrap_or(GRACE_UNBOUNDED);
         Ok(Assignment {

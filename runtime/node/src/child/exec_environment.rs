@@ -1,4 +1,4 @@
-//! What a service's process wears: its environment, its working directory, what it may use.
+//! What a service's process begins with: its environment, its working directory, what it may use.
 
 use std::{
     ffi::OsString,
@@ -10,11 +10,11 @@ use blackhole_isolation::{Account, Plan};
 use blackhole_process::LaunchBuilder;
 use blackhole_protocol::environment;
 
-use super::{birth_error::BirthError, preparation::Midwife};
+use super::{incarnation::Incarnation, start_error::StartError};
 use crate::secrets::{self, CREDENTIALS_DIRECTORY};
 
 /// What a service's process and the programs of its probes have in common.
-pub(super) struct Outfit {
+pub(super) struct ExecEnvironment {
     clear_environment: bool,
     variables: Vec<(OsString, OsString)>,
     /// What of the node's environment is somebody's secret.
@@ -23,8 +23,8 @@ pub(super) struct Outfit {
     pub(super) plan: Arc<Plan>,
 }
 
-impl Outfit {
-    pub(super) fn dress(&self, mut builder: LaunchBuilder) -> LaunchBuilder {
+impl ExecEnvironment {
+    pub(super) fn apply(&self, mut builder: LaunchBuilder) -> LaunchBuilder {
         builder = builder.isolation(self.plan.clone());
         for name in own_configuration() {
             builder = builder.withhold(name);
@@ -54,12 +54,12 @@ fn own_configuration() -> &'static [OsString] {
     })
 }
 
-impl Midwife<'_> {
-    pub(super) fn outfit(&self) -> Result<Outfit, BirthError> {
+impl Incarnation<'_> {
+    pub(super) fn exec_environment(&self) -> Result<ExecEnvironment, StartError> {
         let directory = self.service.working_directory.as_ref();
         let plan = self.plan()?;
         let account = plan.identity().and_then(|identity| identity.account.as_ref());
-        Ok(Outfit {
+        Ok(ExecEnvironment {
             clear_environment: self.service.environment.clear,
             variables: self.variables(account),
             withheld: secrets::withheld(self.config()).map(str::to_owned).collect(),
