@@ -7,14 +7,14 @@
 mod contender;
 
 use std::{
+    env,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use contender::{
-    IN_FLIGHT, IN_FLIGHT_LARGE, LARGE, Payload, SMALL, SPAN, Server, WARM_UP, finish, median,
-    runtime, stream,
+    Answered, Case, Payload, SMALL, SPAN, Server, Tally, WARM_UP, finish, median, runtime, stream,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -30,8 +30,10 @@ enum Message {
     Answer { id: u64, payload: Payload },
 }
 
-/// What is read at once.
+/// What is read at once; more where a frame is longer.
 const READ_LENGTH: usize = 256 * 1024;
+/// What is written at once.
+const WRITE_LENGTH: usize = 256 * 1024;
 /// Casts that are written at once.
 const CASTS: usize = 512;
 
@@ -81,31 +83,46 @@ impl Wire {
         }
         self.received.copy_within(taken..self.filled, 0);
         self.filled -= taken;
+        if self.filled == self.received.len() {
+            self.received.resize(2 * self.filled, 0);
+        }
         read > 0
     }
 }
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    let (first, second) = (words.next().unwrap_or_default(), words.next());
-    if let ("serve", Some(path)) = (first.as_str(), second) {
+    let words: Vec<String> = env::args().skip(1).collect();
+    if let [first, path] = words.as_slice()
+        && first == "serve"
+    {
         runtime().block_on(serve(path.into()));
         return ExitCode::SUCCESS;
     }
-    let server = Server::start();
-    let value = runtime().block_on(async {
-        let mut wire = Wire::over(stream(&server.path).await);
-        let call = |id, length| Message::Call { id, payload: Payload(vec![7; length]) };
-        let put = |id, length| Message::Put { id, payload: Payload(vec![7; length]) };
-        match first.as_str() {
-            "call" => Some(one_by_one(&mut wire).await),
-            "flight" => Some(together(&mut wire, IN_FLIGHT, |id| call(id, SMALL)).await),
-            "large" => Some(together(&mut wire, IN_FLIGHT_LARGE, |id| put(id, LARGE)).await),
-            "cast" => Some(cast(&mut wire).await),
-            _ => None,
-        }
+    let measured = Case::of(&words).map(|case| {
+        let server = Server::start();
+        runtime().block_on(async {
+            let mut wire = Wire::over(stream(&server.path).await);
+            match case {
+                Case::Latency { message, length, span } => {
+                    one_by_one(&mut wire, asking(message, length), span).await
+                }
+                Case::Rate { message, length, in_flight, span } => {
+                    together(&mut wire, asking(message, length), in_flight, span).await
+                }
+                Case::Casts => casts(&mut wire).await,
+            }
+        })
     });
-    finish(&first, value)
+    finish(&words.join(" "), measured)
+}
+
+/// Makes one message after the other, as its senders do.
+fn asking(message: Answered, length: usize) -> impl Fn() -> Message {
+    let payload = Payload(vec![7; length]);
+    move || match message {
+        Answered::Call => Message::Call { id: 1, payload: payload.clone() },
+        Answered::Put => Message::Put { id: 1, payload: payload.clone() },
+    }
 }
 
 async fn serve(path: PathBuf) {
@@ -131,12 +148,13 @@ async fn serve(path: PathBuf) {
     }
 }
 
-async fn one_by_one(wire: &mut Wire) -> f64 {
+async fn one_by_one(wire: &mut Wire, ask: impl Fn() -> Message, span: Duration) -> f64 {
     let start = Instant::now();
     let mut taken = Vec::new();
-    while start.elapsed() < WARM_UP + SPAN {
+    while start.elapsed() < WARM_UP + span {
+        let message = ask();
         let before = Instant::now();
-        wire.append(&Message::Call { id: 1, payload: Payload(vec![7; SMALL]) });
+        wire.append(&message);
         wire.flush().await;
         let mut answered = false;
         while !answered {
@@ -150,28 +168,33 @@ async fn one_by_one(wire: &mut Wire) -> f64 {
 }
 
 /// As many are kept under way.
-async fn together(wire: &mut Wire, in_flight: usize, mut ask: impl FnMut(u64) -> Message) -> f64 {
+async fn together(
+    wire: &mut Wire,
+    ask: impl Fn() -> Message,
+    in_flight: usize,
+    span: Duration,
+) -> f64 {
     let start = Instant::now();
-    let (mut answered, mut answered_before) = (0u64, 0);
+    let tally = Tally::default();
     let mut free = in_flight;
-    while start.elapsed() < WARM_UP + SPAN {
-        for id in 0..free {
-            wire.append(&ask(id as u64));
+    while start.elapsed() < WARM_UP + span {
+        for _ in 0..free {
+            wire.append(&ask());
+            if wire.sending.len() >= WRITE_LENGTH {
+                wire.flush().await;
+            }
         }
         wire.flush().await;
         free = 0;
         while free == 0 {
             wire.receive(|_, _| free += 1).await;
         }
-        answered += free as u64;
-        if start.elapsed() < WARM_UP {
-            answered_before = answered;
-        }
+        tally.add(free as u64, start.elapsed());
     }
-    (answered - answered_before) as f64 / SPAN.as_secs_f64()
+    tally.rate(start.elapsed())
 }
 
-async fn cast(wire: &mut Wire) -> f64 {
+async fn casts(wire: &mut Wire) -> f64 {
     let start = Instant::now();
     let mut count = 0u64;
     while start.elapsed() < SPAN {

@@ -4,13 +4,16 @@
 //! This file is a module of each of them, and depends on nothing that only some of them have.
 
 use std::{
+    cell::Cell,
     env,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::task::LocalSet;
 
 /// Bytes that are encoded as such, and not one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,18 +49,61 @@ impl<'de> Deserialize<'de> for Payload {
 
 /// What is usually sent.
 pub(crate) const SMALL: usize = 64;
-/// What is sent where bandwidth counts.
-pub(crate) const LARGE: usize = 64 * 1024;
 /// Calls under way at a time.
 pub(crate) const IN_FLIGHT: usize = 64;
-/// The same for large ones.
-pub(crate) const IN_FLIGHT_LARGE: usize = 16;
 /// How long one number is measured.
 pub(crate) const SPAN: Duration = Duration::from_millis(1500);
-/// How often something is done between two looks at the clock.
-pub(crate) const BETWEEN_LOOKS: u64 = 8;
+/// The same where there are many numbers: one for each length and number in flight.
+const SPAN_OF_MANY: Duration = Duration::from_millis(500);
 /// What is done before, so that nothing is done for the first time.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
+/// How often something small is done between two looks at the clock.
+pub(crate) const BETWEEN_LOOKS: u64 = 8;
+/// What is this long is not small.
+const LARGE: usize = 64 * 1024;
+
+/// What is to be measured, and how long.
+#[derive(Clone, Copy)]
+pub(crate) enum Case {
+    /// One after the other: the median, in milliseconds.
+    Latency { message: Answered, length: usize, span: Duration },
+    /// So many at a time: how many in a second.
+    Rate { message: Answered, length: usize, in_flight: usize, span: Duration },
+    /// Messages without an answer in a second, until all have been done.
+    Casts,
+}
+
+/// What comes back.
+#[derive(Clone, Copy)]
+pub(crate) enum Answered {
+    /// The payload.
+    Call,
+    /// The word that it came.
+    Put,
+}
+
+impl Case {
+    /// `call`, `flight`, `cast`, or `put LENGTH IN_FLIGHT`.
+    pub(crate) fn of(words: &[String]) -> Option<Self> {
+        let call = Answered::Call;
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["call"] => Some(Self::Latency { message: call, length: SMALL, span: SPAN }),
+            ["flight"] => {
+                let in_flight = IN_FLIGHT;
+                Some(Self::Rate { message: call, length: SMALL, in_flight, span: SPAN })
+            }
+            ["cast"] => Some(Self::Casts),
+            ["put", length, in_flight] => {
+                let (message, span) = (Answered::Put, SPAN_OF_MANY);
+                match (length.parse().ok()?, in_flight.parse().ok()?) {
+                    (length, 1) => Some(Self::Latency { message, length, span }),
+                    (length, in_flight) => Some(Self::Rate { message, length, in_flight, span }),
+                }
+            }
+            _ => None,
+        }
+    }
+}
 
 /// One wire.
 pub(crate) trait Contender: Clone + Send + Sync + 'static {
@@ -76,24 +122,28 @@ pub(crate) trait Contender: Clone + Send + Sync + 'static {
 
 /// `PROGRAM serve PATH`, or `PROGRAM CASE`.
 pub(crate) fn main<C: Contender>(serve: impl FnOnce(PathBuf)) -> ExitCode {
-    let mut words = env::args().skip(1);
-    let (first, second) = (words.next().unwrap_or_default(), words.next());
-    if let ("serve", Some(path)) = (first.as_str(), second) {
+    let words: Vec<String> = env::args().skip(1).collect();
+    if let [first, path] = words.as_slice()
+        && first == "serve"
+    {
         serve(path.into());
         return ExitCode::SUCCESS;
     }
-    let server = Server::start();
-    let value = runtime().block_on(async {
-        let wire = C::connect(&server.path).await;
-        match first.as_str() {
-            "call" => Some(call(&wire).await),
-            "flight" => Some(flight(&wire, SMALL, IN_FLIGHT).await),
-            "large" => Some(large(&wire).await),
-            "cast" => Some(cast(&wire).await),
-            _ => None,
-        }
+    let measured = Case::of(&words).map(|case| {
+        let server = Server::start();
+        runtime().block_on(async { measure(&C::connect(&server.path).await, case).await })
     });
-    finish(&first, value)
+    finish(&words.join(" "), measured)
+}
+
+async fn measure<C: Contender>(wire: &C, case: Case) -> f64 {
+    match case {
+        Case::Latency { message, length, span } => latency(wire, message, length, span).await,
+        Case::Rate { message, length, in_flight, span } => {
+            rate(wire, message, length, in_flight, span).await
+        }
+        Case::Casts => casts(wire).await,
+    }
 }
 
 /// Prints the number.
@@ -109,14 +159,22 @@ pub(crate) fn finish(case: &str, value: Option<f64>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The median of calls one after the other, in milliseconds.
-async fn call<C: Contender>(wire: &C) -> f64 {
-    let payload = Payload(vec![7; SMALL]);
+async fn once<C: Contender>(wire: &C, message: Answered, payload: Payload) {
+    match message {
+        Answered::Call => wire.call(payload).await,
+        Answered::Put => wire.put(payload).await,
+    }
+}
+
+/// One after the other: the median, in milliseconds.
+async fn latency<C: Contender>(wire: &C, message: Answered, length: usize, span: Duration) -> f64 {
+    let payload = Payload(vec![7; length]);
     let start = Instant::now();
     let mut taken = Vec::new();
-    while start.elapsed() < WARM_UP + SPAN {
+    while start.elapsed() < WARM_UP + span {
+        let sent = payload.clone();
         let before = Instant::now();
-        wire.call(payload.clone()).await;
+        once(wire, message, sent).await;
         if start.elapsed() > WARM_UP {
             taken.push(before.elapsed());
         }
@@ -130,60 +188,58 @@ pub(crate) fn median(taken: &mut [Duration]) -> f64 {
     taken[taken.len() / 2].as_secs_f64() * 1e3
 }
 
-/// Calls in a second, so many at a time.
-async fn flight<C: Contender>(wire: &C, length: usize, in_flight: usize) -> f64 {
-    let (wire, payload) = (wire.clone(), Payload(vec![7; length]));
-    during(in_flight, move || {
-        let (wire, payload) = (wire.clone(), payload.clone());
-        async move { wire.call(payload).await }
-    })
-    .await
-}
-
-async fn large<C: Contender>(wire: &C) -> f64 {
-    let (wire, payload) = (wire.clone(), Payload(vec![7; LARGE]));
-    during(IN_FLIGHT_LARGE, move || {
-        let (wire, payload) = (wire.clone(), payload.clone());
-        async move { wire.put(payload).await }
-    })
-    .await
-}
-
-/// How often something is done in a second by so many tasks.
-async fn during<F: Future<Output = ()> + Send + 'static>(
-    tasks: usize,
-    mut once: impl FnMut() -> F + Clone + Send + 'static,
+/// How many in a second, so many at a time.
+async fn rate<C: Contender>(
+    wire: &C,
+    message: Answered,
+    length: usize,
+    in_flight: usize,
+    span: Duration,
 ) -> f64 {
     let start = Instant::now();
-    let workers: Vec<_> = (0..tasks)
-        .map(|_| {
-            let mut once = once.clone();
-            tokio::spawn(async move {
-                let mut count = 0u64;
-                loop {
-                    // Looking at the clock after each would be measured too.
-                    for _ in 0..BETWEEN_LOOKS {
-                        once().await;
-                    }
-                    match start.elapsed() {
-                        elapsed if elapsed > WARM_UP + SPAN => return count,
-                        elapsed if elapsed > WARM_UP => count += BETWEEN_LOOKS,
-                        _ => {}
-                    }
+    // Looking at the clock after each small one would be measured too.
+    let between_looks = if length < LARGE { BETWEEN_LOOKS } else { 1 };
+    let tally = Rc::new(Tally::default());
+    let tasks = LocalSet::new();
+    for _ in 0..in_flight {
+        let (wire, payload, tally) = (wire.clone(), Payload(vec![7; length]), Rc::clone(&tally));
+        tasks.spawn_local(async move {
+            while start.elapsed() < WARM_UP + span {
+                for _ in 0..between_looks {
+                    once(&wire, message, payload.clone()).await;
                 }
-            })
-        })
-        .collect();
-    let mut total = 0;
-    for worker in workers {
-        total += worker.await.expect("no worker panics");
+                tally.add(between_looks, start.elapsed());
+            }
+        });
     }
-    once().await;
-    total as f64 / SPAN.as_secs_f64()
+    tasks.await;
+    tally.rate(start.elapsed())
+}
+
+/// How many there were, and how many of them before the warm-up was over.
+#[derive(Default)]
+pub(crate) struct Tally {
+    count: Cell<u64>,
+    warm: Cell<Option<(u64, Duration)>>,
+}
+
+impl Tally {
+    pub(crate) fn add(&self, count: u64, elapsed: Duration) {
+        self.count.set(self.count.get() + count);
+        if elapsed > WARM_UP && self.warm.get().is_none() {
+            self.warm.set(Some((self.count.get(), elapsed)));
+        }
+    }
+
+    /// In a second since the warm-up was over.
+    pub(crate) fn rate(&self, elapsed: Duration) -> f64 {
+        let (count, since) = self.warm.get().unwrap_or_default();
+        (self.count.get() - count) as f64 / (elapsed - since).as_secs_f64()
+    }
 }
 
 /// Casts in a second, until all of them have been done.
-async fn cast<C: Contender>(wire: &C) -> f64 {
+async fn casts<C: Contender>(wire: &C) -> f64 {
     let payload = Payload(vec![7; SMALL]);
     wire.call(payload.clone()).await;
     let start = Instant::now();

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::{Figure, footprint, growth, instructions, link, native, supervision};
+use crate::{Figure, footprint, growth, instructions, link, native, spawn, supervision};
 
 /// Things that are measured together, against the same limit.
 #[derive(Debug)]
@@ -19,12 +19,13 @@ pub struct Family {
 }
 
 /// Every family, in the order of the page.
-pub const ALL: [Family; 6] = [
+pub const ALL: [Family; 7] = [
     Family {
         name: "supervision",
         about: "Starting, replacing, holding and stopping children.",
         measure: supervision::measure,
     },
+    Family { name: "spawn", about: "What limits add to a start.", measure: spawn::measure },
     Family {
         name: "link",
         about: "Messages between actors of two processes.",

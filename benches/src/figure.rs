@@ -68,6 +68,8 @@ pub enum Goal {
     AtMost(f64),
     /// At least so much.
     AtLeast(f64),
+    /// At least so many times what the best peer does, where more is better.
+    TimesPeers(f64),
 }
 
 /// Samples of one case, taken of one subject.
@@ -84,7 +86,7 @@ pub struct Figure {
     /// In what.
     pub unit: Unit,
     /// What `bh` is held to, where it is.
-    pub goal: Option<Goal>,
+    pub goals: Vec<Goal>,
     samples: Vec<f64>,
 }
 
@@ -103,7 +105,7 @@ impl Figure {
         assert!(!samples.is_empty(), "a figure needs a sample");
         samples.sort_by(f64::total_cmp);
         let role = if subject == BH { Role::Ours } else { Role::Peer };
-        Self { bench, case: case.into(), subject, role, unit, goal: None, samples }
+        Self { bench, case: case.into(), subject, role, unit, goals: Vec::new(), samples }
     }
 
     /// The same figure, as what nobody can do better.
@@ -113,10 +115,10 @@ impl Figure {
         self
     }
 
-    /// The same figure, with a goal.
+    /// The same figure, with goals.
     #[must_use]
-    pub fn held_to(mut self, goal: Option<Goal>) -> Self {
-        self.goal = goal;
+    pub fn held_to(mut self, goals: impl IntoIterator<Item = Goal>) -> Self {
+        self.goals = goals.into_iter().collect();
         self
     }
 

@@ -25,6 +25,8 @@ const BENCH: &str = "footprint";
 const COLD_STARTS: usize = 40;
 const ROUNDS: usize = 5;
 const SETTLE: Duration = Duration::from_millis(800);
+const WITHOUT_FEATURES: &str =
+    "`bh` and the library have no cargo features: all that there is is in the one size below";
 
 pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
     let bh = setting.program("bh")?;
@@ -54,7 +56,7 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
         Figure::new(BENCH, "cold start", BH, Unit::Milliseconds, cold),
         Figure::new(BENCH, "memory at rest", BH, Unit::KiB, memory),
     ];
-    Ok(Findings { figures, ..Findings::default() })
+    Ok(Findings { figures, remarks: vec![WITHOUT_FEATURES.to_owned()], ..Findings::default() })
 }
 
 /// From the start to the end of a program, in milliseconds.

@@ -43,15 +43,12 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
         let figure = Figure::new(BENCH, case, BH, Unit::Exponent, exponents);
         figures.push(figure.held_to(Some(Goal::AtMost(EXPONENT_MAX))));
     };
-    (setting.tell)(&format!("up to {} services", children[children.len() - 1]));
-    let costs = bench.rounds(children, |size| bench.cost(size, Shape::Services))?;
+    let costs = bench.rounds(children, Shape::Services, setting.tell)?;
     add("services, processor time", children, of_each(&costs, |cost| cost.processor));
     add("services, memory", children, of_each(&costs, |cost| cost.memory));
-    (setting.tell)(&format!("up to {} instances", children[children.len() - 1]));
-    let costs = bench.rounds(children, |size| bench.cost(size, Shape::Instances))?;
+    let costs = bench.rounds(children, Shape::Instances, setting.tell)?;
     add("instances, processor time", children, of_each(&costs, |cost| cost.processor));
-    (setting.tell)(&format!("up to {} log lines", LINES[LINES.len() - 1]));
-    let costs = bench.rounds(&LINES, |size| bench.cost(size, Shape::Lines))?;
+    let costs = bench.rounds(&LINES, Shape::Lines, setting.tell)?;
     add("log lines, processor time", &LINES, of_each(&costs, |cost| cost.processor));
     Ok(Findings { figures, ..Findings::default() })
 }
@@ -62,6 +59,16 @@ enum Shape {
     Services,
     Instances,
     Lines,
+}
+
+impl Shape {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::Instances => "instances",
+            Self::Lines => "log lines",
+        }
+    }
 }
 
 struct Cost {
@@ -81,9 +88,15 @@ impl Bench {
     fn rounds(
         &self,
         sizes: &[usize],
-        cost: impl Fn(usize) -> anyhow::Result<Cost>,
+        shape: Shape,
+        tell: &dyn Fn(&str),
     ) -> anyhow::Result<Vec<Vec<Cost>>> {
-        (0..ROUNDS).map(|_| sizes.iter().map(|size| cost(*size)).collect()).collect()
+        let round = |round| {
+            let most = sizes[sizes.len() - 1];
+            tell(&format!("up to {most} {} ({round} of {ROUNDS})", shape.name()));
+            sizes.iter().map(|size| self.cost(*size, shape)).collect()
+        };
+        (1..=ROUNDS).map(round).collect()
     }
 
     fn cost(&self, size: usize, shape: Shape) -> anyhow::Result<Cost> {

@@ -15,6 +15,7 @@ pub mod machine;
 mod native;
 mod processes;
 pub mod report;
+mod spawn;
 mod stamps;
 mod subject;
 mod supervision;

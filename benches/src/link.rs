@@ -5,25 +5,38 @@
 //! | `call` | the median of calls one after the other, 64 bytes each way |
 //! | `calls 64` | calls in a second, 64 at a time |
 //! | `casts` | messages without an answer in a second, until the last has been done |
-//! | `put 64 KiB` | messages of 64 KiB in a second, 16 at a time, each acknowledged |
+//! | `put LENGTH, 1 in flight` | the median of messages of a length, each acknowledged, one after the other |
+//! | `put LENGTH, N in flight` | such messages in a second, N at a time |
 //! | `kill` | from SIGKILL of the other process until 64 calls in flight have been resolved |
 //! | `growth` | what 100,000 casts a second to a stopped process add to the sender |
 //! | `10,000 actors` | what they add, in one process, to another that speaks to it |
 //!
+//! `1 MiB` is the longest frame there is, and so a payload that is shorter by the frame's head.
+//!
 //! Each number is measured by a program of its own, which starts the other process: `benches/link`.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::{
     family::{Extent, Findings, Setting},
     figure::{BH, Figure, Goal, Unit},
+    processes,
 };
 
 const BENCH: &str = "link";
-const ROUNDS: usize = 9;
-const ROUNDS_BRIEF: usize = 3;
+/// Of the cases that stand for themselves, and of each length and number in flight.
+const ROUNDS: (usize, usize) = (7, 3);
+const ROUNDS_BRIEF: (usize, usize) = (3, 1);
+/// A program that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who is measured: its name, its program, where its version is written.
 const CONTENDERS: [(&str, &str); 4] = [
@@ -34,23 +47,51 @@ const CONTENDERS: [(&str, &str); 4] = [
 ];
 
 struct Case {
-    word: &'static str,
-    name: &'static str,
+    /// What its program is told.
+    words: String,
+    name: String,
     unit: Unit,
-    goal: Goal,
+    goals: Vec<Goal>,
 }
 
-const CASES: [Case; 4] = [
-    Case { word: "call", name: "call", unit: Unit::Milliseconds, goal: Goal::TimesLimit(1.5) },
-    Case {
-        word: "flight",
-        name: "calls 64",
-        unit: Unit::PerSecond,
-        goal: Goal::AtLeast(300_000.0),
-    },
-    Case { word: "cast", name: "casts", unit: Unit::PerSecond, goal: Goal::AtLeast(1_000_000.0) },
-    Case { word: "large", name: "put 64 KiB", unit: Unit::PerSecond, goal: Goal::LimitOver(1.25) },
-];
+/// Bytes, and how they are called.
+const LENGTHS: [(usize, &str); 4] =
+    [(64, "64 B"), (4 << 10, "4 KiB"), (64 << 10, "64 KiB"), ((1 << 20) - 256, "1 MiB")];
+const IN_FLIGHT: [usize; 3] = [1, 16, 256];
+
+fn cases() -> Vec<Case> {
+    let case = |words: &str, name: &str, unit, goals: &[Goal]| Case {
+        words: words.into(),
+        name: name.into(),
+        unit,
+        goals: goals.into(),
+    };
+    vec![
+        case("call", "call", Unit::Milliseconds, &[Goal::TimesLimit(1.5)]),
+        case(
+            "flight",
+            "calls 64",
+            Unit::PerSecond,
+            &[Goal::AtLeast(300_000.0), Goal::TimesPeers(4.0)],
+        ),
+        case("cast", "casts", Unit::PerSecond, &[Goal::AtLeast(1_000_000.0)]),
+    ]
+}
+
+/// Every length with every number in flight.
+fn cases_of_lengths() -> Vec<Case> {
+    let case = |(length, name): (usize, &str), in_flight| Case {
+        words: format!("put {length} {in_flight}"),
+        name: format!("put {name}, {in_flight} in flight"),
+        unit: if in_flight == 1 { Unit::Milliseconds } else { Unit::PerSecond },
+        goals: match (name, in_flight) {
+            ("64 KiB", 16) => vec![Goal::LimitOver(1.25)],
+            _ => Vec::new(),
+        },
+    };
+    let of_length = |length| IN_FLIGHT.map(|in_flight| case(length, in_flight));
+    LENGTHS.into_iter().flat_map(of_length).collect()
+}
 
 /// Everything, of all contenders, in turns.
 pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
@@ -63,17 +104,20 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
             Err(_) => remarks.push(format!("`{name}` is left out: it was not built")),
         }
     }
-    let (rounds, stopped_s) = match setting.extent {
+    let ((rounds, rounds_of_lengths), stopped_s) = match setting.extent {
         Extent::Whole => (ROUNDS, 60),
         Extent::Brief => (ROUNDS_BRIEF, 5),
     };
+    let alone = cases().into_iter().map(|case| (case, rounds));
+    let of_lengths = cases_of_lengths().into_iter().map(|case| (case, rounds_of_lengths));
+    let cases: Vec<(Case, usize)> = alone.chain(of_lengths).collect();
     let mut figures = Vec::new();
-    for case in &CASES {
-        (setting.tell)(case.name);
-        figures.extend(in_turns(case, &contenders, rounds)?);
+    for (place, (case, rounds)) in cases.iter().enumerate() {
+        (setting.tell)(&format!("{} ({} of {})", case.name, place + 1, cases.len()));
+        figures.extend(in_turns(case, &contenders, *rounds, &mut remarks)?);
     }
     if setting.wants(BH) {
-        (setting.tell)("losing the other process, and stopping it");
+        (setting.tell)("losing the other process, stopping it, and 10,000 actors in it");
         figures.extend(ours(setting, rounds, stopped_s)?);
     }
     remarks.push(
@@ -84,38 +128,48 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
     Ok(Findings { figures, versions, remarks })
 }
 
+/// What a peer cannot do is a remark, and ends nothing else.
 fn in_turns(
     case: &Case,
     contenders: &[(&'static str, PathBuf)],
     rounds: usize,
+    remarks: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Figure>> {
-    let mut samples = vec![Vec::new(); contenders.len()];
+    let mut samples = vec![Some(Vec::new()); contenders.len()];
     for _ in 0..rounds {
-        for ((_, program), samples) in contenders.iter().zip(&mut samples) {
-            samples.push(run(program, &[case.word])?);
+        for (place, (name, program)) in contenders.iter().enumerate() {
+            let Some(sampled) = &mut samples[place] else { continue };
+            match run(program, &case.words) {
+                Ok(sample) => sampled.push(sample),
+                Err(error) if place == 0 || *name == BH => return Err(error),
+                Err(error) => {
+                    samples[place] = None;
+                    let why = format!("{error:#}").replace('\n', " ");
+                    remarks.push(format!("`{name}` has no `{}`: {why}", case.name));
+                }
+            }
         }
     }
-    let figures =
-        contenders.iter().zip(samples).enumerate().map(|(index, ((name, _), samples))| {
-            let figure = Figure::new(BENCH, case.name, name, case.unit, samples);
-            match index {
-                0 => figure.as_limit(),
-                _ if *name == BH => figure.held_to(Some(case.goal)),
-                _ => figure,
-            }
-        });
+    let sampled = contenders.iter().zip(samples).enumerate();
+    let figures = sampled.filter_map(|(index, ((name, _), samples))| {
+        let figure = Figure::new(BENCH, &case.name, name, case.unit, samples?);
+        Some(match index {
+            0 => figure.as_limit(),
+            _ if *name == BH => figure.held_to(case.goals.clone()),
+            _ => figure,
+        })
+    });
     Ok(figures.collect())
 }
 
 fn ours(setting: &Setting<'_>, rounds: usize, stopped_s: u32) -> anyhow::Result<[Figure; 3]> {
     let program = setting.program("link-ours")?;
-    let kills = (0..rounds).map(|_| run(&program, &["kill"])).collect::<Result<_, _>>()?;
-    let growth = run(&program, &["growth", &stopped_s.to_string()])?;
+    let kills = (0..rounds).map(|_| run(&program, "kill")).collect::<Result<_, _>>()?;
+    let growth = run(&program, &format!("growth {stopped_s}"))?;
     let kill = Figure::new(BENCH, "kill", BH, Unit::Milliseconds, kills);
     let case = format!("growth {stopped_s} s");
     let growth = Figure::new(BENCH, case, BH, Unit::KiB, vec![growth]);
-    let actors =
-        (0..rounds).map(|_| run(&program, &["actors", "10000"])).collect::<Result<_, _>>()?;
+    let actors = (0..rounds).map(|_| run(&program, "actors 10000")).collect::<Result<_, _>>()?;
     let actors = Figure::new(BENCH, "10,000 actors", BH, Unit::KiB, actors);
     Ok([
         kill.held_to(Some(Goal::AtMost(1.0))),
@@ -124,12 +178,23 @@ fn ours(setting: &Setting<'_>, rounds: usize, stopped_s: u32) -> anyhow::Result<
     ])
 }
 
-fn run(program: &PathBuf, words: &[&str]) -> anyhow::Result<f64> {
-    let output = Command::new(program).args(words).output()?;
+/// What a program prints, within [`PATIENCE`].
+fn run(program: &Path, words: &str) -> anyhow::Result<f64> {
+    let name = program.display();
+    let mut command = Command::new(program);
+    command.args(words.split(' ')).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
+    // Of its own group, with the other process that it starts.
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn()?;
+    if processes::wait_for_death(child.id().cast_signed(), PATIENCE).is_err() {
+        kill_process_group(Pid::from_child(&child), Signal::KILL)?;
+        child.wait()?;
+        bail!("`{name} {words}` has not ended within {PATIENCE:?}");
+    }
+    let output = child.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
-    let name = program.display();
-    anyhow::ensure!(output.status.success(), "`{name} {}` failed: {complaint}", words.join(" "));
+    anyhow::ensure!(output.status.success(), "`{name} {words}` failed: {complaint}");
     said.trim().parse().with_context(|| format!("`{name}` printed `{said}`"))
 }
 

@@ -13,6 +13,8 @@ pub struct Machine {
     load: String,
     scheduling: &'static str,
     compiler: String,
+    /// Of `bh`.
+    commit: String,
     date: String,
 }
 
@@ -28,6 +30,7 @@ impl Machine {
             load: load.split(' ').nth(1).unwrap_or_default().to_owned(),
             scheduling: scheduling(),
             compiler: said_by("rustc", &["--version"]),
+            commit: said_by("git", &["describe", "--always", "--dirty", "--exclude=*"]),
             date: said_by("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         }
     }
@@ -41,18 +44,25 @@ impl fmt::Display for Machine {
         writeln!(formatter, "- load before the run: {}", self.load)?;
         writeln!(formatter, "- kernel: {}", self.kernel)?;
         writeln!(formatter, "- scheduling: {}", self.scheduling)?;
-        write!(formatter, "- compiler: {}", self.compiler)
+        writeln!(formatter, "- compiler: {}", self.compiler)?;
+        write!(formatter, "- commit: {}", self.commit)
     }
 }
 
-/// By the 41st field of proc(5)'s `stat`; the second is a name in parentheses.
 fn scheduling() -> &'static str {
+    if is_real_time() {
+        "first in, first out, before all other processes of the machine"
+    } else {
+        "among all other processes of the machine"
+    }
+}
+
+/// Whether this process runs before others, as `benches/run` makes it; by the 41st field of proc(5)'s `stat`,
+/// whose second is a name in parentheses.
+pub fn is_real_time() -> bool {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let policy = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(41 - 2));
-    match policy {
-        Some("1") => "first in, first out, before all other processes of the machine",
-        _ => "among all other processes of the machine",
-    }
+    policy == Some("1")
 }
 
 fn line_of(path: &str, key: &str) -> String {

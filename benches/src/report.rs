@@ -74,8 +74,10 @@ impl Report {
 
     /// A Markdown table: a row for each case, a column for each subject.
     pub fn table(&self) -> String {
-        let mut subjects: Vec<&str> = Vec::new();
         let mut cases: Vec<&str> = Vec::new();
+        let limits = self.findings.figures.iter().filter(|it| it.role == Role::Limit);
+        let mut subjects: Vec<&str> = limits.map(|it| it.subject).collect();
+        subjects.dedup();
         for figure in &self.findings.figures {
             if !subjects.contains(&figure.subject) {
                 subjects.push(figure.subject);
@@ -104,34 +106,38 @@ impl Report {
     /// Each goal, and whether it is met.
     pub fn goals(&self) -> String {
         let held = self.findings.figures.iter().filter(|it| it.role == Role::Ours);
+        let each = held.flat_map(|figure| figure.goals.iter().map(move |goal| (figure, *goal)));
         let mut rows = vec![["goal", "of", "measured", ""].map(str::to_owned).to_vec()];
-        for figure in held {
-            let Some(goal) = figure.goal else { continue };
-            let ratio = self.ratio(figure).unwrap_or(f64::NAN);
-            let median = figure.median();
-            let unit = figure.unit;
-            let (wanted, measured, is_met) = match goal {
-                Goal::TimesLimit(times) => {
-                    (format!("≤ {times}× the limit"), format!("{ratio:.2}×"), ratio <= times)
-                }
-                Goal::LimitOver(times) => (
-                    format!("≥ the limit / {times}"),
-                    format!("limit / {:.2}", 1.0 / ratio),
-                    ratio * times >= 1.0,
-                ),
-                Goal::AtLeast(least) => {
-                    let show = |value| format!("{} {unit}", number(value, unit));
-                    (format!("≥ {}", show(least)), show(median), median >= least)
-                }
-                Goal::AtMost(most) => {
-                    let show = |value| format!("{} {unit}", number(value, unit));
-                    (format!("≤ {}", show(most)), show(median), median <= most)
-                }
-            };
-            let verdict = if is_met { "met" } else { "**not met**" };
-            rows.push(vec![wanted, figure.case.clone(), measured, verdict.to_owned()]);
-        }
+        rows.extend(each.map(|(figure, goal)| self.judged(figure, goal)));
         if rows.len() > 1 { aligned(&rows) } else { String::new() }
+    }
+
+    fn judged(&self, figure: &Figure, goal: Goal) -> Vec<String> {
+        let (median, unit) = (figure.median(), figure.unit);
+        let ratio = self.ratio(figure).unwrap_or(f64::NAN);
+        let show = |value| with_unit(value, unit);
+        let (wanted, measured, is_met) = match goal {
+            Goal::TimesLimit(times) => {
+                (format!("≤ {times}× the limit"), format!("{ratio:.2}×"), ratio <= times)
+            }
+            Goal::LimitOver(times) => (
+                format!("≥ the limit / {times}"),
+                format!("limit / {:.2}", 1.0 / ratio),
+                ratio * times >= 1.0,
+            ),
+            Goal::AtLeast(least) => (format!("≥ {}", show(least)), show(median), median >= least),
+            Goal::AtMost(most) => (format!("≤ {}", show(most)), show(median), median <= most),
+            Goal::TimesPeers(times) => match self.best_peer(figure) {
+                None => (format!("≥ {times}× every peer"), "no peer".to_owned(), true),
+                Some(peer) => {
+                    let ratio = median / peer.median();
+                    let measured = format!("{ratio:.1}× {}", peer.subject);
+                    (format!("≥ {times}× every peer"), measured, ratio >= times)
+                }
+            },
+        };
+        let verdict = if is_met { "met" } else { "**not met**" };
+        vec![wanted, figure.case.clone(), measured, verdict.to_owned()]
     }
 
     /// The family's section of the page: what it is about, remarks, figures and goals.
@@ -154,7 +160,7 @@ impl Report {
     fn cell(&self, figure: &Figure) -> String {
         let unit = figure.unit;
         let (low, high) = figure.quartiles();
-        let mut cell = format!("{} {unit}", number(figure.median(), unit));
+        let mut cell = with_unit(figure.median(), unit);
         if low.to_bits() != high.to_bits() {
             let _ = write!(cell, " ({}–{})", number(low, unit), number(high, unit));
         }
@@ -177,18 +183,25 @@ impl Report {
         Some(figure.median() / limit)
     }
 
+    /// The peer that has the most in a case.
+    fn best_peer(&self, figure: &Figure) -> Option<&Figure> {
+        let others = self.findings.figures.iter().filter(|it| it.case == figure.case);
+        let peers = others.filter(|it| it.role == Role::Peer);
+        peers.max_by(|one, other| one.median().total_cmp(&other.median()))
+    }
+
     fn find(&self, case: &str, subject: &str) -> Option<&Figure> {
         self.findings.figures.iter().find(|figure| figure.case == case && figure.subject == subject)
     }
 }
 
-/// The page that is kept: where it was measured, each family, and why some figures fall short.
-pub fn page(machine: &Machine, reports: &[Report]) -> String {
+/// The page that is kept: where and how long it was measured, each family, and why some figures fall short.
+pub fn page(machine: &Machine, minutes: &str, reports: &[Report]) -> String {
     let mut page = String::from(
         "# Results\n\nWritten by `benches/run`. Medians of one run (quartiles), and the ratio to the \
          limit, which stands first.\n\n",
     );
-    let _ = writeln!(page, "{machine}");
+    let _ = writeln!(page, "{machine}\n- minutes that the run took: {minutes}");
     let mut versions: Vec<&(&str, String)> = Vec::new();
     for version in reports.iter().flat_map(|report| &report.findings.versions) {
         if !versions.contains(&version) {
@@ -208,6 +221,10 @@ pub fn page(machine: &Machine, reports: &[Report]) -> String {
 fn capitalised(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |it| it.to_uppercase().chain(letters).collect())
+}
+
+fn with_unit(value: f64, unit: Unit) -> String {
+    format!("{} {unit}", number(value, unit)).trim_end().to_owned()
 }
 
 /// Three digits that count.
@@ -261,6 +278,20 @@ mod tests {
     fn what_is_over_its_goal_is_not_met() {
         let goals = report().goals();
         assert!(goals.contains("| 1.60×    | **not met** |"), "{goals}");
+    }
+
+    #[test]
+    fn what_is_held_against_peers_is_held_against_the_best() {
+        let figure = |subject, sample| {
+            let figure = Figure::new("link", "calls 64", subject, Unit::PerSecond, vec![sample]);
+            figure.held_to([Goal::TimesPeers(4.0), Goal::AtLeast(30.0)])
+        };
+        let figures = vec![figure(BH, 39.0), figure("slow", 1.0), figure("fast", 10.0)];
+        let report = Report::new(&family::ALL[0], Findings { figures, ..Findings::default() });
+        let goals = report.goals();
+        assert!(goals.contains("| 3.9× fast | **not met** |"), "{goals}");
+        assert!(goals.contains("| 39.0 /s   | met         |"), "{goals}");
+        assert!(!report.is_met());
     }
 
     #[test]

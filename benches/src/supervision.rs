@@ -52,13 +52,10 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
         Extent::Brief => &SIZES_BRIEF,
     };
     for (size, rounds) in sizes {
-        (setting.tell)(&format!("starting and stopping {size} children, {rounds} times"));
-        figures.extend(bench.starts(*size, *rounds)?);
+        figures.extend(bench.starts(*size, *rounds, setting.tell)?);
     }
-    (setting.tell)("doing nothing, then replacing one child after the other");
-    figures.extend(bench.steady()?);
-    (setting.tell)("crash loops");
-    figures.extend(bench.crash_loops()?);
+    figures.extend(bench.steady(setting.tell)?);
+    figures.extend(bench.crash_loops(setting.tell)?);
     (setting.tell)("losing the supervisor");
     figures.extend(bench.losses()?);
     let failures = bench.contenders.iter().filter_map(Contender::remark);
@@ -130,9 +127,15 @@ impl Bench {
         names.zip(samples).filter(|(_, samples)| !samples.is_empty())
     }
 
-    fn starts(&mut self, size: usize, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+    fn starts(
+        &mut self,
+        size: usize,
+        rounds: usize,
+        tell: &dyn Fn(&str),
+    ) -> anyhow::Result<Vec<Figure>> {
         let mut all: Vec<Samples> = self.samples();
-        for _ in 0..rounds {
+        for round in 1..=rounds {
+            tell(&format!("starting and stopping {size} children ({round} of {rounds})"));
             self.turn(|place, subject, program| {
                 if subject.count_max() < size {
                     return Ok(());
@@ -164,7 +167,8 @@ impl Bench {
     }
 
     /// All subjects run side by side: first nothing happens, then children are killed in turns.
-    fn steady(&mut self) -> anyhow::Result<Vec<Figure>> {
+    fn steady(&mut self, tell: &dyn Fn(&str)) -> anyhow::Result<Vec<Figure>> {
+        tell(&format!("{USUAL_SIZE} children of everybody, doing nothing"));
         let mut all: Vec<Option<(Running, Vec<i32>)>> = self.samples();
         self.turn(|place, subject, program| {
             let mut running = Running::start(subject, program, USUAL_SIZE, Behaviour::Stay)?;
@@ -174,6 +178,7 @@ impl Bench {
         })?;
         thread::sleep(SETTLE);
         let mut figures = idle(all.iter().flatten().map(|(running, _)| running));
+        tell(&format!("replacing one child after the other, {TRIALS} times"));
         let mut samples: Vec<Vec<f64>> = self.samples();
         for trial in 0..TRIALS {
             self.turn(|place, _, _| {
@@ -192,9 +197,10 @@ impl Bench {
         Ok(figures)
     }
 
-    fn crash_loops(&mut self) -> anyhow::Result<Vec<Figure>> {
+    fn crash_loops(&mut self, tell: &dyn Fn(&str)) -> anyhow::Result<Vec<Figure>> {
         let mut samples: Vec<Vec<f64>> = self.samples();
-        for _ in 0..CRASH_LOOPS {
+        for round in 1..=CRASH_LOOPS {
+            tell(&format!("crash loops ({round} of {CRASH_LOOPS})"));
             self.turn(|place, subject, program| {
                 let mut running = Running::start(subject, program, 1, Behaviour::Exit)?;
                 let first = running.stamps.next(PATIENCE)?;

@@ -4,7 +4,11 @@
 #![expect(clippy::print_stdout, reason = "a program whose result is its output")]
 #![expect(clippy::print_stderr, reason = "it takes long, and whoever waits wants to see why")]
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
 use blackhole_benches::{
@@ -36,8 +40,10 @@ fn main() -> anyhow::Result<()> {
     let own = env::current_exe()?;
     let programs = own.parent().context("this program has no directory")?;
     let (mut reports, mut failed) = (Vec::new(), Vec::new());
-    for family in &asked.families {
-        let tell = |what: &str| eprintln!("{}: {what}", family.name);
+    let began = Instant::now();
+    for (place, family) in asked.families.iter().enumerate() {
+        let far = format!("[{} of {}] {}", place + 1, asked.families.len(), family.name);
+        let tell = |what: &str| eprintln!("{} {far}: {what}", minutes(began.elapsed()));
         let only = asked.only.clone();
         let setting = Setting { programs, extent: asked.extent, only, tell: &tell };
         let findings = (family.measure)(&setting).unwrap_or_else(|error| {
@@ -54,8 +60,8 @@ fn main() -> anyhow::Result<()> {
         reports.push(report);
     }
     if let Some(path) = asked.page {
-        fs::write(&path, report::page(&machine, &reports))
-            .with_context(|| format!("writing `{}`", path.display()))?;
+        let page = report::page(&machine, &minutes(began.elapsed()), &reports);
+        fs::write(&path, page).with_context(|| format!("writing `{}`", path.display()))?;
     }
     if !failed.is_empty() {
         bail!("not measured: {}", failed.join(", "))
@@ -64,6 +70,12 @@ fn main() -> anyhow::Result<()> {
         bail!("a goal is not met")
     }
     Ok(())
+}
+
+/// Minutes and seconds.
+fn minutes(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{:02}:{:02}", seconds / 60, seconds % 60)
 }
 
 fn asked(mut words: impl Iterator<Item = String>) -> anyhow::Result<Asked> {

@@ -1,9 +1,17 @@
 //! Whether memory grows: a line through what one life had at the ends of its rounds.
+//!
+//! An allocator keeps what it once had, so that the most that was ever held at a time (two hundred connections,
+//! a queue that was full) is a step, once. What leaks goes on growing: it rises from each part of a life to
+//! the next, which a step or two do not.
 
 /// Fewer samples say nothing.
 const SAMPLES_MIN: usize = 24;
 /// What the line may rise by over the second half of a life, in bytes.
 const GROWTH_MAX: f64 = (1 << 20) as f64;
+/// Into so many parts that half is divided.
+const PARTS: usize = 4;
+/// What leaks rises from a part to the next by at least this share of what an even rise would be.
+const EVEN_SHARE: f64 = 0.25;
 
 /// What guardian and node have allocated together at the end of each round, in bytes.
 #[derive(Debug, Default)]
@@ -23,6 +31,8 @@ pub(super) struct Fit {
     pub(super) median: u64,
     /// What the line rises by from the first of these rounds to the last, in bytes.
     pub(super) growth: f64,
+    /// The least that it rose by from one part to the next, in bytes: medians.
+    rise_least: f64,
 }
 
 impl Fit {
@@ -44,8 +54,24 @@ impl Fit {
             samples: half.len(),
             median: sorted[half.len() / 2],
             growth: slopes[slopes.len() / 2] * (half.len() - 1) as f64,
+            rise_least: rise_least(half),
         }
     }
+
+    fn is_leak(&self) -> bool {
+        let even = self.growth / PARTS as f64;
+        self.growth > GROWTH_MAX && self.rise_least > EVEN_SHARE * even
+    }
+}
+
+fn rise_least(samples: &[u64]) -> f64 {
+    let median = |part: usize| {
+        let bounds = [part, part + 1].map(|part| samples.len() * part / PARTS);
+        let mut sorted = samples[bounds[0]..bounds[1]].to_vec();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2] as f64
+    };
+    (1..PARTS).map(|part| median(part) - median(part - 1)).fold(f64::INFINITY, f64::min)
 }
 
 impl Memory {
@@ -66,7 +92,7 @@ impl Memory {
             let Fit { samples, growth, .. } = fit;
             format!("memory grew by {:.0} KiB in {samples} rounds: {in_kib:?}", growth / 1024.0)
         };
-        (fit.growth > GROWTH_MAX).then(grew)
+        fit.is_leak().then(grew)
     }
 
     pub(super) fn fits(&self) -> &[Fit] {
@@ -89,6 +115,22 @@ mod tests {
         assert!(close((0..60).map(|round| (16 << 20) + (round << 17))).is_some());
         assert_eq!(close((0..60_u64).map(|round| (16 << 20) + (round.min(20) << 17))), None);
         assert_eq!(close((0..10).map(|round| round << 24)), None, "too few samples");
+    }
+
+    #[test]
+    fn what_was_held_once_is_no_leak_however_late() {
+        for at in 30..60 {
+            let step = |round| (16 << 20) + if round < at { 0 } else { 4 << 20 };
+            assert_eq!(close((0..60).map(step)), None, "a step at {at}");
+        }
+        let two = |round: u64| (16 << 20) + (round / 40 + round / 50) * (2 << 20);
+        assert_eq!(close((0..60).map(two)), None);
+    }
+
+    #[test]
+    fn what_leaks_now_and_then_is_told() {
+        let leaks = |round: u64| (16 << 20) + (round / 5) * (1 << 19) + ((round * 7919 % 64) << 10);
+        assert!(close((0..60).map(leaks)).is_some());
     }
 
     #[test]

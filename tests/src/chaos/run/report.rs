@@ -92,7 +92,7 @@ impl fmt::Display for Report {
             self.actions.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(formatter, "actions: {}", actions.join(", "))?;
         writeln!(formatter, "slowest recovery: {} ms", self.slowest_recovery.as_millis())?;
-        for Fit { samples, median, growth } in &self.fits {
+        for Fit { samples, median, growth, .. } in &self.fits {
             let (median, growth) = (median >> 10, growth / 1024.0);
             writeln!(
                 formatter,
