@@ -9,8 +9,7 @@ use blackhole_protocol::InstanceId;
 
 use super::*;
 
-/// So often the two of them meet: without the second look of [`Session::collect`] each tenth meeting or so
-/// ends with a grant of which nobody hears.
+/// So often the two of them meet, each time in another order.
 const MEETINGS: usize = 20_000;
 
 #[derive(Default)]
