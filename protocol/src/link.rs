@@ -7,6 +7,7 @@
 //! first frame always begins with the number of its variant, then the version, then the schema,
 //! whatever follows.
 
+mod depth;
 mod frame;
 pub mod gateway;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::InstanceId;
 
+pub use depth::DEPTH_MAX;
 pub use frame::{
     DecodeError, EncodeError, LENGTH_PREFIX, append_frame, append_frame_with, append_value, decode,
     end_of_values, frame_length, greeting_of, take_value,

@@ -199,11 +199,25 @@ impl NodeHandle {
     /// When there is no such service.
     pub fn pool<W: Work>(&self, service: &str) -> Result<Pool<W>, NodeHandleError> {
         self.select(service)?;
-        let workers = self.status_of(service);
-        let name = workers.first().map(|worker| worker.service.clone());
-        let name = name.ok_or(OperatorError::NoName)?;
-        let size = u32::try_from(workers.len()).unwrap_or(u32::MAX);
-        Ok(Pool::new(self.clone(), name, size))
+        let worker = self.status_of(service).into_iter().next();
+        let service = worker.ok_or(OperatorError::NoName)?.service;
+        Ok(Pool::new(self.clone(), service))
+    }
+
+    /// The processes of a service and where each stands.
+    pub(crate) fn workers(&self, service: &Name) -> Vec<(NonZeroU32, State)> {
+        let mut workers = Vec::new();
+        self.registry.survey(|entry| {
+            if entry.instance.service == *service {
+                workers.push((entry.instance.index, entry.state));
+            }
+        });
+        workers
+    }
+
+    /// Counts up with every change of what [`Self::status`] tells.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.registry.changes()
     }
 
     /// Where the node's sockets are.

@@ -1,8 +1,9 @@
 //! Work on crash-proof processes: a job that takes its process down loses itself and nothing else.
 //!
 //! The workers are the instances of one service: the node starts them, replaces them when they die, and
-//! their number changes at run time. A [`Pool`] gives each job to a free worker, one at a time, and tells
-//! whoever waits for a job what became of the process under it.
+//! their number changes at run time, by [`Pool::resize`] or by whoever else scales the service. A [`Pool`]
+//! gives each job to a free worker, one at a time, and tells whoever waits for a job what became of the
+//! process under it. Which workers there are it asks the node's registry, for each job.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +22,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Notify;
 
-use crate::{NodeHandle, NodeHandleError, Remote};
+use crate::{NodeHandle, NodeHandleError, Remote, registry::State};
 
 /// What the workers of a pool do, one job at a time, each in a process of its own.
 ///
@@ -96,17 +97,12 @@ pub struct Pool<W: Work> {
 struct Shared<W: Work> {
     node: NodeHandle,
     service: Name,
-    workers: Mutex<Workers>,
+    /// Workers that have a job, or are about to go.
+    busy: Mutex<BTreeSet<NonZeroU32>>,
     freed: Notify,
     /// One change of size at a time.
     resizing: tokio::sync::Mutex<()>,
     work: std::marker::PhantomData<fn() -> W>,
-}
-
-#[derive(Debug)]
-struct Workers {
-    free: BTreeSet<NonZeroU32>,
-    size: u32,
 }
 
 impl<W: Work> Clone for Pool<W> {
@@ -117,32 +113,30 @@ impl<W: Work> Clone for Pool<W> {
 
 impl<W: Work> fmt::Debug for Pool<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let workers = self.shared.workers();
         formatter
             .debug_struct("Pool")
             .field("service", &self.shared.service)
-            .field("workers", &*workers)
-            .finish()
+            .field("busy", &*self.shared.busy())
+            .finish_non_exhaustive()
     }
 }
 
 impl<W: Work> Pool<W> {
-    /// The pool of a node's service, which has these workers now.
-    pub(crate) fn new(node: NodeHandle, service: Name, size: u32) -> Self {
-        let free = (1..=size).filter_map(NonZeroU32::new).collect();
-        let workers = Mutex::new(Workers { free, size });
-        let (freed, resizing) = (Notify::new(), tokio::sync::Mutex::new(()));
+    /// The pool of a node's service.
+    pub(crate) fn new(node: NodeHandle, service: Name) -> Self {
+        let (busy, freed, resizing) =
+            (Mutex::default(), Notify::new(), tokio::sync::Mutex::new(()));
         let work = std::marker::PhantomData;
-        Self { shared: Arc::new(Shared { node, service, workers, freed, resizing, work }) }
+        Self { shared: Arc::new(Shared { node, service, busy, freed, resizing, work }) }
     }
 
-    /// How many workers there should be.
+    /// How many workers there are; those that are about to go count until they are gone.
     pub fn size(&self) -> u32 {
-        self.shared.workers().size
+        u32::try_from(self.shared.node.workers(&self.shared.service).len()).unwrap_or(u32::MAX)
     }
 
-    /// Has a job done by the first worker that is free, which is waited for, within the time given from
-    /// then on. A worker that dies is replaced by the node; the job is not tried again.
+    /// Has a job done by the first worker that is free, a ready one before others, which is waited for, within
+    /// the time given from then on. A worker that dies is replaced by the node; the job is not tried again.
     ///
     /// A caller that loses interest drops the future; the worker finishes the job all the same.
     ///
@@ -168,32 +162,33 @@ impl<W: Work> Pool<W> {
     async fn change_size(&self, size: u32) -> Result<(), PoolError> {
         let shared = &self.shared;
         let _turn = shared.resizing.lock().await;
-        let before = self.size();
         let mut leaving = Vec::new();
-        for index in (size.max(1) + 1..=before).filter_map(NonZeroU32::new) {
-            leaving.push(self.acquire(Some(index)).await);
+        for (index, _) in shared.node.workers(&shared.service) {
+            if index.get() > size.max(1) {
+                leaving.push(self.acquire(Some(index)).await);
+            }
         }
-        shared.node.scale(shared.service.as_str(), size).await.map_err(PoolError::Resize)?;
-        leaving.into_iter().for_each(Busy::forget);
-        let mut workers = shared.workers();
-        workers.size = size;
-        workers.free.extend((before + 1..=size).filter_map(NonZeroU32::new));
-        drop(workers);
-        shared.freed.notify_waiters();
-        Ok(())
+        shared.node.scale(shared.service.as_str(), size).await.map_err(PoolError::Resize)
     }
 
     /// Waits for a worker: any, or this one.
     async fn acquire(&self, wanted: Option<NonZeroU32>) -> Busy<W> {
+        let shared = &self.shared;
+        let mut changes = shared.node.changes();
         loop {
-            let freed = self.shared.freed.notified();
+            let freed = shared.freed.notified();
             tokio::pin!(freed);
-            // From here on no notification is missed.
+            // From here on nothing is missed.
             freed.as_mut().enable();
-            if let Some(index) = self.shared.workers().take(wanted) {
-                return Busy { index, shared: Some(self.shared.clone()) };
+            changes.mark_unchanged();
+            if let Some(index) = shared.take(wanted) {
+                return Busy { index, shared: shared.clone() };
             }
-            freed.await;
+            tokio::select! {
+                () = freed => {}
+                // There may be more workers than before.
+                _ = changes.changed() => {}
+            }
         }
     }
 }
@@ -245,37 +240,49 @@ impl<W: Work> Shared<W> {
         tokio::time::timeout(EXIT_WAIT_MAX, exit).await.unwrap_or(ExitReason::Unknown)
     }
 
-    fn workers(&self) -> MutexGuard<'_, Workers> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes a worker that is free: this one, or whichever is likely to begin first.
+    fn take(&self, wanted: Option<NonZeroU32>) -> Option<NonZeroU32> {
+        let mut busy = self.busy();
+        let index = match wanted {
+            Some(index) => Some(index).filter(|index| !busy.contains(index)),
+            None => {
+                let workers = self.node.workers(&self.service).into_iter();
+                let free = workers.filter(|(index, _)| !busy.contains(index));
+                let nearest = free.filter_map(|(index, state)| Some((distance(state)?, index)));
+                nearest.min().map(|(_, index)| index)
+            }
+        }?;
+        busy.insert(index);
+        Some(index)
+    }
+
+    fn busy(&self) -> MutexGuard<'_, BTreeSet<NonZeroU32>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Workers {
-    fn take(&mut self, wanted: Option<NonZeroU32>) -> Option<NonZeroU32> {
-        let index = wanted.or_else(|| self.free.first().copied())?;
-        self.free.take(&index)
+/// How far a worker is from beginning with a job. One whose first process is yet to come, or that is asked to
+/// go, gets none: what becomes of it is waited for. One that rests is the last resort: whoever gives it a job
+/// is told that it is not there.
+fn distance(state: State) -> Option<u8> {
+    match state {
+        State::Ready => Some(0),
+        State::Starting | State::Unready | State::BackingOff => Some(1),
+        State::Stopped | State::Completed | State::Failed | State::Disabled => Some(2),
+        State::Pending | State::Stopping => None,
     }
 }
 
 /// A worker that is not free until this is dropped.
 struct Busy<W: Work> {
     index: NonZeroU32,
-    shared: Option<Arc<Shared<W>>>,
-}
-
-impl<W: Work> Busy<W> {
-    /// It is gone for good.
-    fn forget(mut self) {
-        self.shared = None;
-    }
+    shared: Arc<Shared<W>>,
 }
 
 impl<W: Work> Drop for Busy<W> {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.take() {
-            shared.workers().free.insert(self.index);
-            shared.freed.notify_waiters();
-        }
+        self.shared.busy().remove(&self.index);
+        self.shared.freed.notify_waiters();
     }
 }
 

@@ -1,12 +1,16 @@
 //! Frames as bytes: the only place that knows bincode.
 //!
-//! Every decode is limited to [`FRAME_LENGTH_MAX`], and bytes left over after a value are an error.
+//! Every decode is limited to [`FRAME_LENGTH_MAX`] and [`DEPTH_MAX`], and bytes left over after a value are
+//! an error.
 //! Reading and writing sockets is not done here.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::FRAME_LENGTH_MAX;
+use super::{
+    FRAME_LENGTH_MAX,
+    depth::{DEPTH_MAX, Read, TOO_DEEP, Written},
+};
 
 /// Bytes of the length in front of each frame.
 pub const LENGTH_PREFIX: usize = size_of::<u32>();
@@ -23,6 +27,9 @@ pub enum EncodeError {
         /// The encoded length, in bytes.
         length: usize,
     },
+    /// The message has more levels of values inside values; nothing was sent.
+    #[error("a message is nested deeper than {DEPTH_MAX} levels")]
+    TooDeep,
     /// A message that wants no answer was to be asked.
     #[error("a message without a reply cannot be asked, only told")]
     NotAQuestion,
@@ -40,6 +47,9 @@ pub enum DecodeError {
     /// The bytes are not an encoded message of the expected type.
     #[error("could not decode a message from the link")]
     Malformed(#[source] bincode::error::DecodeError),
+    /// The message has more levels of values inside values.
+    #[error("a message from the link is nested deeper than {DEPTH_MAX} levels")]
+    TooDeep,
     /// The message has a variant that this program does not know.
     #[error("`{message}` has no variant number {variant}")]
     UnknownVariant {
@@ -93,15 +103,23 @@ pub fn append_frame_with<T>(
 
 /// Appends one value to a frame that is being made.
 pub fn append_value<V: Serialize>(value: &V, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
-    bincode::serde::encode_into_std_write(value, bytes, CONFIGURATION)
+    use bincode::error::EncodeError::OtherString;
+    bincode::serde::encode_into_std_write(Written::whole(value), bytes, CONFIGURATION)
         .map(drop)
-        .map_err(EncodeError::Malformed)
+        .map_err(|error| match error {
+            OtherString(text) if text == TOO_DEEP => EncodeError::TooDeep,
+            error => EncodeError::Malformed(error),
+        })
 }
 
 /// The value that `bytes` begin with; they are what follows it afterwards.
 pub fn take_value<V: DeserializeOwned>(bytes: &mut &[u8]) -> Result<V, DecodeError> {
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(DecodeError::Malformed)?;
+    use bincode::error::DecodeError::OtherString;
+    let (Read(value), used) =
+        bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(|error| match error {
+            OtherString(text) if text == TOO_DEEP => DecodeError::TooDeep,
+            error => DecodeError::Malformed(error),
+        })?;
     *bytes = &bytes[used..];
     Ok(value)
 }

@@ -13,6 +13,7 @@
 mod hosted;
 mod names;
 mod session;
+mod sessions;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +35,7 @@ use self::{
     hosted::{Hosted, Inside},
     names::{Entry, Names},
     session::FAREWELL_TIMEOUT,
-    session::Sessions,
+    sessions::Sessions,
 };
 
 /// What becomes of a process in which a hosted actor failed.
@@ -236,7 +237,7 @@ impl Gateway {
     /// Speaks to peers until the listener fails: programs of the same user, or of the superuser.
     /// Everybody else is refused.
     pub fn serve(&self, listener: UnixListener) -> impl Future<Output = ()> + Send + 'static {
-        session::accept(listener, self.shared.clone())
+        sessions::accept(listener, self.shared.clone())
     }
 
     /// Sends peers to the successor, and waits until everything that they have asked and told so far has been

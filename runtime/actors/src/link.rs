@@ -8,7 +8,7 @@ mod connection;
 mod credentials;
 mod handshake;
 
-pub(crate) use credentials::check_peer;
+pub(crate) use credentials::Program;
 
 pub(crate) use handshake::compare;
 

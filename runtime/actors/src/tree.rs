@@ -155,6 +155,11 @@ impl Tree {
     /// # Errors
     /// When there is one of that id, or it does not start.
     pub async fn add(&self, child: ActorSpec) -> Result<(), TreeError> {
+        let tree = self.clone();
+        to_its_end(async move { tree.add_child(child).await }).await
+    }
+
+    async fn add_child(&self, child: ActorSpec) -> Result<(), TreeError> {
         let id = child.id().to_owned();
         let (spec, known) = child.into_parts();
         // An id that is taken keeps what it has: the supervisor refuses before it starts anything.
@@ -187,9 +192,13 @@ impl Tree {
     /// # Errors
     /// When there is none of that id, or it runs.
     pub async fn remove(&self, id: &str) -> Result<(), TreeError> {
-        self.call(Call::RemoveChild(id.to_owned())).await?;
-        self.actors.forget(id);
-        Ok(())
+        let (tree, id) = (self.clone(), id.to_owned());
+        to_its_end(async move {
+            tree.call(Call::RemoveChild(id.clone())).await?;
+            tree.actors.forget(&id);
+            Ok(())
+        })
+        .await
     }
 
     /// The children, newest first, as OTP lists them.
@@ -287,6 +296,21 @@ impl Tree {
 impl std::fmt::Debug for Tree {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Tree").field("course", &*self.course.borrow()).finish()
+    }
+}
+
+/// Goes on whether or not anybody still waits for it: what the supervisor was asked, it does, and what is
+/// kept of an actor must follow.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, TreeError>> + Send + 'static,
+) -> Result<T, TreeError> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime that drove it has ended.
+            Err(_cancelled) => Err(TreeError::Refused(Refusal::SupervisorEnding)),
+        },
     }
 }
 

@@ -50,7 +50,12 @@ pub(crate) trait End {
         false
     }
 
-    /// All frames of one read have been handed over.
+    /// Whether what it has to say to the frames that it was handed should go out before it is handed more.
+    fn has_said_much(&self) -> bool {
+        false
+    }
+
+    /// All frames of one read, or as many as it took, have been handed over.
     fn settle(&mut self);
 
     /// Exchanges what waits to be sent with `sent`, which is empty; remembers who is to be woken when
@@ -126,6 +131,10 @@ pub(crate) async fn drive(stream: &mut UnixStream, end: &mut impl End) -> Result
 struct Wire {
     received: Vec<u8>,
     filled: usize,
+    /// Bytes of the buffer that have been handed over.
+    taken: usize,
+    /// Complete frames may be left in the buffer.
+    paused: bool,
     /// Reads since much of the buffer was needed last.
     small_reads: u32,
     sending: Vec<u8>,
@@ -146,6 +155,10 @@ impl Wire {
                 Flushed::Whole(Collected::Last) => return Poll::Ready(Ok(())),
                 Flushed::Partly if end.is_congested() => return Poll::Pending,
                 Flushed::Whole(Collected::More) | Flushed::Partly => {}
+            }
+            if self.paused {
+                self.hand_over(end)?;
+                continue;
             }
             match self.poll_receive(stream, context)? {
                 Poll::Pending => return Poll::Pending,
@@ -212,31 +225,43 @@ impl Wire {
         }
     }
 
-    /// Hands over all complete frames; what is left of a frame moves to the front.
+    /// Hands over all complete frames, or as many as the end takes; what is left of a frame moves to the front.
     fn hand_over(&mut self, end: &mut impl End) -> Result<(), LinkError> {
-        let mut taken = 0;
         let mut missing = 0;
-        while let Some(length) = frame_length(&self.received[taken..self.filled]) {
+        self.paused = false;
+        while let Some(length) = frame_length(&self.received[self.taken..self.filled]) {
             let length_max = end.frame_length_max();
             if length > length_max {
                 return Err(LinkError::FrameTooLong { length, length_max });
             }
-            let frame_end = taken + LENGTH_PREFIX + length;
+            let frame_end = self.taken + LENGTH_PREFIX + length;
             if frame_end > self.filled {
                 missing = LENGTH_PREFIX + length;
                 break;
             }
-            end.frame(&self.received[taken + LENGTH_PREFIX..frame_end])?;
-            taken = frame_end;
+            if end.has_said_much() {
+                self.paused = true;
+                break;
+            }
+            end.frame(&self.received[self.taken + LENGTH_PREFIX..frame_end])?;
+            self.taken = frame_end;
         }
         end.settle();
+        if !self.paused {
+            self.make_room(missing);
+        }
+        Ok(())
+    }
+
+    /// Once for each read: to move the rest after each frame would cost a long read its square.
+    fn make_room(&mut self, missing: usize) {
         let read = self.filled;
-        if taken > 0 {
-            self.received.copy_within(taken..self.filled, 0);
-            self.filled -= taken;
+        if self.taken > 0 {
+            self.received.copy_within(self.taken..self.filled, 0);
+            self.filled -= self.taken;
+            self.taken = 0;
         }
         self.fit(read, missing);
-        Ok(())
     }
 
     /// Fits the buffer to the last read, after which it held `read` bytes, and to the frame that it begins with.
@@ -283,5 +308,86 @@ mod tests {
             wire.fit(100, 0);
         }
         assert_eq!(wire.received.len(), READ_LENGTH_MIN);
+    }
+
+    /// Says a lot about each frame, and notes where the frames were.
+    #[derive(Default)]
+    struct Talker {
+        frames: Vec<(usize, u8)>,
+        said: usize,
+        outgoing: Vec<u8>,
+        collected_max: usize,
+    }
+
+    const SAID: usize = 1000;
+    const SAID_MAX: usize = 8;
+    const FRAMES: u8 = 200;
+
+    impl End for Talker {
+        fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
+            self.frames.push((frame.as_ptr().addr(), frame[0]));
+            self.outgoing.resize(self.outgoing.len() + SAID, 0);
+            self.said += 1;
+            Ok(())
+        }
+
+        fn is_congested(&self) -> bool {
+            !self.outgoing.is_empty()
+        }
+
+        fn has_said_much(&self) -> bool {
+            self.said >= SAID_MAX
+        }
+
+        fn settle(&mut self) {
+            self.said = 0;
+        }
+
+        fn collect(&mut self, sent: &mut Vec<u8>, _: &Waker) -> Collected {
+            self.collected_max = self.collected_max.max(self.outgoing.len());
+            std::mem::swap(&mut self.outgoing, sent);
+            if self.frames.len() == usize::from(FRAMES) && sent.is_empty() {
+                return Collected::Last;
+            }
+            Collected::More
+        }
+    }
+
+    /// What a peer writes at once, and what an end makes of it.
+    async fn talk() -> Talker {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let bytes: Vec<u8> = (0..FRAMES).flat_map(|number| [1, 0, 0, 0, number]).collect();
+        theirs.write_all(&bytes).await.expect("it fits into the socket");
+        let mut talker = Talker::default();
+        let mut heard = Vec::new();
+        let (driven, read) = tokio::join!(
+            async {
+                let driven = drive(&mut ours, &mut talker).await;
+                drop(ours);
+                driven
+            },
+            theirs.read_to_end(&mut heard),
+        );
+        driven.expect("nobody breaks a rule");
+        read.expect("it is read");
+        assert_eq!(heard.len(), usize::from(FRAMES) * SAID);
+        talker
+    }
+
+    #[tokio::test]
+    async fn frames_wait_while_what_was_said_to_those_before_goes_out() {
+        let talker = talk().await;
+        assert!(talker.frames.iter().map(|(_, number)| *number).eq(0..FRAMES), "in their order");
+        assert_eq!(talker.collected_max, SAID_MAX * SAID);
+    }
+
+    #[tokio::test]
+    async fn frames_of_one_read_are_handed_over_where_they_are() {
+        let talker = talk().await;
+        let (first, _) = talker.frames[0];
+        for (position, (address, _)) in talker.frames.iter().enumerate() {
+            assert_eq!(*address, first + position * (LENGTH_PREFIX + 1), "frame {position} moved");
+        }
     }
 }

@@ -205,3 +205,42 @@ impl<Id: ChildId + std::fmt::Display> Witness<Id> for Place {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident() -> Line {
+        Line::Incident { version: VERSION, node: "test".into() }
+    }
+
+    #[tokio::test]
+    async fn a_recording_whose_reader_falls_behind_ends_with_that_and_another_may_begin() {
+        let recorder = Recorder::default();
+        let place = recorder.place("root");
+        let lines = recorder.record("test").expect("nobody records");
+        for _ in 0..LINES_LAG_MAX {
+            recorder.write(&incident());
+        }
+        assert!(place.if_recorded().is_some(), "it is as far behind as it may be");
+        recorder.write(&incident());
+        assert!(place.if_recorded().is_none(), "supervisors have nothing to tell any more");
+
+        let again = recorder.record("test").expect("the one before is given up");
+        recorder.write(&incident());
+        // What was taken down before the hole is there, and the hole is told.
+        let lines: Vec<_> = lines.collect().await;
+        let (last, before) = lines.split_last().expect("there are lines");
+        assert_eq!(before.len(), 1 + LINES_LAG_MAX);
+        assert!(before.iter().all(|line| *line == Ok(text(&incident()))));
+        let error = last.as_ref().expect_err("it has a hole").to_string();
+        assert_eq!(
+            error,
+            "the recording was given up: its reader fell more than 4096 lines behind"
+        );
+
+        recorder.end();
+        let again: Vec<_> = again.collect().await;
+        assert!(again.len() == 2 && again.iter().all(Result::is_ok), "{again:?}");
+    }
+}

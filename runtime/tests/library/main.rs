@@ -2,4 +2,5 @@
 
 mod describing;
 mod examples;
+mod pooling;
 mod steering;

@@ -22,6 +22,8 @@ use tokio::{
     runtime::Runtime,
 };
 
+use super::targets::Tree;
+
 const ACTOR: &str = "counter";
 /// Nobody waits longer for anything, on any machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -37,6 +39,7 @@ enum CounterMessage {
     Note { text: String, numbers: Vec<u32> },
     Get(Reply<u64>),
     Echo { text: String, reply: Reply<String> },
+    Plant(Tree),
 }
 
 struct Counter;
@@ -67,6 +70,7 @@ impl Actor for Counter {
             }
             CounterMessage::Get(reply) => reply.send(*count),
             CounterMessage::Echo { text, reply } => reply.send(text),
+            CounterMessage::Plant(tree) => drop(tree),
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The parsers, and what each promises about any bytes.
 
 use std::{
+    collections::BTreeMap,
     fmt::Debug,
     time::{Duration, SystemTime},
 };
@@ -13,7 +14,7 @@ use blackhole_protocol::{
     link::{ToChild, ToNode, append_frame, decode, frame_length, greeting_of},
 };
 use blackhole_storage::{BlockId, ByteSize};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::peers;
 
@@ -30,10 +31,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "file", run: file },
     Target { name: "assignment", run: assignment },
     Target { name: "frame", run: frame },
+    Target { name: "nested", run: nested },
     Target { name: "gateway", run: peers::gateway },
     Target { name: "reference", run: peers::reference },
     Target { name: "notification", run: outside::notification },
@@ -88,6 +90,21 @@ fn frame(bytes: &[u8]) {
     let _greeting = greeting_of(bytes);
     again::<ToNode>(bytes);
     again::<ToChild>(bytes);
+}
+
+/// A message that contains itself, as often as its bytes say.
+fn nested(bytes: &[u8]) {
+    again::<Tree>(bytes);
+}
+
+/// A message, or a part of one, that contains itself.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Tree {
+    Leaf,
+    Twig(Box<Tree>),
+    Fork { left: Option<Box<Tree>>, right: Box<Tree> },
+    Leaves(Vec<Tree>),
+    Named(BTreeMap<u8, Tree>),
 }
 
 fn again<M: Serialize + DeserializeOwned + Debug + PartialEq>(bytes: &[u8]) {

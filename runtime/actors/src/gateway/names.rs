@@ -168,6 +168,32 @@ impl Names {
     }
 }
 
+#[cfg(test)]
+impl Names {
+    /// An actor that takes nothing.
+    pub(super) fn watched_by_nobody(&self, name: &str) {
+        #[derive(Debug)]
+        struct Wall;
+
+        impl Door for Wall {
+            fn message(&self) -> &'static str {
+                "Nothing"
+            }
+
+            fn schema(&self) -> u64 {
+                0
+            }
+
+            fn way_in(&self) -> Box<dyn super::hosted::WayIn> {
+                unreachable!("nobody goes in")
+            }
+        }
+
+        let place = self.reserve(name).expect("the name is free");
+        place.fill(Entry::new(ActorId::Local(u64::MAX), Restart::Temporary, Arc::new(Wall)));
+    }
+}
+
 impl Place<'_> {
     /// The actor is there.
     pub(super) fn fill(mut self, entry: Entry) {

@@ -1,7 +1,6 @@
 //! The gateway's side of one connection.
 
 use std::{
-    os::fd::AsFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -18,103 +17,33 @@ use blackhole_protocol::link::{
     },
     greeting_of, take_value,
 };
-use tokio::{
-    net::{UnixListener, UnixStream},
-    sync::{Semaphore, watch},
-    time::Instant,
-};
+use tokio::{net::UnixStream, time::Instant};
 
-use super::{Drained, Shared, hosted::WayIn};
+use super::{Shared, hosted::WayIn};
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
     wire::{Collected, End, Outgoing, drive},
 };
 
-/// Peers at a time; further ones wait in the backlog.
-const SESSIONS_MAX: u32 = 1024;
 /// Actors that one peer may have bound at a time.
 const TARGETS_MAX: u32 = 1 << 14;
 /// How long a peer may take for its first frame.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause after a failed accept: the usual reason is that descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes of answers that a peer may leave unread; further answers become failures.
 const UNREAD_BYTES_MAX: usize = 32 << 20;
 /// A peer that leaves so many bytes unread is not read from until it has read them.
 const CONGESTED_BYTES: usize = 1 << 20;
+/// After so many answers to wishes of a peer, which may be far longer than those, they go out before it is
+/// heard again.
+const ANSWERED_WISHES_MAX: u32 = 64;
 /// How long a peer has to read what is said to it last, and to take leave when nothing of it is undone.
 pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Credits are granted in portions: this share of the window.
 const PORTIONS: u32 = 4;
 
-/// Accepts until the listener is of no use.
-pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
-    let Sessions { places, closing } = &shared.sessions;
-    let mut closed = closing.subscribe();
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = closed.wait_for(|closing| *closing) => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let session = session(stream, shared.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = session.await {
-                        tracing::warn!(%error, "refused or cut a peer of the gateway");
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a peer of the gateway, will try again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Those that speak to the gateway.
-#[derive(Debug)]
-pub(super) struct Sessions {
-    places: Arc<Semaphore>,
-    closing: watch::Sender<bool>,
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        let places = Arc::new(Semaphore::new(SESSIONS_MAX as usize));
-        Self { places, closing: watch::Sender::new(false) }
-    }
-}
-
-impl Sessions {
-    /// No further ones are accepted.
-    pub(super) fn close(&self) {
-        self.closing.send_replace(true);
-    }
-
-    /// Waits until all of them are over, but no longer than that.
-    pub(super) async fn ended(&self, patience: Duration) -> Drained {
-        let all = self.places.acquire_many(SESSIONS_MAX);
-        match tokio::time::timeout(patience, all).await {
-            Ok(_all) => Drained::Whole,
-            Err(_elapsed) => {
-                let free = u32::try_from(self.places.available_permits()).unwrap_or(SESSIONS_MAX);
-                Drained::Cut { peers: SESSIONS_MAX - free.min(SESSIONS_MAX) }
-            }
-        }
-    }
-}
-
 /// One peer, from its first frame to its leave.
-async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
-    if let Err(foreign) = crate::link::check_peer(stream.as_fd()) {
-        farewell(&mut stream, &foreign).await;
-        return Err(foreign);
-    }
+pub(super) async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
     let outbox = Arc::new(Outbox::default());
     outbox.say(&FromGateway::Welcome {
         version: VERSION,
@@ -132,6 +61,7 @@ async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), Link
         targets: Vec::new(),
         dirty: Vec::new(),
         undone: Undone::default(),
+        answered_wishes: 0,
         now: None,
     };
     let ended = {
@@ -153,7 +83,7 @@ async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), Link
 }
 
 /// Tells a peer why it is cut, if it still reads.
-async fn farewell(stream: &mut UnixStream, error: &LinkError) {
+pub(super) async fn farewell(stream: &mut UnixStream, error: &LinkError) {
     use tokio::io::AsyncWriteExt;
     let mut bytes = Vec::new();
     let goodbye = FromGateway::Goodbye { reason: shortened(error.to_string()) };
@@ -346,6 +276,8 @@ struct Session {
     /// Targets that have collected messages.
     dirty: Vec<u32>,
     undone: Undone,
+    /// Wishes to bind and to release that were answered since the last settlement.
+    answered_wishes: u32,
     /// When the calls of the present read arrived.
     now: Option<Instant>,
 }
@@ -362,6 +294,7 @@ impl Session {
     }
 
     fn bind(&mut self, target: u32, actor: String, belief: (&str, u64)) -> Result<(), LinkError> {
+        self.answered_wishes += 1;
         if actor.len().max(belief.0.len()) > NAME_LENGTH_MAX {
             return Err(LinkError::Misuse("used a name that is too long"));
         }
@@ -389,7 +322,8 @@ impl Session {
     }
 
     fn release(&mut self, target: u32) -> Result<(), LinkError> {
-        self.settle();
+        self.give_to_actors();
+        self.answered_wishes += 1;
         let place = self.targets.get_mut(target as usize).and_then(Option::take);
         let released = place.ok_or(LinkError::Misuse("released a number that is not bound"))?;
         self.shared.names.release(&released.actor, &self.outbox, target);
@@ -412,6 +346,16 @@ impl Session {
             self.dirty.push(target);
         }
         Ok((place, ticket))
+    }
+
+    /// Actors get what was collected for them.
+    fn give_to_actors(&mut self) {
+        for target in self.dirty.drain(..) {
+            if let Some(target) = self.targets[target as usize].as_mut() {
+                target.dirty = false;
+                target.way_in.settle();
+            }
+        }
     }
 
     /// Takes leave of a peer that has done so and waits for nothing any more.
@@ -496,14 +440,14 @@ impl End for Session {
         }
     }
 
+    fn has_said_much(&self) -> bool {
+        self.answered_wishes >= ANSWERED_WISHES_MAX
+    }
+
     fn settle(&mut self) {
         self.now = None;
-        for target in self.dirty.drain(..) {
-            if let Some(target) = self.targets[target as usize].as_mut() {
-                target.dirty = false;
-                target.way_in.settle();
-            }
-        }
+        self.answered_wishes = 0;
+        self.give_to_actors();
     }
 
     fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
@@ -523,3 +467,6 @@ impl End for Session {
 /// A year; who waits longer waits for ever.
 const WITHIN_US_MAX: u64 = 365 * 24 * 3600 * 1_000_000;
 const _: () = assert!(WINDOW.bytes as usize > FRAME_LENGTH_MAX);
+
+#[cfg(test)]
+mod tests;

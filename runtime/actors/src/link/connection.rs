@@ -71,6 +71,14 @@ pub enum LinkError {
         /// Whose the peer is.
         theirs: u32,
     },
+    /// The peer's program has as many connections as one may have.
+    #[error(
+        "the peer's program has {connections_max} connections already, which is the most for one"
+    )]
+    TooManyConnections {
+        /// How many it may have.
+        connections_max: u32,
+    },
     /// The peer did what the protocol forbids.
     #[error("the peer {0}")]
     Misuse(&'static str),

@@ -1,20 +1,34 @@
 //! Who may be at the other end of a socket.
 
-use std::os::fd::BorrowedFd;
-
-use rustix::{net::sockopt::socket_peercred, process::geteuid};
+use rustix::process::geteuid;
+use tokio::net::{UnixStream, unix::pid_t};
 
 use super::LinkError;
 
-/// Only programs of the same user, and of the superuser, whose node may run services as others.
-///
-/// The kernel noted the credentials of the peer when it connected or, at the other end, when it
-/// began to listen.
-pub(crate) fn check_peer(socket: BorrowedFd<'_>) -> Result<(), LinkError> {
-    let peer = socket_peercred(socket).map_err(|error| LinkError::Socket(error.into()))?;
-    let (ours, theirs) = (geteuid(), peer.uid);
-    if theirs == ours || theirs.is_root() {
-        return Ok(());
+/// A program at the other end of a socket, as the kernel knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Program {
+    /// Whose it is.
+    pub(crate) uid: u32,
+    /// Absent, or 0, if it lives where this program cannot see.
+    pub(crate) pid: Option<pid_t>,
+}
+
+impl Program {
+    /// The kernel noted the credentials of the peer when it connected or, at the other end, when it
+    /// began to listen.
+    pub(crate) fn at(stream: &UnixStream) -> Result<Self, LinkError> {
+        let peer = stream.peer_cred().map_err(LinkError::Socket)?;
+        Ok(Self { uid: peer.uid(), pid: peer.pid() })
     }
-    Err(LinkError::ForeignUser { ours: ours.as_raw(), theirs: theirs.as_raw() })
+
+    /// Only programs of the same user may speak to this one, and those of the superuser, whose node may
+    /// run services as others.
+    pub(crate) fn check(self) -> Result<(), LinkError> {
+        let ours = geteuid().as_raw();
+        if self.uid == ours || self.uid == 0 {
+            return Ok(());
+        }
+        Err(LinkError::ForeignUser { ours, theirs: self.uid })
+    }
 }

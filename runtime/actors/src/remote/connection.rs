@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     CastError, Lost, Unreachable,
-    pending::{Bound, Calls, Targets, Wanted},
+    pending::{Agreement, Bound, Calls, Targets, Wanted},
 };
 use crate::{
     CallError, Message,
@@ -48,7 +48,8 @@ pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened,
     let from = shortened(from.to_owned());
     let hello = ToGateway::Hello { version: VERSION, schema: SCHEMA, from };
     append_frame(&hello, &mut bytes)?;
-    stream.write_all(&bytes).await?;
+    // A gateway that refuses may have closed its end before it was greeted; what it said is there.
+    let sent = stream.write_all(&bytes).await;
     let mut prefix = [0; LENGTH_PREFIX];
     stream.read_exact(&mut prefix).await.map_err(closed)?;
     let length = u32::from_le_bytes(prefix) as usize;
@@ -61,6 +62,7 @@ pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened,
         return Err(LinkError::Goodbye(shortened(reason)));
     }
     compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
+    sent?;
     match decode(&frame)? {
         FromGateway::Welcome { instance, generation, window, .. } => {
             // A peer that grants more than any of ours does is not to decide what we hold for it.
@@ -188,6 +190,7 @@ impl Connection {
             return Err(Unreachable::Refused { instance: self.instance.clone(), source: refusal });
         }
         let (agreed, agreement) = oneshot::channel();
+        let mut wish = Wish { connection: self, agreement };
         {
             let mut state = self.lock();
             if !state.hears() {
@@ -198,12 +201,22 @@ impl Connection {
             say(&mut state, &ToGateway::Bind { target, actor, message, schema });
             wake(state);
         }
-        match agreement.await {
+        match (&mut wish.agreement).await {
             Ok(Ok(bound)) => Ok(Binding { connection: self.clone(), bound }),
             Ok(Err(source)) => {
                 Err(Unreachable::Refused { instance: self.instance.clone(), source })
             }
             Err(_dropped) => Err(self.loss(&self.lock()).into()),
+        }
+    }
+
+    /// An actor will not be spoken to any more by its number.
+    fn give_back(&self, target: u32) {
+        let mut state = self.lock();
+        if state.hears() {
+            state.targets.release(target);
+            say(&mut state, &ToGateway::Release { target });
+            wake(state);
         }
     }
 
@@ -299,6 +312,10 @@ impl Connection {
         let undone_bytes = i64::from(self.window.bytes) - state.bytes;
         if messages > undone || i64::from(bytes) > undone_bytes {
             return Err(LinkError::Misuse("granted more than it had been sent"));
+        }
+        // What is done is answered before; else calls without an answer would gather without end.
+        if undone - messages < state.calls.waiting() {
+            return Err(LinkError::Misuse("granted a call that it has not answered"));
         }
         state.messages += messages;
         state.bytes += i64::from(bytes);
@@ -429,11 +446,22 @@ impl Binding {
 
 impl Drop for Binding {
     fn drop(&mut self) {
-        let mut state = self.connection.lock();
-        if state.hears() {
-            state.targets.release(self.bound.target);
-            say(&mut state, &ToGateway::Release { target: self.bound.target });
-            wake(state);
+        self.connection.give_back(self.bound.target);
+    }
+}
+
+/// The wish to bind an actor. If it is given up after the gateway has agreed to it, and before anybody has
+/// heard of that, the number is given back.
+struct Wish<'a> {
+    connection: &'a Connection,
+    agreement: oneshot::Receiver<Agreement>,
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        self.agreement.close();
+        if let Ok(Ok(unheard)) = self.agreement.try_recv() {
+            self.connection.give_back(unheard.target);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! One process that is spoken to, across its incarnations.
 
 use std::{
-    os::fd::AsFd,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,7 +16,7 @@ use super::{
     Directory, Patience, Standing, Unreachable,
     connection::{self, Connection},
 };
-use crate::link::{LinkError, check_peer};
+use crate::link::{LinkError, Program};
 
 /// The pause before connecting again where a backlog was full.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
@@ -188,7 +187,7 @@ impl Address {
         let mut stream = self.open().await?;
         let refused =
             |error| Unreachable::Link { instance: self.instance.clone(), source: Arc::new(error) };
-        check_peer(stream.as_fd()).map_err(refused)?;
+        Program::at(&stream).and_then(Program::check).map_err(refused)?;
         let opened = connection::greet(&mut stream, &self.from).await.map_err(refused)?;
         if opened.instance != self.instance {
             return Err(refused(LinkError::Misuse("is another instance")));

@@ -32,6 +32,12 @@ impl Calls {
         }
     }
 
+    /// How many wait.
+    pub(super) fn waiting(&self) -> u32 {
+        let waiting = self.waiting.len() - self.free.len();
+        u32::try_from(waiting).expect("no more than there was credit for")
+    }
+
     /// A call has its answer.
     pub(super) fn remove(&mut self, call: u64) -> Result<Box<dyn Awaited>, LinkError> {
         let place = usize::try_from(call).ok().filter(|place| *place < self.waiting.len());

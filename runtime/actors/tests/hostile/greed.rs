@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 
-use blackhole_actors::{ExitReason, Gateway, HostError};
+use blackhole_actors::{ExitReason, Gateway, HostError, Unreachable};
 use blackhole_protocol::link::gateway::{NAME_LENGTH_MAX, TEXT_LENGTH_MAX};
 
 use super::{
-    Duration, Holder, HolderMessage, Message, Peers, Remote, Restart, SOON, ToGateway, World,
-    framed, hello, instance,
+    AsyncReadExt, Duration, Holder, HolderMessage, Message, Peers, Remote, Restart, SOON,
+    ToGateway, World, framed, goodbye, hello, instance,
 };
 
 /// More than all buffers between two programs together.
@@ -44,6 +44,36 @@ async fn a_peer_that_leaves_its_answers_unread_is_not_read_from_either() {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// What one program may have of a gateway's connections.
+const SHARE: usize = 128;
+
+#[tokio::test]
+async fn a_program_that_takes_all_connections_is_refused_more_than_its_share() {
+    let world = World::begin().await;
+    world.serves().await;
+    let mut held = Vec::new();
+    for _ in 1..SHARE {
+        let mut stream = world.stream().await;
+        stream.read_u8().await.expect("it is welcome");
+        held.push(stream);
+    }
+    let said = goodbye(&world, &framed(&[hello()])).await;
+    assert_eq!(said, "the peer's program has 128 connections already, which is the most for one");
+    let peers = Peers::new("one too many", world.folder.path(), None);
+    let holder: Remote<HolderMessage> = peers.remote(&instance(), "holder");
+    let refused = holder.connect().await.expect_err("it is refused");
+    let Unreachable::Link { source, .. } = refused else { panic!("{refused}") };
+    assert!(source.to_string().contains("has 128 connections already"), "{source}");
+    world.serves().await;
+    drop(held);
+    let connected = async {
+        while holder.connect().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, connected).await.expect("what is closed is free");
 }
 
 #[tokio::test]

@@ -97,6 +97,44 @@ async fn a_gateway_that_breaks_the_rules_is_left_and_its_successor_is_found() {
 }
 
 #[tokio::test]
+async fn who_cannot_send_leaves_the_credit_to_the_next_who_waits_for_it() {
+    let (liar, holder) = Liar::begin();
+    let window = Window { messages: 1, bytes: WINDOW.bytes };
+    let (connected, mut stream) = tokio::join!(holder.connect(), liar.lie(window, &[]));
+    connected.expect("it is there");
+    holder.try_cast(HolderMessage::Fail(String::new())).expect("there is credit for one");
+    let too_long = holder.cast(HolderMessage::Fail("x".repeat(2 << 20)));
+    let next = holder.cast(HolderMessage::Fail(String::new()));
+    let mut granted = Vec::new();
+    append_frame(&FromGateway::Granted { messages: 1, bytes: 1 }, &mut granted).expect("it fits");
+    // They wait in this order.
+    let all = async { tokio::join!(too_long, next, stream.write_all(&granted)) };
+    let (too_long, next, written) =
+        tokio::time::timeout(SOON, all).await.expect("nobody waits for what is there");
+    assert!(matches!(too_long, Err(CastError::Encode(_))), "{too_long:?}");
+    next.expect("it is sent");
+    written.expect("it is read");
+}
+
+/// Else what is remembered of them would gather for as long as there are callers.
+#[tokio::test]
+async fn a_gateway_that_grants_calls_without_answering_them_is_left() {
+    let (liar, holder) = Liar::begin();
+    let (connected, mut stream) = tokio::join!(holder.connect(), liar.lie(WINDOW, &[]));
+    connected.expect("it is there");
+    let mut granted = Vec::new();
+    append_frame(&FromGateway::Granted { messages: 1, bytes: 1 }, &mut granted).expect("it fits");
+    let (asked, written) = tokio::join!(asks(&holder), async {
+        // The answer is asked for.
+        stream.readable().await.expect("it is open");
+        stream.write_all(&granted).await
+    });
+    written.expect("it is read");
+    let error = asked.expect_err("there is no answer").to_string();
+    assert!(error.contains("granted a call that it has not answered"), "{error}");
+}
+
+#[tokio::test]
 async fn a_gateway_that_grants_without_end_is_sent_no_more_than_others() {
     let (liar, holder) = Liar::begin();
     let generous = Window { messages: u32::MAX, bytes: u32::MAX };

@@ -1,0 +1,97 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::DEPTH_MAX;
+use crate::link::{
+    DecodeError, EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, decode,
+};
+
+/// What contains itself in every way in which a value can.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Tree {
+    Leaf,
+    Variant(Box<Tree>),
+    Pair(Box<Tree>, u8),
+    Fields { option: Option<Box<Tree>> },
+    List(Vec<Tree>),
+    Map(BTreeMap<u8, Tree>),
+    Newtype(Box<Wrapped>),
+    Tuple((Box<Tree>,)),
+    Structure(Box<Structure>),
+    Words(String),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Wrapped(Tree);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Structure {
+    inside: Tree,
+}
+
+/// A leaf inside so many others, and the levels that this makes.
+type Around = (fn(Tree) -> Tree, u32);
+
+/// Each way, with its bytes around a leaf and how many levels it takes.
+const WAYS: [Around; 8] = [
+    (|tree| Tree::Variant(Box::new(tree)), 1),
+    (|tree| Tree::Pair(Box::new(tree), 7), 1),
+    (|tree| Tree::Fields { option: Some(Box::new(tree)) }, 2),
+    (|tree| Tree::List(vec![tree]), 2),
+    (|tree| Tree::Map(BTreeMap::from([(7, tree)])), 2),
+    (|tree| Tree::Newtype(Box::new(Wrapped(tree))), 2),
+    (|tree| Tree::Tuple((Box::new(tree),)), 2),
+    (|tree| Tree::Structure(Box::new(Structure { inside: tree })), 2),
+];
+
+fn nested(around: fn(Tree) -> Tree, times: u32) -> Tree {
+    (0..times).fold(Tree::Leaf, |tree, _| around(tree))
+}
+
+fn framed(tree: &Tree) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append_frame(tree, &mut bytes).expect("it fits");
+    bytes
+}
+
+#[test]
+fn a_value_is_nested_as_deep_as_may_be_and_no_deeper() {
+    for (around, levels) in WAYS {
+        // The leaf is a variant as well.
+        let deepest = nested(around, (DEPTH_MAX - 1) / levels);
+        let bytes = framed(&deepest);
+        assert_eq!(decode::<Tree>(&bytes[LENGTH_PREFIX..]).expect("decodes"), deepest);
+        let mut bytes = vec![1];
+        let refused = append_frame(&around(deepest), &mut bytes);
+        assert!(matches!(refused, Err(EncodeError::TooDeep)), "{refused:?}");
+        assert_eq!(bytes, [1]);
+    }
+}
+
+/// A byte for each level makes a frame of a million levels.
+#[test]
+fn a_peer_cannot_nest_a_value_deeper_than_the_stack() {
+    for (around, _) in WAYS {
+        let [leaf, twig] = [0, 1].map(|times| framed(&nested(around, times)));
+        let (leaf, twig) = (&leaf[LENGTH_PREFIX..], &twig[LENGTH_PREFIX..]);
+        let around_leaf = twig.windows(leaf.len()).rposition(|bytes| bytes == leaf);
+        let before = &twig[..around_leaf.expect("the leaf is in it")];
+        let frame = before.repeat(FRAME_LENGTH_MAX / before.len());
+        let refused = decode::<Tree>(&frame);
+        assert!(matches!(refused, Err(DecodeError::TooDeep)), "{refused:?}");
+    }
+}
+
+/// Threads have 2 MiB, of which this takes its share.
+#[test]
+fn the_deepest_value_needs_little_stack() {
+    const STACK: usize = 512 << 10;
+    let read = || {
+        let deepest = nested(|tree| Tree::Structure(Box::new(Structure { inside: tree })), 63);
+        let bytes = framed(&deepest);
+        assert_eq!(decode::<Tree>(&bytes[LENGTH_PREFIX..]).expect("decodes"), deepest);
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(read);
+    thread.expect("a thread").join().expect("it has room");
+}

@@ -1,0 +1,99 @@
+use std::{
+    num::NonZeroU32,
+    sync::{Barrier, atomic::AtomicU64},
+    task::Wake,
+    thread,
+};
+
+use blackhole_protocol::InstanceId;
+
+use super::*;
+
+/// So often the two of them meet, each time in another order.
+const MEETINGS: usize = 20_000;
+
+#[derive(Default)]
+struct Bell(AtomicU64);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn session() -> Session {
+    let service = "busy".parse().expect("a name");
+    let shared = Shared::of(InstanceId { service, index: NonZeroU32::MIN }, 1);
+    Session {
+        shared,
+        outbox: Arc::new(Outbox::default()),
+        greeted: true,
+        said_goodbye: false,
+        targets: Vec::new(),
+        dirty: Vec::new(),
+        undone: Undone::default(),
+        answered_wishes: 0,
+        now: None,
+    }
+}
+
+/// An actor finishes what makes a portion whole, while the session looks whether there is anything to send
+/// and goes to sleep: either it sends the credits or it is woken.
+#[test]
+fn a_portion_of_credits_that_becomes_whole_while_the_session_goes_to_sleep_is_granted() {
+    const PORTION: u32 = WINDOW.messages / PORTIONS;
+    let mut session = session();
+    let (outbox, meeting) = (session.outbox.clone(), Arc::new(Barrier::new(2)));
+    let finishing = thread::spawn({
+        let meeting = meeting.clone();
+        move || {
+            for _ in 0..MEETINGS {
+                let last = Ticket::of(&outbox, 1);
+                outbox.done_messages.store(PORTION - 1, Ordering::SeqCst);
+                meeting.wait();
+                drop(last);
+                meeting.wait();
+                // The other looks at what came of it.
+                meeting.wait();
+            }
+        }
+    });
+    let (bell, mut sent) = (Arc::new(Bell::default()), Vec::new());
+    let waker = Waker::from(bell.clone());
+    for position in 0..MEETINGS {
+        session.undone = Undone { messages: PORTION, bytes: PORTION };
+        let woken = bell.0.load(Ordering::SeqCst);
+        meeting.wait();
+        session.collect(&mut sent, &waker);
+        meeting.wait();
+        let heard = !sent.is_empty() || bell.0.load(Ordering::SeqCst) > woken;
+        assert!(heard, "meeting {position}: nobody hears of the credits");
+        // What is left of this meeting is not for the next.
+        sent.clear();
+        session.outbox.done_messages.store(0, Ordering::SeqCst);
+        session.outbox.done_bytes.store(0, Ordering::SeqCst);
+        session.outbox.lock().outgoing = Outgoing::default();
+        meeting.wait();
+    }
+    finishing.join().expect("it does not panic");
+}
+
+/// Each of a peer's references costs the same when it goes, however many there are. If each cost as many
+/// steps as there are others, these would take minutes.
+#[test]
+fn to_forget_one_of_many_who_watch_an_actor_costs_no_look_at_the_others() {
+    const WATCHERS: u32 = 300_000;
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let session = session();
+    let names = &session.shared.names;
+    names.watched_by_nobody("watched");
+    let begun = Instant::now();
+    for target in 0..WATCHERS {
+        let bound = names.bind("watched", ("Nothing", 0), &session.outbox, target);
+        bound.expect("it is there");
+    }
+    for target in 0..WATCHERS {
+        assert!(begun.elapsed() < PATIENCE, "{target} of {WATCHERS} are forgotten");
+        names.forget("watched", &session.outbox, target);
+    }
+}

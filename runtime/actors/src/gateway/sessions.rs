@@ -1,0 +1,167 @@
+//! Who may speak to the gateway: how many peers at a time, and how many of them may be one program.
+//!
+//! What is spoken is not known here.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+};
+
+use super::{
+    Drained, Shared,
+    session::{farewell, session},
+};
+use crate::link::{LinkError, Program};
+
+/// Peers at a time; further ones wait in the backlog.
+const SESSIONS_MAX: u32 = 1024;
+/// How many of them may be one program, so that it shuts nobody else out. One that refers to any number of
+/// actors needs a single one; a node speaks for each service that is embedded in it.
+const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 8;
+/// The pause after a failed accept: the usual reason is that descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until the listener is of no use.
+pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
+    let Sessions { places, closing, .. } = &shared.sessions;
+    let mut closed = closing.subscribe();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closed.wait_for(|closing| *closing) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let admitted = admit(stream, shared.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = admitted.await {
+                        tracing::warn!(%error, "refused or cut a peer of the gateway");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a peer of the gateway, will try again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Speaks to a program that may be spoken to and has not got its share already.
+async fn admit(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
+    let program = Program::at(&stream)?;
+    let admitted = program.check().and_then(|()| shared.sessions.shares.take(program));
+    match admitted {
+        Ok(_share) => session(stream, shared.clone()).await,
+        Err(refused) => {
+            farewell(&mut stream, &refused).await;
+            Err(refused)
+        }
+    }
+}
+
+/// Those that speak to the gateway.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    places: Arc<Semaphore>,
+    shares: Shares,
+    closing: watch::Sender<bool>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(SESSIONS_MAX as usize));
+        Self { places, shares: Shares::default(), closing: watch::Sender::new(false) }
+    }
+}
+
+impl Sessions {
+    /// No further ones are accepted.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Waits until all of them are over, but no longer than that.
+    pub(super) async fn ended(&self, patience: Duration) -> Drained {
+        let all = self.places.acquire_many(SESSIONS_MAX);
+        match tokio::time::timeout(patience, all).await {
+            Ok(_all) => Drained::Whole,
+            Err(_elapsed) => {
+                let free = u32::try_from(self.places.available_permits()).unwrap_or(SESSIONS_MAX);
+                Drained::Cut { peers: SESSIONS_MAX - free.min(SESSIONS_MAX) }
+            }
+        }
+    }
+}
+
+/// How many sessions each program has.
+#[derive(Debug, Default)]
+struct Shares(Mutex<HashMap<Program, u32>>);
+
+/// One session's part of its program's share, until this is dropped.
+#[derive(Debug)]
+struct Share<'a> {
+    shares: &'a Shares,
+    program: Program,
+}
+
+impl Shares {
+    fn take(&self, program: Program) -> Result<Share<'_>, LinkError> {
+        let mut taken = self.taken();
+        let sessions = taken.entry(program).or_default();
+        if *sessions == SESSIONS_PER_PROGRAM_MAX {
+            let connections_max = SESSIONS_PER_PROGRAM_MAX;
+            return Err(LinkError::TooManyConnections { connections_max });
+        }
+        *sessions += 1;
+        Ok(Share { shares: self, program })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<Program, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.shares.taken();
+        if let Some(sessions) = taken.get_mut(&self.program) {
+            *sessions -= 1;
+            if *sessions == 0 {
+                taken.remove(&self.program);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_has_its_share_and_leaves_the_rest_to_others() {
+        let shares = Shares::default();
+        let [greedy, other] = [7, 8].map(|pid| Program { uid: 1000, pid: Some(pid) });
+        let mut held: Vec<_> = (0..SESSIONS_PER_PROGRAM_MAX)
+            .map(|_| shares.take(greedy).expect("it is within its share"))
+            .collect();
+        let refused = shares.take(greedy).expect_err("it has its share").to_string();
+        assert_eq!(
+            refused,
+            "the peer's program has 128 connections already, which is the most for one"
+        );
+        let _others = shares.take(other).expect("there is room for others");
+        held.pop();
+        held.push(shares.take(greedy).expect("it gave one back"));
+        drop(held);
+        assert_eq!(shares.taken().len(), 1, "who has none is forgotten");
+    }
+}
