@@ -404,6 +404,8 @@ pub struct Sandbox {
     pub hidden: Vec<Template>,
     /// What it can reach.
     pub network: Option<Network>,
+    /// It sees only its own processes.
+    pub private_pids: Option<bool>,
     /// Parts without which it may run.
     pub optional: BTreeSet<Part>,
 }

@@ -46,4 +46,4 @@ pub use usage::{
     ProcessScheduling, ProcessTable, ProcessUsage, TreeUsage, UsageError, scheduling_of, usage_in,
     usage_of,
 };
-pub use view::{Network, Temporary, View, ViewError};
+pub use view::{Network, Processes, Temporary, View, ViewError};

@@ -15,8 +15,9 @@ use rustix::{
 
 use crate::{
     CapabilityError, DeviceLimit, DeviceLimitError, Downgrade, Group, GroupError, Host, Identity,
-    IdentityError, Limits, Part, PathRuleError, PriorityError, Refused, Request, RlimitError, Step,
-    Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit, seccomp, view,
+    IdentityError, Limits, Part, PathRuleError, PriorityError, Processes, Refused, Request,
+    RlimitError, Step, Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit,
+    seccomp, view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -247,8 +248,27 @@ impl Plan {
         if let Some(mask) = self.umask {
             umask(mask.mode());
         }
-        self.attempt(self.view.parts(), self.view.enter())?;
+        self.attempt(self.view.parts(), self.view.enter(self.processes()))?;
         self.become_less()
+    }
+
+    /// Among which processes it is to be born. Private: its parent must have called
+    /// [`Plan::separate_in_child`], and put another process before it.
+    pub fn processes(&self) -> Processes {
+        let refused = self.skipped().any(|part| part == Part::PrivatePids);
+        if refused { Processes::Shared } else { self.view.processes() }
+    }
+
+    /// For who sees its own processes only: to be called in a child that makes two children and ends.
+    /// The first of them has the number 1 in the namespace and inherits orphans there; the kernel kills
+    /// all others with it. The second one is the process for which this plan is. Where the kernel
+    /// refuses and may, [`Plan::processes`] says afterwards that there is no namespace.
+    /// Async-signal-safe.
+    ///
+    /// # Errors
+    /// When the kernel refused.
+    pub fn separate_in_child(&self) -> Result<(), Refused> {
+        self.attempt_one(Part::PrivatePids, self.view.separate())
     }
 
     /// Each step takes away the right to do the ones before it.

@@ -52,7 +52,7 @@ const CORE_DUMPS: Step =
     Step::Isolation(blackhole_isolation::Step::SetRlimit(blackhole_isolation::Resource::Core));
 
 impl Failure {
-    fn of_isolation(refused: blackhole_isolation::Refused) -> Self {
+    pub(crate) fn of_isolation(refused: blackhole_isolation::Refused) -> Self {
         Self { step: Step::Isolation(refused.step), errno: refused.errno }
     }
 }
@@ -179,14 +179,15 @@ unsafe fn unblock_signals() -> Result<(), Failure> {
 }
 
 /// An addition to the guardian's work, not a replacement: failure is not an error.
-unsafe fn die_with_parent(parent: libc::pid_t) {
+pub(crate) unsafe fn die_with_parent(parent: libc::pid_t) {
     if parent == 0 {
         return;
     }
     // SAFETY: only integers are passed.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::getppid() != parent {
+        // None at all is seen from a namespace of processes to which the parent does not belong.
+        if ![parent, 0].contains(&libc::getppid()) {
             libc::_exit(127);
         }
     }
@@ -216,7 +217,7 @@ fn check(step: Step, result: impl Into<i64>) -> Result<(), Failure> {
     }
 }
 
-fn errno() -> c_int {
+pub(crate) fn errno() -> c_int {
     // SAFETY: the location is this thread's own and always valid.
     unsafe { *libc::__errno_location() }
 }
