@@ -163,7 +163,7 @@ pub struct Secret {
 }
 
 /// Where a secret comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretSource {
     /// A file; absolute.
     File(PathBuf),
