@@ -2,12 +2,13 @@
 //! only makes system calls.
 
 use std::{
+    ffi::CStr,
     os::fd::BorrowedFd,
     sync::atomic::{AtomicU8, Ordering},
 };
 
 use rustix::{
-    process::{setrlimit, umask},
+    process::{chdir, setrlimit, umask},
     thread::{
         CapabilitySet, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
     },
@@ -237,9 +238,12 @@ impl Plan {
     /// To be called last, just before `execve`: afterwards the process may lack the rights to do
     /// anything else, and a change of the user has cleared its parent-death signal.
     ///
+    /// `directory` is where it is to begin; it must be able to go there as the user it becomes, and find
+    /// it where nothing covers it. `None`: where it is.
+    ///
     /// # Errors
     /// The first step that the kernel refused. The child must end then.
-    pub fn apply_in_child(&self) -> Result<(), Refused> {
+    pub fn apply_in_child(&self, directory: Option<&CStr>) -> Result<(), Refused> {
         self.priorities.apply()?;
         for limit in &self.rlimits {
             let step = Step::SetRlimit(limit.resource);
@@ -248,8 +252,8 @@ impl Plan {
         if let Some(mask) = self.umask {
             umask(mask.mode());
         }
-        self.attempt(self.view.parts(), self.view.enter(self.processes()))?;
-        self.become_less()
+        self.attempt(self.view.parts(), self.view.enter(self.processes(), directory))?;
+        self.become_less(directory)
     }
 
     /// Among which processes it is to be born. Private: its parent must have called
@@ -272,7 +276,7 @@ impl Plan {
     }
 
     /// Each step takes away the right to do the ones before it.
-    fn become_less(&self) -> Result<(), Refused> {
+    fn become_less(&self, directory: Option<&CStr>) -> Result<(), Refused> {
         if let Some(capabilities) = &self.capabilities {
             self.attempt_one(Part::Capabilities, capabilities.bound())?;
         }
@@ -281,6 +285,9 @@ impl Plan {
         }
         if let Some(capabilities) = &self.capabilities {
             self.attempt_one(Part::Capabilities, capabilities.settle())?;
+        }
+        if let Some(directory) = directory {
+            chdir(directory).map_err(Refused::at(Step::ChangeDirectory))?;
         }
         if self.no_new_privileges {
             set_no_new_privs(true).map_err(Refused::at(Step::SetNoNewPrivileges))?;

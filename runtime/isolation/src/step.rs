@@ -23,6 +23,8 @@ pub enum Step {
     CoverPaths,
     /// Its working directory, below what was covered.
     ReturnToDirectory,
+    /// Its working directory, as its user.
+    ChangeDirectory,
     /// A limit of its own.
     SetRlimit(Resource),
     /// The groups beside the primary one.
@@ -66,6 +68,7 @@ impl Step {
             Self::MountProcesses => "mounting a /proc of its own processes",
             Self::CoverPaths => "covering private, read-only and hidden paths",
             Self::ReturnToDirectory => "returning to the working directory",
+            Self::ChangeDirectory => "changing directory",
             Self::SetRlimit(_) => "setting",
             Self::SetSupplementaryGroups => "setting the supplementary groups",
             Self::SetGroup => "setting the group id",

@@ -239,8 +239,13 @@ impl Checked {
         self.unshare(libc::CLONE_NEWPID | self.namespaces & libc::CLONE_NEWUSER)
     }
 
-    /// Before anything is given up. `born_in`: among which processes it already is. Async-signal-safe.
-    pub(crate) fn enter(&self, born_in: Processes) -> Result<(), Refused> {
+    /// Before anything is given up. `born_in`: among which processes it already is; `directory`: where it
+    /// will go afterwards. Async-signal-safe.
+    pub(crate) fn enter(
+        &self,
+        born_in: Processes,
+        directory: Option<&CStr>,
+    ) -> Result<(), Refused> {
         if self.namespaces == 0 {
             return Ok(());
         }
@@ -262,6 +267,9 @@ impl Checked {
         }
         self.cover().map_err(Refused::at(Step::CoverPaths))?;
         // What is covered could otherwise still be reached from where the process stands.
+        if directory.is_some_and(|path| path.to_bytes().starts_with(b"/")) {
+            return Ok(());
+        }
         syscall::return_to_working_directory().map_err(Refused::at(Step::ReturnToDirectory))
     }
 

@@ -109,10 +109,7 @@ impl Launch {
             program: program.as_ptr(),
             arguments: arguments.as_ptr(),
             environment: environment.as_ptr(),
-            working_directory: self
-                .working_directory
-                .as_ref()
-                .map_or(ptr::null(), |it| it.as_ptr()),
+            working_directory: self.working_directory.as_deref(),
             descriptors: &filled.pairs(),
             unneeded_from: filled.end(),
             plan: &self.isolation,
