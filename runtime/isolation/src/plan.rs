@@ -198,7 +198,11 @@ impl Plan {
         }
         if let Some(capabilities) = capabilities {
             let part = Part::Capabilities;
-            let checked = capabilities.check(host);
+            let executing = match self.no_new_privileges {
+                true => capability::Executing::NeverGives,
+                false => capability::Executing::MayGive,
+            };
+            let checked = capabilities.check(host, executing);
             let enforcement = part.enforcement(optional);
             self.capabilities = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
         }
