@@ -163,7 +163,7 @@ pub struct Secret {
 }
 
 /// Where a secret comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretSource {
     /// A file; absolute.
     File(PathBuf),
@@ -404,6 +404,8 @@ pub struct Sandbox {
     pub hidden: Vec<Template>,
     /// What it can reach.
     pub network: Option<Network>,
+    /// It sees only its own processes.
+    pub private_pids: Option<bool>,
     /// Parts without which it may run.
     pub optional: BTreeSet<Part>,
 }

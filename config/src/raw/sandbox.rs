@@ -29,6 +29,7 @@ choices! { Part {
     "read_only" => Part::ReadOnly,
     "hidden" => Part::Hidden,
     "network" => Part::Network,
+    "private_pids" => Part::PrivatePids,
 } }
 
 keys! {
@@ -52,6 +53,8 @@ keys! {
         hidden: Vec<Located<Template>>,
         /// none: only a loopback device of its own. Default: host.
         network: Network,
+        /// Only its own processes are seen, below a first one that inherits orphans.
+        private_pids: bool,
         /// Parts without which it starts where the host does not permit them.
         optional: Vec<Located<Part>>,
     }

@@ -37,6 +37,7 @@ fn of_keys(raw: &RawSandboxKeys, context: Context<'_>, problems: &mut Problems) 
         read_only: templates(&raw.read_only, context),
         hidden: templates(&raw.hidden, context),
         network: raw.network.value().copied(),
+        private_pids: raw.private_pids.value().copied(),
         optional: raw.optional.value().into_iter().flatten().map(|part| part.value).collect(),
     };
     let needs = sandbox.preset.is_some()

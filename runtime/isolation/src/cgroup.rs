@@ -15,6 +15,7 @@ mod limits;
 mod mounts;
 mod notice;
 mod process_list;
+mod room;
 mod settings;
 mod survey;
 mod usage;
@@ -27,6 +28,7 @@ pub use groups::Groups;
 pub use limits::{CpuQuota, DeviceLimit, DeviceLimitError, Limits, Weight};
 pub use mounts::Mounts;
 pub use notice::Notice;
+pub use room::give_back_room;
 pub use usage::{GroupUsage, Oom, Pressure};
 
 pub(crate) use ceilings::ceilings;

@@ -44,11 +44,13 @@ pub enum Part {
     Hidden,
     /// What it can reach.
     Network,
+    /// Which processes it sees.
+    PrivatePids,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Capabilities,
         Self::Seccomp,
         Self::Paths,
@@ -56,6 +58,7 @@ impl Part {
         Self::ReadOnly,
         Self::Hidden,
         Self::Network,
+        Self::PrivatePids,
     ];
 
     /// As in the file.
@@ -68,6 +71,7 @@ impl Part {
             Self::ReadOnly => "read_only",
             Self::Hidden => "hidden",
             Self::Network => "network",
+            Self::PrivatePids => "private_pids",
         }
     }
 

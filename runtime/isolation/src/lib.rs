@@ -28,7 +28,7 @@ pub use capability::{Capabilities, CapabilityError};
 pub use capacity::Capacity;
 pub use cgroup::{
     Consumption, Controller, CpuQuota, DeviceLimit, DeviceLimitError, Group, GroupError,
-    GroupUsage, Groups, Limits, Mounts, Notice, Oom, Pressure, Weight,
+    GroupUsage, Groups, Limits, Mounts, Notice, Oom, Pressure, Weight, give_back_room,
 };
 pub use cpus::{CpuList, CpuListError};
 pub use enforcement::{Downgrade, Enforcement, Part};
@@ -46,4 +46,4 @@ pub use usage::{
     ProcessScheduling, ProcessTable, ProcessUsage, TreeUsage, UsageError, scheduling_of, usage_in,
     usage_of,
 };
-pub use view::{Network, Temporary, View, ViewError};
+pub use view::{Network, Processes, Temporary, View, ViewError};

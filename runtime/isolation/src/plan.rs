@@ -2,12 +2,13 @@
 //! only makes system calls.
 
 use std::{
+    ffi::CStr,
     os::fd::BorrowedFd,
     sync::atomic::{AtomicU8, Ordering},
 };
 
 use rustix::{
-    process::{setrlimit, umask},
+    process::{chdir, setrlimit, umask},
     thread::{
         CapabilitySet, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
     },
@@ -15,8 +16,9 @@ use rustix::{
 
 use crate::{
     CapabilityError, DeviceLimit, DeviceLimitError, Downgrade, Group, GroupError, Host, Identity,
-    IdentityError, Limits, Part, PathRuleError, PriorityError, Refused, Request, RlimitError, Step,
-    Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit, seccomp, view,
+    IdentityError, Limits, Part, PathRuleError, PriorityError, Processes, Refused, Request,
+    RlimitError, Step, Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit,
+    seccomp, view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -196,7 +198,11 @@ impl Plan {
         }
         if let Some(capabilities) = capabilities {
             let part = Part::Capabilities;
-            let checked = capabilities.check(host);
+            let executing = match self.no_new_privileges {
+                true => capability::Executing::NeverGives,
+                false => capability::Executing::MayGive,
+            };
+            let checked = capabilities.check(host, executing);
             let enforcement = part.enforcement(optional);
             self.capabilities = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
         }
@@ -236,9 +242,12 @@ impl Plan {
     /// To be called last, just before `execve`: afterwards the process may lack the rights to do
     /// anything else, and a change of the user has cleared its parent-death signal.
     ///
+    /// `directory` is where it is to begin; it must be able to go there as the user it becomes, and find
+    /// it where nothing covers it. `None`: where it is.
+    ///
     /// # Errors
     /// The first step that the kernel refused. The child must end then.
-    pub fn apply_in_child(&self) -> Result<(), Refused> {
+    pub fn apply_in_child(&self, directory: Option<&CStr>) -> Result<(), Refused> {
         self.priorities.apply()?;
         for limit in &self.rlimits {
             let step = Step::SetRlimit(limit.resource);
@@ -247,12 +256,31 @@ impl Plan {
         if let Some(mask) = self.umask {
             umask(mask.mode());
         }
-        self.attempt(self.view.parts(), self.view.enter())?;
-        self.become_less()
+        self.attempt(self.view.parts(), self.view.enter(self.processes(), directory))?;
+        self.become_less(directory)
+    }
+
+    /// Among which processes it is to be born. Private: its parent must have called
+    /// [`Plan::separate_in_child`], and put another process before it.
+    pub fn processes(&self) -> Processes {
+        let refused = self.skipped().any(|part| part == Part::PrivatePids);
+        if refused { Processes::Shared } else { self.view.processes() }
+    }
+
+    /// For who sees its own processes only: to be called in a child that makes two children and ends.
+    /// The first of them has the number 1 in the namespace and inherits orphans there; the kernel kills
+    /// all others with it. The second one is the process for which this plan is. Where the kernel
+    /// refuses and may, [`Plan::processes`] says afterwards that there is no namespace.
+    /// Async-signal-safe.
+    ///
+    /// # Errors
+    /// When the kernel refused.
+    pub fn separate_in_child(&self) -> Result<(), Refused> {
+        self.attempt_one(Part::PrivatePids, self.view.separate())
     }
 
     /// Each step takes away the right to do the ones before it.
-    fn become_less(&self) -> Result<(), Refused> {
+    fn become_less(&self, directory: Option<&CStr>) -> Result<(), Refused> {
         if let Some(capabilities) = &self.capabilities {
             self.attempt_one(Part::Capabilities, capabilities.bound())?;
         }
@@ -261,6 +289,9 @@ impl Plan {
         }
         if let Some(capabilities) = &self.capabilities {
             self.attempt_one(Part::Capabilities, capabilities.settle())?;
+        }
+        if let Some(directory) = directory {
+            chdir(directory).map_err(Refused::at(Step::ChangeDirectory))?;
         }
         if self.no_new_privileges {
             set_no_new_privs(true).map_err(Refused::at(Step::SetNoNewPrivileges))?;

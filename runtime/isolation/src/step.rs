@@ -9,16 +9,22 @@ use crate::Resource;
 pub enum Step {
     /// Its control groups.
     EnterGroup,
-    /// Mount and network namespaces.
+    /// Namespaces of mounts, processes and the network.
     EnterNamespaces,
+    /// The first process of a namespace, which stays in it.
+    StartInit,
     /// Its own user in a namespace of users.
     MapUser,
     /// The loopback device of its own network.
     RaiseLoopback,
+    /// The /proc of its own processes.
+    MountProcesses,
     /// A private /tmp, read-only and hidden paths.
     CoverPaths,
     /// Its working directory, below what was covered.
     ReturnToDirectory,
+    /// Its working directory, as its user.
+    ChangeDirectory,
     /// A limit of its own.
     SetRlimit(Resource),
     /// The groups beside the primary one.
@@ -56,10 +62,13 @@ impl Step {
         match self {
             Self::EnterGroup => "entering the control group",
             Self::EnterNamespaces => "entering namespaces of its own",
+            Self::StartInit => "starting the first process of the namespace",
             Self::MapUser => "mapping the user into its namespace",
             Self::RaiseLoopback => "raising the loopback device",
+            Self::MountProcesses => "mounting a /proc of its own processes",
             Self::CoverPaths => "covering private, read-only and hidden paths",
             Self::ReturnToDirectory => "returning to the working directory",
+            Self::ChangeDirectory => "changing directory",
             Self::SetRlimit(_) => "setting",
             Self::SetSupplementaryGroups => "setting the supplementary groups",
             Self::SetGroup => "setting the group id",

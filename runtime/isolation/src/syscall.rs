@@ -35,8 +35,8 @@ pub(crate) fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> Resul
     check(result).map(drop)
 }
 
-/// For the calling process and what it executes. A namespace of processes is only entered by the
-/// children of who makes it, and is not possible here.
+/// For the calling process and what it executes. A namespace of processes is entered by the children
+/// of who makes it, not by itself.
 pub(crate) fn unshare(namespaces: libc::c_int) -> Result<(), Errno> {
     // SAFETY: only an integer is passed; descriptors and memory are not among what is unshared.
     check(unsafe { libc::syscall(libc::SYS_unshare, namespaces) }).map(drop)

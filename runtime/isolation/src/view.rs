@@ -1,5 +1,5 @@
 //! What a process sees of the host: a mount namespace with a /tmp of its own, read-only and hidden
-//! paths, and a network namespace with nothing in it.
+//! paths, a network namespace with nothing in it, and one of processes with only its own in it.
 //!
 //! Needs root's right to administer, or a kernel that lets ordinary users make namespaces in which
 //! they have it: there the process stays who it is, and is mapped to itself.
@@ -34,6 +34,8 @@ pub struct View {
     pub hidden: Vec<PathBuf>,
     /// What it can reach.
     pub network: Network,
+    /// Which processes it sees.
+    pub processes: Processes,
 }
 
 /// Whose /tmp and /var/tmp a process sees.
@@ -54,6 +56,17 @@ pub enum Network {
     Host,
     /// Only itself, over a loopback device of its own. Unix sockets and inherited ones still work.
     None,
+}
+
+/// Which processes a process sees, may signal and finds in /proc.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Processes {
+    /// The host's.
+    #[default]
+    Shared,
+    /// Only those that it has started itself. Whoever starts it puts a process before it that has the
+    /// number 1 and nothing to do but to inherit orphans: see [`crate::Plan::separate_in_child`].
+    Private,
 }
 
 /// A view that cannot be made here.
@@ -82,6 +95,7 @@ pub enum ViewError {
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     namespaces: i32,
+    processes: Processes,
     covers: Box<[(CString, Cover)]>,
     /// For who has no right outside of a namespace of users.
     mapped: Option<Mapping>,
@@ -124,8 +138,11 @@ enum Cover {
     ReadOnly,
 }
 
+/// Read-only ones first: what is hidden or private below them must not become visible again.
+const SEEN: [Part; 5] =
+    [Part::ReadOnly, Part::PrivateTmp, Part::Hidden, Part::Network, Part::PrivatePids];
+
 impl View {
-    /// Read-only ones first: what is hidden or private below them must not become visible again.
     pub(crate) fn check(
         &self,
         host: &Host,
@@ -134,7 +151,7 @@ impl View {
     ) -> Result<Checked, ViewError> {
         let mut checked = Checked::default();
         let mut covers = Vec::new();
-        for part in [Part::ReadOnly, Part::PrivateTmp, Part::Hidden, Part::Network] {
+        for part in SEEN {
             let wanted = permitted(part, host).and_then(|()| self.covers(part));
             let Some(namespace) = self.namespace(part) else { continue };
             let wanted = part.enforcement(optional).settle(part.key(), wanted, downgraded)?;
@@ -142,6 +159,9 @@ impl View {
                 covers.extend(wanted);
                 checked.namespaces |= namespace;
                 checked.parts.add(part);
+                if part == Part::PrivatePids {
+                    checked.processes = Processes::Private;
+                }
             }
         }
         checked.covers = covers.into();
@@ -159,6 +179,8 @@ impl View {
             Part::Hidden => (!self.hidden.is_empty(), libc::CLONE_NEWNS),
             Part::PrivateTmp => (self.temporary == Temporary::Private, libc::CLONE_NEWNS),
             Part::Network => (self.network == Network::None, libc::CLONE_NEWNET),
+            // For its own /proc; the namespace of processes itself is made before it is born.
+            Part::PrivatePids => (self.processes == Processes::Private, libc::CLONE_NEWNS),
             Part::Capabilities | Part::Seccomp | Part::Paths => return None,
         };
         asked.then_some(namespace)
@@ -177,7 +199,11 @@ impl View {
                 let of = |is_directory| if is_directory { Cover::Empty } else { Cover::NoFile };
                 self.hidden.iter().map(|path| covered(path, of)).collect()
             }
-            Part::Network | Part::Capabilities | Part::Seccomp | Part::Paths => Ok(Vec::new()),
+            Part::Network
+            | Part::PrivatePids
+            | Part::Capabilities
+            | Part::Seccomp
+            | Part::Paths => Ok(Vec::new()),
         }
     }
 }
@@ -202,32 +228,70 @@ impl Checked {
         self.parts
     }
 
-    /// Before anything is given up. Async-signal-safe.
-    pub(crate) fn enter(&self) -> Result<(), Refused> {
+    /// Whether it is to see its own processes only.
+    pub(crate) fn processes(&self) -> Processes {
+        self.processes
+    }
+
+    /// What comes before the birth of who is to see its own processes only: the calling process stays
+    /// where it is, its children are in the namespace. Async-signal-safe.
+    pub(crate) fn separate(&self) -> Result<(), Refused> {
+        self.unshare(libc::CLONE_NEWPID | self.namespaces & libc::CLONE_NEWUSER)
+    }
+
+    /// Before anything is given up. `born_in`: among which processes it already is; `directory`: where it
+    /// will go afterwards. Async-signal-safe.
+    pub(crate) fn enter(
+        &self,
+        born_in: Processes,
+        directory: Option<&CStr>,
+    ) -> Result<(), Refused> {
         if self.namespaces == 0 {
             return Ok(());
         }
-        syscall::unshare(self.namespaces).map_err(Refused::at(Step::EnterNamespaces))?;
-        if let Some(mapping) = &self.mapped {
-            mapping.write().map_err(Refused::at(Step::MapUser))?;
+        match born_in {
+            Processes::Shared => self.unshare(self.namespaces)?,
+            Processes::Private => self.unshare(self.namespaces & !libc::CLONE_NEWUSER)?,
         }
         if self.namespaces & libc::CLONE_NEWNET != 0 {
             syscall::raise_loopback().map_err(Refused::at(Step::RaiseLoopback))?;
         }
-        if self.covers.is_empty() {
+        if self.namespaces & libc::CLONE_NEWNS == 0 {
             return Ok(());
+        }
+        // What is mounted on the host later is still seen; what is mounted here stays here.
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        mount_change(c"/", slave).map_err(Refused::at(Step::CoverPaths))?;
+        if born_in == Processes::Private {
+            mount_processes().map_err(Refused::at(Step::MountProcesses))?;
         }
         self.cover().map_err(Refused::at(Step::CoverPaths))?;
         // What is covered could otherwise still be reached from where the process stands.
+        if directory.is_some_and(|path| path.to_bytes().starts_with(b"/")) {
+            return Ok(());
+        }
         syscall::return_to_working_directory().map_err(Refused::at(Step::ReturnToDirectory))
     }
 
+    fn unshare(&self, namespaces: i32) -> Result<(), Refused> {
+        syscall::unshare(namespaces).map_err(Refused::at(Step::EnterNamespaces))?;
+        match &self.mapped {
+            Some(mapping) if namespaces & libc::CLONE_NEWUSER != 0 => {
+                mapping.write().map_err(Refused::at(Step::MapUser))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn cover(&self) -> Result<(), Errno> {
-        // What is mounted on the host later is still seen; what is mounted here stays here.
-        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        mount_change(c"/", slave)?;
         self.covers.iter().try_for_each(|(path, cover)| cover.over(path))
     }
+}
+
+/// The kernel shows in it the processes that the caller is among.
+fn mount_processes() -> Result<(), Errno> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount(c"proc", c"/proc", c"proc", flags, None)
 }
 
 impl Cover {

@@ -20,7 +20,7 @@ const END: &str = "<!-- end of matrix -->\n";
 const OUTCOMES: [&str; 4] = ["enforced", "accepted", "downgraded", "refused"];
 /// Hosts of the same kind differ in these: whether there is swap, a disk's scheduler, a disk that can be
 /// throttled, all of root's capabilities, namespaces of users. The table has the best that was seen.
-const DEPENDS_ON_HOST: [&str; 8] = [
+const DEPENDS_ON_HOST: [&str; 9] = [
     "swap max",
     "io weight",
     "io per device",
@@ -29,6 +29,7 @@ const DEPENDS_ON_HOST: [&str; 8] = [
     "read-only paths",
     "hidden paths",
     "no network",
+    "own processes",
 ];
 
 /// Rows in the order in which they were first seen.

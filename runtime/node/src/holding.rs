@@ -5,8 +5,8 @@ use std::{error::Error, num::NonZeroU32, path::PathBuf};
 
 use blackhole_config::{Config, Scope, Service};
 use blackhole_isolation::{
-    Enforcement, Groups, Host, Limits, Mounts, Network, Part, Priorities, Request, Sandbox,
-    Temporary, View, rehearse,
+    Enforcement, Groups, Host, Limits, Mounts, Network, Part, Priorities, Processes, Request,
+    Sandbox, Temporary, View, rehearse,
 };
 
 use crate::{
@@ -277,6 +277,8 @@ fn of_part(whole: &Request, part: Part, made: &[PathBuf]) -> Option<Request> {
         Part::Hidden => seen(View { hidden: view.hidden.clone(), ..View::default() }),
         Part::Network => seen(View { network: view.network, ..View::default() })
             .filter(|_| view.network == Network::None),
+        Part::PrivatePids => seen(View { processes: view.processes, ..View::default() })
+            .filter(|_| view.processes == Processes::Private),
     }
 }
 

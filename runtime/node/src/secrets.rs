@@ -7,6 +7,7 @@
 //! variable, no log and no message. A directory and not a memfd, because programs want paths, and
 //! because the service's own children and probes must be able to open them too.
 
+mod reading;
 mod source;
 
 use std::{
@@ -23,7 +24,9 @@ use blackhole_config::{Config, Secret, SecretSource};
 use blackhole_isolation::Identity;
 use blackhole_policy::supervision::Generation;
 use blackhole_protocol::InstanceId;
+use zeroize::Zeroizing;
 
+use reading::Reading;
 pub(crate) use source::SourceError;
 pub(crate) use source::{CREDENTIALS_DIRECTORY, look, take_variable};
 
@@ -72,13 +75,13 @@ pub(crate) enum SecretsError {
         /// Why.
         source: io::Error,
     },
-    /// Where it is kept does not answer.
-    #[error("did not get its secrets within {seconds} s")]
-    Slow {
-        /// How long it was waited for.
-        seconds: u64,
-    },
+    /// The file system in memory does not answer, which is the kernel's trouble.
+    #[error("writing its secrets was given up")]
+    Unwritten,
 }
+
+/// Names and what is to be found under them.
+pub(crate) type Values = Vec<(String, Zeroizing<Vec<u8>>)>;
 
 const SHARED_MEMORY: &str = "/dev/shm";
 
@@ -91,6 +94,7 @@ pub(crate) struct Secrets {
     wanted: bool,
     /// Whose secrets are there, and for which of its incarnations.
     delivered: Mutex<HashMap<InstanceId, Generation>>,
+    reading: Reading,
 }
 
 impl Secrets {
@@ -99,7 +103,8 @@ impl Secrets {
         let wanted = config.services.iter().any(|service| !service.secrets.is_empty());
         let runtime_dir = config.node.runtime_dir.clone();
         let root = root(&runtime_dir);
-        let secrets = Self { runtime_dir, root, wanted, delivered: Mutex::default() };
+        let (delivered, reading) = (Mutex::default(), Reading::default());
+        let secrets = Self { runtime_dir, root, wanted, delivered, reading };
         if wanted {
             secrets.clear();
         }
@@ -123,20 +128,32 @@ impl Secrets {
         make(directory, OWN).map_err(failed)
     }
 
-    /// Puts the secrets of an instance into its directory; blocks.
+    /// The values of a service's secrets, each from where it is kept, off this thread. One source that
+    /// does not answer is waited for once, not at every start.
+    pub(crate) async fn read(&self, secrets: &[Secret]) -> Result<Values, SecretsError> {
+        let mut values = Vec::with_capacity(secrets.len());
+        for Secret { name, source } in secrets {
+            let value = self.reading.read(source).await;
+            let failed = |source| SecretsError::Source { name: name.clone(), source };
+            values.push((name.clone(), value.map_err(failed)?));
+        }
+        Ok(values)
+    }
+
+    /// Puts the secrets of an instance into its directory; blocks for a file system in memory.
     pub(crate) fn deliver(
         &self,
         (instance, generation): (&InstanceId, Generation),
-        secrets: &[Secret],
+        values: &Values,
         directory: &Path,
         owner: Option<&Identity>,
     ) -> Result<(), SecretsError> {
         self.delivered().insert(instance.clone(), generation);
         let failed = |source| SecretsError::Write { path: directory.to_owned(), source };
-        for secret in secrets {
-            put(secret, directory, owner)?;
+        for (name, value) in values {
+            put(name, value, directory, owner)?;
         }
-        remove_others(directory, secrets).map_err(failed)?;
+        remove_others(directory, values).map_err(failed)?;
         // The directory stays the node's: what its owner put there, a node that is root would remove.
         let mode = match owner {
             None => READ_ONLY_DIRECTORY,
@@ -218,13 +235,13 @@ fn make(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Written beside its place and then put there, so that nobody ever reads half of it.
-fn put(secret: &Secret, directory: &Path, owner: Option<&Identity>) -> Result<(), SecretsError> {
-    let name = secret.name.clone();
-    let value = source::backend(&secret.source)
-        .read()
-        .map_err(|source| SecretsError::Source { name, source })?;
-    let (path, beside) =
-        (directory.join(&secret.name), directory.join(format!(".{}", secret.name)));
+fn put(
+    name: &str,
+    value: &[u8],
+    directory: &Path,
+    owner: Option<&Identity>,
+) -> Result<(), SecretsError> {
+    let (path, beside) = (directory.join(name), directory.join(format!(".{name}")));
     let failed = |source| SecretsError::Write { path: path.clone(), source };
     // Left by a start that was cut short; usually there is none.
     let _absent = fs::remove_file(&beside);
@@ -234,7 +251,7 @@ fn put(secret: &Secret, directory: &Path, owner: Option<&Identity>) -> Result<()
         .mode(READ_ONLY)
         .open(&beside)
         .map_err(failed)?;
-    file.write_all(&value).map_err(failed)?;
+    file.write_all(value).map_err(failed)?;
     file.set_permissions(Permissions::from_mode(READ_ONLY)).map_err(failed)?;
     if let Some(owner) = owner {
         fchown(&file, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
@@ -242,10 +259,10 @@ fn put(secret: &Secret, directory: &Path, owner: Option<&Identity>) -> Result<()
     fs::rename(&beside, &path).map_err(failed)
 }
 
-fn remove_others(directory: &Path, secrets: &[Secret]) -> io::Result<()> {
+fn remove_others(directory: &Path, values: &Values) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if !secrets.iter().any(|secret| entry.file_name() == *secret.name) {
+        if !values.iter().any(|(name, _)| entry.file_name() == **name) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -4,7 +4,7 @@
 //! panic, no call that is not async-signal-safe. What goes wrong is written where the parent reads it.
 #![expect(unsafe_code, reason = "raw system calls in borrowed memory")]
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::OnceLock;
@@ -18,8 +18,7 @@ pub(crate) struct Orders<'a> {
     pub(crate) arguments: *const *const c_char,
     /// Ends with a null pointer.
     pub(crate) environment: *const *const c_char,
-    /// Null to stay.
-    pub(crate) working_directory: *const c_char,
+    pub(crate) working_directory: Option<&'a CStr>,
     /// From slots to targets counted up from 0, in an order in which no target is a slot still to come.
     pub(crate) descriptors: &'a [(RawFd, RawFd)],
     /// Descriptors from here up are not needed.
@@ -52,7 +51,7 @@ const CORE_DUMPS: Step =
     Step::Isolation(blackhole_isolation::Step::SetRlimit(blackhole_isolation::Resource::Core));
 
 impl Failure {
-    fn of_isolation(refused: blackhole_isolation::Refused) -> Self {
+    pub(crate) fn of_isolation(refused: blackhole_isolation::Refused) -> Self {
         Self { step: Step::Isolation(refused.step), errno: refused.errno }
     }
 }
@@ -63,7 +62,6 @@ pub(crate) enum Step {
     Session,
     Descriptors,
     Signals,
-    Directory,
     Isolation(blackhole_isolation::Step),
     Execute,
 }
@@ -97,11 +95,8 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
         if let Some(limit) = &orders.core_dump_max {
             check(CORE_DUMPS, libc::setrlimit(libc::RLIMIT_CORE, limit))?;
         }
-        if !orders.working_directory.is_null() {
-            check(Step::Directory, libc::chdir(orders.working_directory))?;
-        }
         write_pid(orders.listen_pid);
-        orders.plan.apply_in_child().map_err(Failure::of_isolation)?;
+        orders.plan.apply_in_child(orders.working_directory).map_err(Failure::of_isolation)?;
         // After the plan: a change of user takes the setting back.
         die_with_parent(orders.dies_with);
         unblock_signals()?;
@@ -179,14 +174,15 @@ unsafe fn unblock_signals() -> Result<(), Failure> {
 }
 
 /// An addition to the guardian's work, not a replacement: failure is not an error.
-unsafe fn die_with_parent(parent: libc::pid_t) {
+pub(crate) unsafe fn die_with_parent(parent: libc::pid_t) {
     if parent == 0 {
         return;
     }
     // SAFETY: only integers are passed.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::getppid() != parent {
+        // None at all is seen from a namespace of processes to which the parent does not belong.
+        if ![parent, 0].contains(&libc::getppid()) {
             libc::_exit(127);
         }
     }
@@ -216,7 +212,7 @@ fn check(step: Step, result: impl Into<i64>) -> Result<(), Failure> {
     }
 }
 
-fn errno() -> c_int {
+pub(crate) fn errno() -> c_int {
     // SAFETY: the location is this thread's own and always valid.
     unsafe { *libc::__errno_location() }
 }

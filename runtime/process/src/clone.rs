@@ -17,21 +17,34 @@ use rustix::process::Pid;
 use crate::exec_watch::PidfdSlot;
 
 /// A new child that has executed a program, or has ended.
+#[derive(Debug)]
 pub(crate) struct Cloned {
     pub(crate) pid: Pid,
     pub(crate) pidfd: OwnedFd,
+    /// The first process of its namespace, where it has one of its own: a child of this process too.
+    pub(crate) init: Option<Pid>,
+}
+
+/// Whose child a new process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parent {
+    /// The caller's.
+    Caller,
+    /// The caller's parent's: the caller is but a step on the way.
+    OfCaller,
 }
 
 /// Runs `child(argument)` in a new process and returns once that has executed a program or ended.
 ///
 /// # Safety
 /// `child` runs in a process that shares all memory and all descriptors with this one. It may only call
-/// async-signal-safe functions, must not touch a descriptor before it has unshared the table, must not
-/// unwind, and `argument` must be what it expects. All signals must be blocked.
+/// async-signal-safe functions, must not change a descriptor that it has not opened itself before it has
+/// unshared the table, must not unwind, and `argument` must be what it expects. All signals must be blocked.
 ///
 /// The kernel writes the child's descriptor to `pidfd` before this thread is suspended.
 pub(crate) unsafe fn clone_and_wait(
     cgroup: Option<RawFd>,
+    parent: Parent,
     pidfd: &PidfdSlot,
     child: unsafe extern "C" fn(*mut c_void) -> !,
     argument: *mut c_void,
@@ -42,7 +55,11 @@ pub(crate) unsafe fn clone_and_wait(
     // No handler of this process runs in the child, which borrows its memory.
     arguments.flags = u64::from(flags.cast_unsigned()) | CLONE_CLEAR_SIGHAND;
     arguments.pidfd = pidfd.as_ptr() as u64;
-    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    match parent {
+        Parent::Caller => arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned()),
+        // The signal is the caller's own.
+        Parent::OfCaller => arguments.flags |= u64::from(libc::CLONE_PARENT.cast_unsigned()),
+    }
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::from(cgroup.cast_unsigned());
@@ -57,7 +74,7 @@ pub(crate) unsafe fn clone_and_wait(
     let pid = Pid::from_raw(result).expect("a number above zero");
     // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows of it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd.load(Ordering::Relaxed)) };
-    Ok(Cloned { pid, pidfd })
+    Ok(Cloned { pid, pidfd, init: None })
 }
 
 /// Linux 5.5; not in `libc` for every architecture.

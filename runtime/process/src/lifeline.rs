@@ -5,6 +5,7 @@
     reason = "taking over a passed descriptor; one variable is taken away at the start"
 )]
 
+use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -183,7 +184,12 @@ impl Entrusted {
     /// the next start's.
     pub(crate) fn remove(&self) {
         match self {
-            Self::Group(directory) => remove_group(directory),
+            Self::Group(directory) => {
+                remove_group(directory);
+                let own = BTreeSet::from([std::process::id()]);
+                let base = directory.parent().unwrap_or(directory);
+                let _left = blackhole_isolation::give_back_room(base, &own);
+            }
             Self::Directory(directory) => {
                 let below = std::fs::read_dir(directory).into_iter().flatten().flatten();
                 for entry in below.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())) {

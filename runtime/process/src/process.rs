@@ -3,12 +3,15 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, atomic::AtomicI32, atomic::Ordering::Relaxed};
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_send_signal, waitid,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::children::Children;
 use crate::clone::Cloned;
 use crate::sweep::{self, Swept};
 use crate::{ExitStatus, Signal, children};
@@ -26,12 +29,15 @@ pub(crate) struct Shared {
     /// `NAME=token` as it stands in the environment of every descendant.
     pub(crate) mark: Option<Box<[u8]>>,
     status: OnceLock<ExitStatus>,
+    /// The first process of its namespace, if that is not reaped; 0 if there is none.
+    init: AtomicI32,
 }
 
 impl Process {
     pub(crate) fn watch(cloned: Cloned, mark: Option<Box<[u8]>>) -> io::Result<Self> {
         let pidfd = register(cloned.pidfd)?;
-        let shared = Shared { pid: cloned.pid, pidfd, mark, status: OnceLock::new() };
+        let init = AtomicI32::new(cloned.init.map_or(0, Pid::as_raw_pid));
+        let shared = Shared { pid: cloned.pid, pidfd, mark, status: OnceLock::new(), init };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -120,7 +126,21 @@ impl Shared {
             Err(_) => ExitStatus::Unknown,
         };
         children.remove(self.pid);
+        self.end_namespace(&mut children);
         Some(*self.status.get_or_init(|| status))
+    }
+
+    /// Kills all processes of its namespace, if it has one of its own; whether they are gone. Only after
+    /// the main process was reaped: the first one waits for that.
+    pub(crate) fn end_namespace(&self, children: &mut Children) -> bool {
+        let Some(init) = Pid::from_raw(self.init.load(Relaxed)) else { return true };
+        let _dead = kill_process(init, rustix::process::Signal::KILL);
+        let gone = children::reap(init).unwrap_or(true);
+        if gone {
+            self.init.store(0, Relaxed);
+            children.remove(init);
+        }
+        gone
     }
 
     fn signal_group(&self, signal: Signal) -> io::Result<()> {
@@ -137,6 +157,10 @@ impl Drop for Shared {
     fn drop(&mut self) {
         if self.status.get().is_none() && self.reap().is_none() {
             children::lock().remove(self.pid);
+        }
+        let mut children = children::lock();
+        if !self.end_namespace(&mut children) {
+            Pid::from_raw(self.init.load(Relaxed)).into_iter().for_each(|pid| children.remove(pid));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
+use blackhole_isolation::Processes;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, getpid, waitid};
@@ -14,12 +15,14 @@ use rustix::thread::gettid;
 
 use crate::child::{self, Orders, PID_DIGITS_MAX};
 use crate::children;
-use crate::clone::{Cloned, clone_and_wait};
+use crate::clone::{Cloned, Parent, clone_and_wait};
 use crate::core_dumps;
 use crate::descriptors;
 use crate::exec_watch::{NO_PIDFD, PidfdSlot, Watched};
+use crate::init;
 use crate::launch::{Generation, Launch, entry};
 use crate::process::Process;
+use crate::separation::clone_separated;
 use crate::spawn_error::{SpawnError, Stage};
 
 /// A process that has executed its program, and the non-blocking read ends of what it writes.
@@ -106,10 +109,7 @@ impl Launch {
             program: program.as_ptr(),
             arguments: arguments.as_ptr(),
             environment: environment.as_ptr(),
-            working_directory: self
-                .working_directory
-                .as_ref()
-                .map_or(ptr::null(), |it| it.as_ptr()),
+            working_directory: self.working_directory.as_deref(),
             descriptors: &filled.pairs(),
             unneeded_from: filled.end(),
             plan: &self.isolation,
@@ -123,14 +123,13 @@ impl Launch {
         let cloned = clone_with(&mut orders);
         let failure = orders.failure;
         drop(filled);
-        let cloned = cloned.map_err(|error| SpawnError::new(Stage::Clone, self, error))?;
         if let Some(failure) = failure {
-            // It has ended already, or is just about to: this does not wait for anything else.
-            let reaped = waitid(WaitId::PidFd(cloned.pidfd.as_fd()), WaitIdOptions::EXITED);
+            let reaped = cloned.map_or(Ok(()), |cloned| reap_failed(&cloned));
             debug_assert!(reaped.is_ok(), "a failed child could not be reaped: {reaped:?}");
             return Err(SpawnError::reported(self, program, failure));
         }
-        children.add(cloned.pid);
+        let cloned = cloned.map_err(|error| SpawnError::new(Stage::Clone, self, error))?;
+        [Some(cloned.pid), cloned.init].into_iter().flatten().for_each(|pid| children.add(pid));
         Ok(cloned)
     }
 
@@ -184,17 +183,30 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
+/// It has ended already, or is just about to: this does not wait for anything else.
+fn reap_failed(cloned: &Cloned) -> io::Result<()> {
+    waitid(WaitId::PidFd(cloned.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+    cloned.init.map_or(Ok(()), init::end)
+}
+
 fn clone_with(orders: &mut Orders<'_>) -> io::Result<Cloned> {
     // Nobody else may stop a child that stays what its parent is.
     let watched = orders.plan.becomes_another_user().then(Watched::begin);
     let blocked = BlockedSignals::all()?;
     let cgroup = orders.plan.cgroup_descriptor().map(|it| it.as_raw_fd());
-    let pointer = ptr::from_mut(orders).cast::<c_void>();
     let (unwatched, watched) = (PidfdSlot::new(NO_PIDFD), watched.transpose()?);
     let pidfd = watched.as_ref().map_or(&unwatched, Watched::slot);
     // SAFETY: `child::run` keeps the rules of a borrowed address space, the orders and all it points to
     // outlive the call, and all signals are blocked.
-    let cloned = unsafe { clone_and_wait(cgroup, pidfd, child::run, pointer) };
+    let cloned = unsafe {
+        match orders.plan.processes() {
+            Processes::Shared => {
+                let pointer = ptr::from_mut(orders).cast::<c_void>();
+                clone_and_wait(cgroup, Parent::Caller, pidfd, child::run, pointer)
+            }
+            Processes::Private => clone_separated(orders, cgroup, pidfd),
+        }
+    };
     drop((watched, blocked));
     cloned
 }

@@ -7,9 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use blackhole_isolation::Step as IsolationStep;
+
 use crate::child::{Failure, Step};
 use crate::launch::Launch;
 use crate::lookup;
+
+const COVERED: &str = "a private or hidden path covers it: choose another `working_directory`";
 
 /// What was being done when a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +35,7 @@ pub enum Stage {
     /// The working directory was entered.
     Directory,
     /// A limit, a user or a filter was applied; the phrase says which.
-    Isolation(blackhole_isolation::Step),
+    Isolation(IsolationStep),
     /// The program replaced the new process.
     Execute,
     /// The new process was registered for its exit.
@@ -109,7 +113,7 @@ impl SpawnError {
     /// Whether somebody has removed the control group that the process was to begin in.
     pub fn is_group_gone(&self) -> bool {
         let gone = [Some(libc::ENODEV), Some(libc::ENOENT)].contains(&self.source.raw_os_error());
-        let entering = Stage::Isolation(blackhole_isolation::Step::EnterGroup);
+        let entering = Stage::Isolation(IsolationStep::EnterGroup);
         gone && [Stage::Clone, entering].contains(&self.stage)
     }
 
@@ -120,7 +124,7 @@ impl SpawnError {
             Step::Unshare | Step::Descriptors => Stage::Descriptors,
             Step::Session => Stage::Session,
             Step::Signals => Stage::Signals,
-            Step::Directory => Stage::Directory,
+            Step::Isolation(IsolationStep::ChangeDirectory) => Stage::Directory,
             Step::Isolation(step) => Stage::Isolation(step),
             Step::Execute => Stage::Execute,
         };
@@ -128,13 +132,9 @@ impl SpawnError {
         match stage {
             Stage::Directory => error.look_at_directory(launch),
             Stage::Execute => error.look_at_program(launch, program),
-            Stage::Isolation(blackhole_isolation::Step::ReturnToDirectory) => {
-                error.subject = launch
-                    .working_directory
-                    .as_deref()
-                    .map_or_else(|| ".".to_owned(), |path| path_of(path).display().to_string());
-                let hint = "a private or hidden path covers it: choose another `working_directory`";
-                error.hint = Some(hint.to_owned());
+            Stage::Isolation(IsolationStep::ReturnToDirectory) => {
+                error.subject = ".".to_owned();
+                error.hint = Some(COVERED.to_owned());
             }
             _ => {}
         }
@@ -144,11 +144,23 @@ impl SpawnError {
     fn look_at_directory(&mut self, launch: &Launch) {
         let path = launch.working_directory.as_deref().map(path_of).unwrap_or(Path::new("."));
         self.subject = path.display().to_string();
-        (self.facts, self.hint) = match path.metadata() {
-            Err(_) => (None, Some("create it, or change `working_directory`".to_owned())),
-            Ok(it) if !it.is_dir() => (Some("it is not a directory".to_owned()), None),
-            Ok(it) => (Some(permissions(&it)), None),
+        let (refused, found) = (self.source.raw_os_error(), path.metadata());
+        self.facts = match &found {
+            Err(_) => None,
+            Ok(it) if !it.is_dir() => Some("it is not a directory".to_owned()),
+            Ok(it) => Some(permissions(it)),
         };
+        let hint = match found {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                "create it, or change `working_directory`"
+            }
+            Ok(_) if refused == Some(libc::ENOENT) => COVERED,
+            _ if refused == Some(libc::EACCES) => {
+                "the service's user must be able to enter it, and each directory above it"
+            }
+            _ => return,
+        };
+        self.hint = Some(hint.to_owned());
     }
 
     fn look_at_program(&mut self, launch: &Launch, program: &CStr) {

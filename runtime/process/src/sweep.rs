@@ -96,6 +96,9 @@ fn look(process: &Shared, swept: &mut Swept, settled: Instant) -> io::Result<Lef
         Err(rustix::io::Errno::SRCH) => Left::Nothing,
         _ => Left::Dying,
     };
+    if !process.end_namespace(&mut children) {
+        left = Left::Dying;
+    }
     let mut changed = false;
     for orphan in children.orphans()? {
         // A dying process shows no environment any more; that it was ours has to be remembered.

@@ -383,6 +383,36 @@ fn a_relative_program_is_found_from_the_working_directory() {
     });
 }
 
+/// What the parent may enter says nothing: a server that knows no root may refuse it, and let the user in.
+#[test]
+fn the_working_directory_is_entered_as_the_user() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    run(async {
+        let directory = TempDir::new().unwrap();
+        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let inside = directory.path().join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::set_permissions(&inside, PermissionsExt::from_mode(0o700)).unwrap();
+        let (name, group) = ("65534".to_owned(), Some("65534".to_owned()));
+        let user = User { user: name, group, ..User::default() };
+        let request = Request { user: Some(user), ..Request::default() };
+        let plan = Arc::new(blackhole_isolation::plan(&request, &Host::detect()).unwrap());
+        let launch = Launch::builder(["/bin/pwd"]).isolation(plan).working_directory(&inside);
+        let launch = launch.build().unwrap();
+
+        let (stage, text) = refusal(&launch);
+        assert_eq!(stage, Stage::Directory);
+        let facts =
+            "it is mode 0700, owned by 0:0\nhint: the service's user must be able to enter it";
+        assert!(text.contains(facts), "{text}");
+
+        std::os::unix::fs::chown(&inside, Some(65534), None).unwrap();
+        assert_eq!(output_of(&launch).await.trim(), inside.display().to_string());
+    });
+}
+
 #[test]
 fn a_command_that_cannot_be_one_is_refused_before_it_is_started() {
     let refused =

@@ -63,6 +63,7 @@ fn what_ran_away_from_its_service_is_killed_when_it_is_stopped() {
 fn the_groups_go_with_the_node() {
     let Some(mut node) = limited(r#"["{fixture}", "--fork", "--sleep"]"#) else { return };
     let groups = groups_for("web-1", pid(&node.service("web")));
+    let own = own_group(&node);
     node.signal(Signal::TERM);
     node.ended();
     for group in groups {
@@ -70,6 +71,21 @@ fn the_groups_go_with_the_node() {
         let root = group.parent().expect("the node's own directory");
         assert!(!root.exists(), "{}", root.display());
     }
+    assert!(
+        own.is_none_or(|leaf| is_as_before(&leaf)),
+        "the node has made room, and not given it back"
+    );
+}
+
+/// Where the node has moved to on v2, if it had to.
+fn own_group(node: &TestNode) -> Option<PathBuf> {
+    groups_of(node.node_pid()).into_iter().find(|it| it.ends_with("node"))
+}
+
+/// Whether the leaf is gone, and its parent hands nothing down.
+fn is_as_before(leaf: &Path) -> bool {
+    let control = leaf.parent().expect("a leaf is not the top").join("cgroup.subtree_control");
+    !leaf.exists() && fs::read_to_string(control).is_ok_and(|text| text.trim().is_empty())
 }
 
 #[test]
@@ -78,10 +94,12 @@ fn a_killed_node_leaves_no_process_in_any_group() {
         return;
     };
     let groups = groups_for("web-1", pid(&node.service("web")));
+    let own = own_group(&node);
     send(node.node_pid(), Signal::KILL);
     node.ended();
     node.nothing_left();
-    assert!(groups.iter().all(|group| members(group).is_empty()), "{groups:?}");
+    assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");
+    assert!(own.is_none_or(|leaf| is_as_before(&leaf)), "the guardian has left the node's leaf");
 }
 
 #[test]

@@ -292,3 +292,33 @@ fn an_ordinary_users_node_hides_things_in_namespaces_of_users() {
     assert!(told(&node, "temporary").contains("written"));
     assert!(!Path::new("/tmp/blackhole-rootless").exists());
 }
+
+#[test]
+fn a_service_of_private_pids_sees_only_itself_and_leaves_nothing() {
+    let unshare = "unshare --user --map-current-user --pid --fork --mount-proc true";
+    let unshare = std::process::Command::new("sh").args(["-c", unshare]).status();
+    if !unshare.is_ok_and(|status| status.success()) {
+        return skipped("this host lets nobody make namespaces of processes");
+    }
+    // What it leaves has neither its session nor its environment.
+    let lonely = r#"[services.lonely]
+command = ["sh", "-c", "echo $$ /proc/[0-9]*; env -i setsid sleep 1000 & exec sleep 1000"]
+sandbox = { private_pids = true, preset = "standard", seccomp = "none" }
+"#;
+    for user in [As::Ourselves, As::Nobody] {
+        let node = launch_as(user, lonely);
+        let seen = told(&node, "lonely");
+        assert!(seen.ends_with(" 2 /proc/1 /proc/2"), "{seen}");
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid"));
+        let own = namespace(&pid(&node.service("lonely")).to_string()).expect("it lives");
+        let processes = || {
+            let all = fs::read_dir("/proc").expect("it is there").filter_map(Result::ok);
+            let all = all.filter_map(|entry| entry.file_name().into_string().ok());
+            all.filter(|pid| namespace(pid).is_ok_and(|it| it == own)).collect::<Vec<_>>()
+        };
+        until("all three are there", processes, |pids| pids.len() == 3);
+        let stopped = node.bh(&["stop", "lonely"]);
+        assert_eq!(stopped.code, 0, "{}", stopped.stderr);
+        assert_eq!(processes(), Vec::<String>::new());
+    }
+}

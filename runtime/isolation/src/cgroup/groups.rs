@@ -14,6 +14,7 @@ use super::{
     Controller, Group, GroupError, Mounts, file,
     mounts::Place,
     process_list::{processes, remove},
+    room::{give_back_room, make_room},
 };
 
 /// The groups of one node. Where a controller is in no hierarchy that the node may use, the reason
@@ -24,10 +25,12 @@ pub struct Groups {
     pub(super) unified_controllers: BTreeSet<Controller>,
     pub(super) legacy: BTreeMap<Controller, PathBuf>,
     unavailable: BTreeMap<Controller, String>,
+    /// Those that were moved out of the way, or may be.
+    own_processes: BTreeSet<u32>,
 }
 
 /// The leaf into which the node moves.
-const NODE_LEAF: &str = "node";
+pub(super) const NODE_LEAF: &str = "node";
 
 /// A candidate for the node's own directory in the v2 hierarchy.
 struct Delegated {
@@ -48,9 +51,10 @@ impl Groups {
     /// When the name is none, or a directory made on trial cannot be removed.
     pub fn open(mounts: &Mounts, name: &str, own_processes: &[u32]) -> Result<Self, GroupError> {
         check_name(name)?;
-        let mut groups = Self::default();
+        let own_processes = own_processes.iter().copied();
+        let mut groups = Self { own_processes: own_processes.collect(), ..Self::default() };
         if let Some(place) = &mounts.unified {
-            groups.open_unified(place, name, own_processes)?;
+            groups.open_unified(place, name)?;
         }
         for (controller, place) in &mounts.legacy {
             let root = place.own.join(name);
@@ -90,15 +94,10 @@ impl Groups {
         self.unavailable.insert(controller, reason);
     }
 
-    fn open_unified(
-        &mut self,
-        place: &Place,
-        name: &str,
-        own_processes: &[u32],
-    ) -> Result<(), GroupError> {
+    fn open_unified(&mut self, place: &Place, name: &str) -> Result<(), GroupError> {
         let mut best: Option<Delegated> = None;
         for base in candidates(place) {
-            let found = match delegate(&base, name, own_processes) {
+            let found = match delegate(&base, name, &self.own_processes) {
                 Ok(found) => found,
                 Err(error) => {
                     let reason = told(&error);
@@ -181,13 +180,16 @@ impl Groups {
         Ok(removed)
     }
 
-    /// Ends and removes all groups and the node's own directories.
+    /// Ends and removes all groups and the node's own directories, and takes back what made room for them:
+    /// the node and its guardian are then where they were before [`Groups::open`].
     ///
     /// # Errors
     /// As [`Groups::remove_others`].
     pub fn close(self, patience: Duration) -> Result<(), GroupError> {
         self.remove_others(&BTreeSet::new(), patience)?;
-        self.roots().into_iter().try_for_each(remove)
+        self.roots().into_iter().try_for_each(remove)?;
+        let base = self.unified.as_deref().and_then(Path::parent);
+        base.map_or(Ok(()), |base| give_back_room(base, &self.own_processes))
     }
 
     /// A group that is there already, to be adopted.
@@ -254,7 +256,11 @@ fn candidates(place: &Place) -> Vec<PathBuf> {
 }
 
 /// Makes a directory for the node below `base` and hands the controllers down to it.
-fn delegate(base: &Path, name: &str, own_processes: &[u32]) -> Result<Delegated, GroupError> {
+fn delegate(
+    base: &Path,
+    name: &str,
+    own_processes: &BTreeSet<u32>,
+) -> Result<Delegated, GroupError> {
     let root = base.join(name);
     make(&root)?;
     let offered = file::read(base.join("cgroup.controllers"))?;
@@ -276,42 +282,12 @@ pub(super) fn lists(names: &str, controller: Controller) -> bool {
     names.split_ascii_whitespace().any(|name| name == controller.v2_name())
 }
 
-/// Before and not after the kernel has refused: it lets `cpu`, `cpuset` and `pids` be handed down
-/// from a group with processes, but that turns the groups below into ones for threads only, which
-/// no process can enter. The topmost group alone, which has no type, may keep its processes.
-fn make_room(base: &Path, controller: Controller, own_processes: &[u32]) -> Result<(), GroupError> {
-    let handed_down = file::read(base.join("cgroup.subtree_control"))?;
-    match lists(&handed_down, controller) || !base.join("cgroup.type").exists() {
-        true => Ok(()),
-        false => clear_of_processes(base, own_processes),
-    }
-}
-
 fn hand_down(group: &Path, controller: Controller) -> Result<(), GroupError> {
     let path = group.join("cgroup.subtree_control");
     match lists(&file::read(path.clone())?, controller) {
         true => Ok(()),
         false => file::write(path, &format!("+{controller}")),
     }
-}
-
-fn clear_of_processes(group: &Path, own_processes: &[u32]) -> Result<(), GroupError> {
-    let path = group.join("cgroup.procs");
-    let text = file::read(path.clone())?;
-    let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-    if let Some(stranger) = pids.iter().find(|pid| !own_processes.contains(pid)) {
-        let reason = format!(
-            "`{}` also holds process {stranger}, which is not the node's: start the node in a group of its own, as by `systemd-run --scope -p Delegate=yes`",
-            group.display()
-        );
-        return Err(GroupError::NotEnforceable { key: "resources", reason });
-    }
-    if pids.is_empty() {
-        return Ok(());
-    }
-    let leaf = group.join(NODE_LEAF);
-    make(&leaf)?;
-    pids.iter().try_for_each(|pid| file::write(leaf.join("cgroup.procs"), &pid.to_string()))
 }
 
 /// Whether a group and all below it have no processes.

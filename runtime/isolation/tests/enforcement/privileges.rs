@@ -130,6 +130,21 @@ fn root_without_capabilities_is_only_a_name() {
     assert!(told(&request, &["mount"]).starts_with("refused: "));
 }
 
+/// What executing a program as root gives is in the bounding set, which is not emptied then.
+#[test]
+fn with_no_new_privs_root_gets_nothing_back_by_executing() {
+    if !is_root() {
+        return;
+    }
+    let capabilities = Some(Capabilities::from_names(["net_raw"]).unwrap());
+    let request = Request { capabilities, no_new_privileges: true, ..Request::default() };
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(status(&request, set), "0000000000002000", "{set}");
+    }
+    assert_eq!(told(&request, &["raw-socket"]), "opened");
+    assert!(told(&request, &["mount"]).starts_with("refused: "));
+}
+
 /// Such as systemd's `AmbientCapabilities=CAP_SETUID CAP_SETGID` gives a node that is not root.
 #[test]
 fn a_service_of_another_user_does_not_inherit_the_nodes_right_to_change_users() {

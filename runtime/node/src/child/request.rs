@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use blackhole_config::{Paths, Resources, Sandbox, Scope, Service, Template};
 use blackhole_isolation::{
-    Bound, CpuQuota, Limits, PathRules, Priorities, Request, Resource, Rlimit, Sandbox as Preset,
-    Temporary, Umask, User, Weight,
+    Bound, CpuQuota, Limits, PathRules, Priorities, Processes, Request, Resource, Rlimit,
+    Sandbox as Preset, Temporary, Umask, User, Weight,
 };
 
 /// The default when the file says nothing. Whoever starts a service that [`writes_its_own`] makes
@@ -80,6 +80,9 @@ fn confined(request: Request, sandbox: &Sandbox, scope: &Scope<'_>) -> Request {
     }
     if let Some(network) = sandbox.network {
         request.view.network = network;
+    }
+    if let Some(private) = sandbox.private_pids {
+        request.view.processes = if private { Processes::Private } else { Processes::Shared };
     }
     request.view.read_only = rendered(&sandbox.read_only, scope);
     request.view.hidden = rendered(&sandbox.hidden, scope);

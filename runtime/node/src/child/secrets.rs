@@ -2,8 +2,6 @@
 //!
 //! Where they come from and how they are kept is the node's [`secrets`](crate::secrets).
 
-use std::time::Duration;
-
 use blackhole_config::{Kind, Mode, Service};
 use blackhole_policy::supervision::Generation;
 use blackhole_protocol::InstanceId;
@@ -13,9 +11,6 @@ use crate::{
     nursery::{NodeContext, find_service},
     secrets::SecretsError,
 };
-
-/// Where they are kept may not answer, and a start does not wait for ever.
-const SECRETS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
 /// come from a disk or further away.
@@ -33,17 +28,12 @@ pub(super) async fn deliver(
     // What it may touch is planned only of what is there.
     context.resources.secrets.make(&directory)?;
     let owner = incarnation.plan()?.identity().cloned();
-    let (secrets, wanted) = (context.resources.secrets.clone(), service.secrets.clone());
-    let instance = instance.clone();
+    let values = context.resources.secrets.read(&service.secrets).await?;
+    let (secrets, instance) = (context.resources.secrets.clone(), instance.clone());
     let deliver = tokio::task::spawn_blocking(move || {
-        secrets.deliver((&instance, generation), &wanted, &directory, owner.as_ref())
+        secrets.deliver((&instance, generation), &values, &directory, owner.as_ref())
     });
-    match tokio::time::timeout(SECRETS_WAIT_MAX, deliver).await {
-        Ok(Ok(delivered)) => Ok(delivered?),
-        Ok(Err(_)) | Err(_) => {
-            Err(SecretsError::Slow { seconds: SECRETS_WAIT_MAX.as_secs() }.into())
-        }
-    }
+    Ok(deliver.await.map_err(|_| SecretsError::Unwritten)??)
 }
 
 fn is_embedded(service: &Service) -> bool {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use blackhole_config::SecretSource;
+use rustix::fs::{Mode, OFlags, open};
 use zeroize::Zeroizing;
 
 /// The largest secret, in bytes.
@@ -42,6 +43,17 @@ pub(crate) enum SourceError {
     TooLarge {
         /// Which.
         path: PathBuf,
+    },
+    /// Such as a file on a server that is gone.
+    #[error(
+        "{kept} has not answered within {seconds} s, and is not asked again before it does\n\
+         hint: look at the file system on which it is: a network file system whose server is gone?"
+    )]
+    Silent {
+        /// Where it is kept.
+        kept: String,
+        /// How long it was waited for.
+        seconds: u64,
     },
     /// The variable.
     #[error("the node's environment has no variable `{variable}`")]
@@ -88,14 +100,21 @@ impl InFile {
     fn open(&self) -> Result<(File, u64), SourceError> {
         let path = || self.0.clone();
         let read = |source| SourceError::Read { path: path(), source };
-        let metadata = std::fs::metadata(&self.0).map_err(read)?;
+        // Neither to open a device, which may do something, nor to wait for a pipe that has come meanwhile.
+        if !std::fs::metadata(&self.0).map_err(read)?.is_file() {
+            return Err(SourceError::NoFile { path: path() });
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = open(&self.0, flags, Mode::empty()).map_err(|error| read(error.into()))?;
+        let file = File::from(file);
+        let metadata = file.metadata().map_err(read)?;
         if !metadata.is_file() {
             return Err(SourceError::NoFile { path: path() });
         }
         if metadata.len() > SIZE_MAX {
             return Err(SourceError::TooLarge { path: path() });
         }
-        Ok((File::open(&self.0).map_err(read)?, metadata.len()))
+        Ok((file, metadata.len()))
     }
 }
 
@@ -183,6 +202,11 @@ mod tests {
         assert!(absent.starts_with("could not read `/no/such/secret`"), "{absent}");
         let endless = told(&SecretSource::File("/dev/zero".into()));
         assert_eq!(endless, "`/dev/zero` is no file");
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert!(told(&SecretSource::File(pipe)).ends_with("is no file"), "nobody writes to it");
         let variable = told(&SecretSource::Environment("BLACKHOLE_NO_SUCH".into()));
         assert!(variable.contains("no variable `BLACKHOLE_NO_SUCH`"), "{variable}");
     }

@@ -1,0 +1,151 @@
+//! A child in a namespace of processes of its own: what it sees, how it ends, and what ends with it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blackhole_isolation::{Host, Processes, Request, View, plan};
+use blackhole_process::{ExitStatus, Generation, Launch, Signal, Spawned};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::unix::pipe::Receiver;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Does nothing, and says so, where nobody may make such a namespace.
+#[expect(clippy::print_stderr, reason = "the reader of a test run must know what was left out")]
+fn run<T>(test: impl Future<Output = T>) {
+    let unshare = "unshare --user --map-current-user --pid --fork --mount-proc true";
+    if !Command::new("sh").args(["-c", unshare]).status().unwrap().success() {
+        eprintln!("skipped: this host lets nobody make such namespaces");
+        return;
+    }
+    blackhole_process::prepare().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("deadline") });
+}
+
+fn start(command: &[&str]) -> Spawned {
+    let view = View { processes: Processes::Private, ..View::default() };
+    let plan = plan(&Request { view, ..Request::default() }, &Host::detect()).unwrap();
+    let launch = Launch::builder(command).token_variable("TEST_TOKEN").isolation(Arc::new(plan));
+    let generation = Generation { token: Some("namespace"), ..Generation::default() };
+    launch.build().unwrap().spawn(&generation).unwrap()
+}
+
+async fn text(output: OwnedFd) -> String {
+    let mut text = String::new();
+    Receiver::from_owned_fd(output).unwrap().read_to_string(&mut text).await.unwrap();
+    text
+}
+
+async fn line(output: OwnedFd) -> String {
+    let mut line = String::new();
+    BufReader::new(Receiver::from_owned_fd(output).unwrap()).read_line(&mut line).await.unwrap();
+    line.trim().to_owned()
+}
+
+/// The numbers on the host of all processes that are in the namespace of one of them, beside itself.
+fn beside(pid: i32) -> Vec<i32> {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(&pid.to_string()).unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().map(|it| it.unwrap().file_name());
+    let pids = processes.filter_map(|name| name.to_str()?.parse().ok());
+    pids.filter(|other: &i32| *other != pid && namespace(&other.to_string()).as_ref() == Some(&own))
+        .collect()
+}
+
+fn exists(pid: i32) -> bool {
+    std::path::Path::new("/proc").join(pid.to_string()).exists()
+}
+
+#[test]
+fn it_sees_itself_and_the_first_process_only() {
+    run(async {
+        let script = "echo $$ /proc/[0-9]*; read name </proc/1/comm; echo $name; \
+                      tr '\\0' '\\n' </proc/1/environ 2>/dev/null | grep -c . || true";
+        let spawned = start(&["sh", "-c", script]);
+        assert!(exists(spawned.process.pid()), "its number is the host's");
+        assert_eq!(text(spawned.stdout).await, "2 /proc/1 /proc/2\nbh-init\n0\n");
+        assert_eq!(spawned.process.exited().await, ExitStatus::Code(0));
+        assert!(spawned.process.sweep().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn its_exit_and_signals_are_those_of_any_other_process() {
+    run(async {
+        let spawned = start(&["sh", "-c", "exit 7"]);
+        assert_eq!(spawned.process.exited().await, ExitStatus::Code(7));
+        // Number 1 of a namespace would not hear a signal for which it has no handler.
+        let spawned = start(&["sleep", "1000"]);
+        spawned.process.signal_group(Signal::TERM).unwrap();
+        let signal = Signal::TERM;
+        assert_eq!(
+            spawned.process.exited().await,
+            ExitStatus::Signal { signal, core_dumped: false }
+        );
+    });
+}
+
+#[test]
+fn the_first_process_cannot_be_killed_from_within_and_ends_with_the_service() {
+    run(async {
+        let script = "kill -9 1; kill -15 1; echo tried; exec sleep 1000";
+        let spawned = start(&["sh", "-c", script]);
+        assert_eq!(line(spawned.stdout).await, "tried");
+        let others = beside(spawned.process.pid());
+        assert_eq!(others.len(), 1, "{others:?}");
+        spawned.process.kill_group().unwrap();
+        spawned.process.exited().await;
+        assert!(spawned.process.sweep().await.unwrap().is_empty());
+        assert!(!exists(others[0]));
+    });
+}
+
+/// Neither its session nor its environment tells whose it was.
+#[test]
+fn a_daemon_that_left_everything_ends_with_the_namespace() {
+    run(async {
+        let script = "env -i setsid sleep 1000 & \
+                      until grep -q sleep /proc/$!/comm; do :; done; echo there; exec sleep 1000";
+        let spawned = start(&["sh", "-c", script]);
+        assert_eq!(line(spawned.stdout).await, "there");
+        let others = beside(spawned.process.pid());
+        assert_eq!(others.len(), 2, "{others:?}");
+        spawned.process.signal(Signal::KILL).unwrap();
+        spawned.process.exited().await;
+        spawned.process.sweep().await.unwrap();
+        assert!(others.iter().all(|pid| !exists(*pid)));
+    });
+}
+
+#[test]
+fn orphans_are_reaped_where_they_are() {
+    run(async {
+        let script = "orphan=$(sh -c 'sleep 0.1 >/dev/null & echo $!'); \
+                      while [ -d /proc/$orphan ]; do :; done; echo gone";
+        let spawned = start(&["sh", "-c", script]);
+        assert_eq!(text(spawned.stdout).await, "gone\n");
+        assert_eq!(spawned.process.exited().await, ExitStatus::Code(0));
+    });
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_first_process_behind() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("program").display().to_string();
+        let view = View { processes: Processes::Private, ..View::default() };
+        let plan = plan(&Request { view, ..Request::default() }, &Host::detect()).unwrap();
+        let launch = Launch::builder([missing]).isolation(Arc::new(plan)).build().unwrap();
+        let error = launch.spawn(&Generation::default()).unwrap_err();
+        assert!(error.to_string().starts_with("executing `"), "{error}");
+        // What is left would be a child of this thread.
+        let own = rustix::thread::gettid().as_raw_pid();
+        let children = std::fs::read_to_string(format!("/proc/self/task/{own}/children")).unwrap();
+        assert_eq!(children, "");
+    });
+}
