@@ -4,6 +4,7 @@
 //! [`Plan::apply_in_child`] then only makes system calls. Starting, waiting for and stopping
 //! processes is not done here.
 
+mod bandwidth;
 mod capability;
 mod capacity;
 mod cgroup;
@@ -24,6 +25,7 @@ mod syscall;
 mod usage;
 mod view;
 
+pub use bandwidth::{Bandwidth, BandwidthError};
 pub use capability::{Capabilities, CapabilityError};
 pub use capacity::Capacity;
 pub use cgroup::{

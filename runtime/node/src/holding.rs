@@ -218,6 +218,7 @@ fn limits(whole: &Request) -> Vec<(String, Request)> {
             },
         ),
         ("io_weight", Limits { io_weight: all.io_weight, ..none() }),
+        ("network", Limits { bandwidth: all.bandwidth, ..none() }),
         ("tasks_max", Limits { tasks_max: all.tasks_max, ..none() }),
     ];
     let asked = alone.into_iter().filter(|(_, limits)| *limits != Limits::default());
