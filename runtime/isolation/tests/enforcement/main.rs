@@ -5,4 +5,5 @@ mod bandwidth;
 mod groups;
 mod launch;
 mod privileges;
+mod quota;
 mod sandbox;
