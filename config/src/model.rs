@@ -9,7 +9,7 @@ use std::{
 };
 
 use blackhole_isolation::{
-    Capabilities, CpuList, DiskRates, Enforcement, IoPriority, Network, Part, Rlimit,
+    Bandwidth, Capabilities, CpuList, DiskRates, Enforcement, IoPriority, Network, Part, Rlimit,
     Sandbox as Preset, Scheduler, Seccomp,
 };
 use blackhole_policy::{
@@ -361,6 +361,8 @@ pub struct Resources {
     pub cpus: Option<CpuList>,
     /// What may pass to and from disks.
     pub io: Vec<DiskRates>,
+    /// What its own sockets may send and receive.
+    pub network: Bandwidth,
     /// Bytes in the service's own directory.
     pub disk: Option<u64>,
     /// Open files.

@@ -16,7 +16,7 @@ mod texts;
 
 pub(crate) use adapting::{RawBudget, RawGuarantee, RawScale};
 pub(crate) use durations::{Grace, written};
-pub(crate) use limits::{Cores, RawDiskRates, RawRlimits, SizeOrUnlimited};
+pub(crate) use limits::{Cores, RawBandwidth, RawDiskRates, RawRlimits, SizeOrUnlimited};
 pub(crate) use numbers::{AtLeastOne, Count, Nice, OomScore, Share, Umask, Weight};
 pub(crate) use probe::{GrpcTarget, RawLive, RawProbe, RawReady, RawTls, Said};
 pub(crate) use sandbox::{Capability, Filter, RawPaths, RawSandbox, RawSandboxKeys};

@@ -131,6 +131,16 @@ keys! {
     }
 }
 
+keys! {
+    /// What its own sockets may send and receive in a second, on all networks together.
+    RawBandwidth {
+        /// Bytes sent in a second.
+        egress_max: Size,
+        /// Bytes received in a second.
+        ingress_max: Size,
+    }
+}
+
 /// Bytes, or no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeOrUnlimited(pub(crate) Bound);

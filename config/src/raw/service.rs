@@ -7,9 +7,9 @@ use blackhole_policy::{budget::Tier, supervision::Restart};
 use serde_json::{Value as Json, json};
 
 use super::{
-    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawDiskRates,
-    RawGuarantee, RawLive, RawProbe, RawReady, RawRlimits, RawSandbox, RawScale, RawSecret, Share,
-    Signal, Size, SizeOrUnlimited, Umask, Weight,
+    AtLeastOne, Command, Cores, Count, Grace, ListenAddress, Nice, OomScore, RawBandwidth,
+    RawDiskRates, RawGuarantee, RawLive, RawProbe, RawReady, RawRlimits, RawSandbox, RawScale,
+    RawSecret, Share, Signal, Size, SizeOrUnlimited, Umask, Weight,
 };
 use crate::{
     Mode, OnFailed, Template,
@@ -131,6 +131,8 @@ keys! {
         io_weight: Weight,
         /// What may pass to and from disks in a second, by a path on each.
         io: Entries<RawDiskRates>,
+        /// What its own sockets may send and receive in a second, over TCP, UDP and the like, loopback included.
+        network: RawBandwidth,
         /// What the service's own directory, `{data_dir}/{service}`, may hold: near it is warned of, beyond it the service is stopped.
         disk: Size,
         /// Open files.

@@ -1,16 +1,18 @@
 //! `[services.X.resources]`: what limits mean together.
 
-use blackhole_isolation::{DiskRates, Resource, Rlimit};
+use blackhole_isolation::{Bandwidth, DiskRates, Resource, Rlimit};
 
 use super::Context;
 use crate::{
-    Resources,
+    Listen, Resources,
     problem::{Draft, Problems},
-    raw::{RawDiskRates, RawResources, Size},
+    raw::{RawDiskRates, RawResources, RawService, Size},
     read::{Field, Located},
 };
 
 const MEMORY_MIN: u64 = 1024 * 1024;
+/// The kernel counts whole packets, and on loopback they are as large as this.
+const BANDWIDTH_MIN: u64 = 64 * 1024;
 const DISK_MIN: u64 = 64 * 1024;
 
 pub(super) fn validate(
@@ -32,6 +34,7 @@ pub(super) fn validate(
         swap: raw.swap.value().map(|size| size.0),
         io_weight: raw.io_weight.value().map(|weight| weight.u32()),
         io: io(raw, context, problems),
+        network: network(raw, problems),
         disk: raw.disk.given().map(|size| disk(size, problems)),
         files_max: raw.files_max.value().map(|count| count.u32()),
         tasks_max: raw.tasks_max.value().map(|count| count.u32()),
@@ -79,6 +82,44 @@ fn io(raw: &RawResources, context: Context<'_>, problems: &mut Problems) -> Vec<
         disks.push(disk);
     }
     disks
+}
+
+fn network(raw: &RawResources, problems: &mut Problems) -> Bandwidth {
+    let Some(written) = raw.network.given() else {
+        return Bandwidth::default();
+    };
+    let mut rate = |field: &Field<Size>| {
+        let located = field.given()?;
+        if located.value.0 < BANDWIDTH_MIN {
+            let rule = "is less than 64 KiB in a second, as large as a single packet may be";
+            problems.push(Draft::new(&located.place, rule).found(located.value.0));
+        }
+        Some(located.value.0)
+    };
+    let egress_max = rate(&written.value.egress_max);
+    let bandwidth = Bandwidth { egress_max, ingress_max: rate(&written.value.ingress_max) };
+    if bandwidth == Bandwidth::default() {
+        let hint = "as in { egress_max = \"10MiB\", ingress_max = \"10MiB\" }";
+        problems.push(Draft::new(&written.place, "limits nothing").hint(hint));
+    }
+    bandwidth
+}
+
+/// The kernel counts by who made a socket, and connections by who made the one that accepts them.
+pub(super) fn check_network(raw: &RawService, problems: &mut Problems) {
+    let limited = raw.resources.value().and_then(|resources| resources.network.given());
+    let listened = raw.listen.value().map(Vec::as_slice).unwrap_or_default();
+    let tcp = listened.iter().find_map(|located| match &located.value.0 {
+        Listen::Tcp(address) => Some(address),
+        Listen::Unix(_) => None,
+    });
+    if let (Some(limited), Some(address)) = (limited, tcp) {
+        let rule = format!(
+            "cannot hold connections to `tcp://{address}`: in `listen`, the socket is the node's, and so are they"
+        );
+        let hint = "let the service open that socket itself, or leave `network` out";
+        problems.push(Draft::new(&limited.key, rule).hint(hint));
+    }
 }
 
 fn disk_rates(path: std::path::PathBuf, raw: &RawDiskRates, problems: &mut Problems) -> DiskRates {

@@ -48,6 +48,7 @@ pub(super) fn validate(
     let folder = &context.source.folder;
     let probes = probes::validate(raw, speaker, folder, problems);
     let resources = resources::validate(raw.resources.value(), context, problems);
+    resources::check_network(raw, problems);
     let scale = adapting::scale(raw, problems);
     Service {
         name: unit.name.clone(),

@@ -4,6 +4,7 @@
 //! [`Plan::apply_in_child`] then only makes system calls. Starting, waiting for and stopping
 //! processes is not done here.
 
+mod bandwidth;
 mod capability;
 mod capacity;
 mod cgroup;
@@ -14,6 +15,7 @@ mod identity;
 mod landlock;
 mod plan;
 mod priority;
+mod project_quota;
 mod request;
 mod rlimit;
 mod sandbox;
@@ -24,6 +26,7 @@ mod syscall;
 mod usage;
 mod view;
 
+pub use bandwidth::{Bandwidth, BandwidthError};
 pub use capability::{Capabilities, CapabilityError};
 pub use capacity::Capacity;
 pub use cgroup::{
@@ -37,6 +40,7 @@ pub use identity::{Account, Identity, IdentityError};
 pub use landlock::{PathRuleError, PathRules};
 pub use plan::{IsolationError, Plan, plan, rehearse};
 pub use priority::{IoPriority, Priorities, PriorityError, Scheduler};
+pub use project_quota::{ProjectQuota, ProjectQuotaError};
 pub use request::{DiskRates, Request, Umask, User};
 pub use rlimit::{Bound, Resource, Rlimit, RlimitError};
 pub use sandbox::Sandbox;

@@ -5,8 +5,8 @@ use std::{error::Error, num::NonZeroU32, path::PathBuf};
 
 use blackhole_config::{Config, Scope, Service};
 use blackhole_isolation::{
-    Enforcement, Groups, Host, Limits, Mounts, Network, Part, Priorities, Processes, Request,
-    Sandbox, Temporary, View, rehearse,
+    Enforcement, Groups, Host, Limits, Mounts, Network, Part, Priorities, Processes, ProjectQuota,
+    Request, Sandbox, Temporary, View, rehearse,
 };
 
 use crate::{
@@ -91,11 +91,14 @@ impl Survey {
             files.for_each(|verdict| verdict.key = "resources.files_max".to_owned());
         }
         self.compare(service, &mut verdicts);
-        // The node sees to it itself, on every host.
+        // The node sees to it itself, on every host; where the kernel can, that does as well.
         verdicts.extend(service.resources.disk.map(|_| Verdict {
             key: "resources.disk".to_owned(),
             holds: Holds::Enforced,
-            why: String::new(),
+            why: match ProjectQuota::offered(&own_directory(&scope)) {
+                Ok(()) => "by a project quota, and measured".to_owned(),
+                Err(error) => format!("measured by the node: {error}"),
+            },
         }));
         verdicts.extend(service.secrets.iter().map(|secret| {
             let (holds, why) = match secrets::look(&secret.source) {
@@ -218,6 +221,7 @@ fn limits(whole: &Request) -> Vec<(String, Request)> {
             },
         ),
         ("io_weight", Limits { io_weight: all.io_weight, ..none() }),
+        ("network", Limits { bandwidth: all.bandwidth, ..none() }),
         ("tasks_max", Limits { tasks_max: all.tasks_max, ..none() }),
     ];
     let asked = alone.into_iter().filter(|(_, limits)| *limits != Limits::default());

@@ -1,6 +1,6 @@
 //! Who takes too much is ended, or waits, by the kernel's own count.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{fs, io::Read, net::TcpListener, path::PathBuf, time::Instant};
 
 use blackhole_tests::{
     DEADLINE, TestNode,
@@ -105,4 +105,29 @@ fn share_of_quota(counters: &Counters) -> f64 {
     let after = until("periods pass", || counters.look(), enough);
     let periods = (after.periods - before.periods) as f64;
     (after.used_seconds - before.used_seconds) / (periods * PERIOD_SECONDS * QUOTA)
+}
+
+/// What it may send in a second, and at once.
+const EGRESS: f64 = (1 << 20) as f64;
+const EGRESS_BURST: f64 = 0.3 * EGRESS + (256 << 10) as f64;
+
+#[test]
+fn who_floods_the_network_sends_what_it_may_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.local_addr().expect("an address");
+    let begun = Instant::now();
+    let node = TestNode::start_all(&format!(
+        "[services.flood]\ncommand = [\"{{misbehaving}}\", \"send\", \"{address}\", \"600000\"]\n\
+         resources.network = {{ egress_max = \"1MiB\" }}\n"
+    ));
+    let lacking = node.service("flood")["unenforced"].clone();
+    if lacking.as_array().is_some_and(|lacking| !lacking.is_empty()) {
+        return skipped("this host lets nobody limit bandwidth");
+    }
+    let mut read = vec![0; 3 << 20];
+    let (mut flood, _) = listener.accept().expect("a connection");
+    flood.read_exact(&mut read).expect("it sends on");
+    let seconds = begun.elapsed().as_secs_f64();
+    let most = EGRESS * seconds + EGRESS_BURST;
+    assert!(read.len() as f64 <= most, "{} bytes in {seconds} s", read.len());
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Controller;
+use crate::BandwidthError;
 
 /// A group that could not be made, changed, read or removed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum GroupError {
         /// What is lacking.
         reason: String,
     },
+    /// What its sockets may send and receive.
+    #[error("could not limit the bandwidth of the group")]
+    Bandwidth(#[from] BandwidthError),
     /// A group needs a name of its own.
     #[error("`{name}` cannot be the name of a group: it must be one path component, not hidden")]
     Name {

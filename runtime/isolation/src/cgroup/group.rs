@@ -27,7 +27,10 @@ use super::{
     process_list,
     settings::Setting,
 };
-use crate::{Downgrade, Enforcement, Refused, Step};
+use crate::{
+    Bandwidth, BandwidthError, Downgrade, Enforcement, Refused, Step, bandwidth::Loaded,
+    enforcement,
+};
 
 /// The group of one instance.
 #[derive(Debug)]
@@ -56,8 +59,9 @@ impl Groups {
         downgraded: &mut Vec<Downgrade>,
     ) -> Result<Option<Group>, GroupError> {
         check_name(name)?;
-        let offered = self.rehearse(limits, enforcement, downgraded)?;
-        if offered.is_empty() {
+        let offered = self.controllers_for(limits, enforcement, downgraded)?;
+        let bandwidth = self.bandwidth_for(limits, enforcement, downgraded)?;
+        if offered.is_empty() && bandwidth.is_none() {
             return Ok(None);
         }
         let needed = |controller: &Controller| offered.contains(controller);
@@ -71,6 +75,10 @@ impl Groups {
             legacy.iter().try_for_each(|(controller, path)| prepare(*controller, path))?;
             let group = Group::open(unified, self.unified_controllers.clone(), legacy)?;
             group.limit(limits, enforcement, downgraded)?;
+            if let (Some(bandwidth), Some(descriptor)) = (&bandwidth, group.descriptor()) {
+                let attached = bandwidth.attach(descriptor).map_err(GroupError::from);
+                enforcement.settle("network", attached, downgraded)?;
+            }
             Ok(Some(group))
         })();
         if made.is_err() {
@@ -82,11 +90,43 @@ impl Groups {
 }
 
 impl Groups {
-    /// The controllers that limits need and that are there.
+    /// What [`Groups::create`] would refuse or leave out; nothing is made.
     ///
     /// # Errors
     /// As [`Groups::create`].
     pub(crate) fn rehearse(
+        &self,
+        limits: &Limits,
+        enforcement: Enforcement,
+        downgraded: &mut Vec<Downgrade>,
+    ) -> Result<(), GroupError> {
+        self.controllers_for(limits, enforcement, downgraded)?;
+        self.bandwidth_for(limits, enforcement, downgraded).map(drop)
+    }
+
+    /// What is to be attached to the group, if the limits need that.
+    fn bandwidth_for(
+        &self,
+        limits: &Limits,
+        enforcement: Enforcement,
+        downgraded: &mut Vec<Downgrade>,
+    ) -> Result<Option<Loaded>, GroupError> {
+        if limits.bandwidth == Bandwidth::default() {
+            return Ok(None);
+        }
+        let loaded = match self.unified.is_some() || self.unified_possible {
+            true => limits.bandwidth.load(),
+            false => Err(BandwidthError::NoHierarchy),
+        };
+        let loaded = loaded.map_err(|error| GroupError::NotEnforceable {
+            key: "network",
+            reason: enforcement::told(&error),
+        });
+        Ok(enforcement.settle("network", loaded, downgraded)?.flatten())
+    }
+
+    /// The controllers that limits need and that are there.
+    fn controllers_for(
         &self,
         limits: &Limits,
         enforcement: Enforcement,

@@ -24,6 +24,8 @@ pub struct Groups {
     pub(super) unified: Option<PathBuf>,
     pub(super) unified_controllers: BTreeSet<Controller>,
     pub(super) legacy: BTreeMap<Controller, PathBuf>,
+    /// Found by who only looked: groups of v2 could be made.
+    pub(super) unified_possible: bool,
     unavailable: BTreeMap<Controller, String>,
     /// Those that were moved out of the way, or may be.
     own_processes: BTreeSet<u32>,

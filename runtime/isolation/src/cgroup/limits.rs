@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::PathBuf};
 
-use crate::{CpuList, DiskRates};
+use crate::{Bandwidth, CpuList, DiskRates};
 
 /// What all processes of an instance may use together. The default limits nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Limits {
     pub devices: Vec<DeviceLimit>,
     /// Processes and threads.
     pub tasks_max: Option<u64>,
+    /// What its sockets may send and receive; set when the group is made, and never changed.
+    pub bandwidth: Bandwidth,
 }
 
 /// CPU time per time, in thousandths of one CPU; at least 10.

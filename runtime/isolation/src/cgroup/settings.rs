@@ -138,6 +138,7 @@ mod tests {
             io_weight: Weight::new(500),
             devices: vec![DeviceLimit { write_operations: Some(9), ..disk }],
             tasks_max: Some(64),
+            ..Limits::default()
         }
     }
 

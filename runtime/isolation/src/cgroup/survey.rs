@@ -26,6 +26,7 @@ impl Groups {
     fn survey_unified(&mut self, place: &Place) {
         let mut bases = vec![&place.own, &place.top];
         bases.dedup();
+        self.unified_possible = bases.iter().any(|base| writable(base).is_ok());
         for controller in Controller::ALL {
             let found = bases.iter().try_fold(String::new(), |_, base| {
                 match could_hand_down(base, controller) {

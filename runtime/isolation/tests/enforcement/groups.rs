@@ -25,13 +25,13 @@ const SLOW_HOST_PATIENCE: Duration = Duration::from_secs(60);
 const SIGKILL: i32 = 9;
 
 /// A node's groups, gone with the test.
-struct OwnGroups {
+pub(crate) struct OwnGroups {
     host: Host,
 }
 
 impl OwnGroups {
     /// `None`, and a word to the reader, where this host lets nobody limit by a controller.
-    fn with(needed: &[Controller]) -> Option<Self> {
+    pub(crate) fn with(needed: &[Controller]) -> Option<Self> {
         Self::at(&Mounts::detect(), needed)
     }
 
@@ -50,9 +50,16 @@ impl OwnGroups {
         Some(Self { host: Host::detect().with_groups(groups) })
     }
 
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn request(&self, limits: Limits) -> Request {
+        Request { instance: "web-0".into(), limits, ..Request::default() }
+    }
+
     fn plan(&self, limits: Limits) -> Arc<Plan> {
-        let request = Request { instance: "web-0".into(), limits, ..Request::default() };
-        Arc::new(plan(&request, &self.host).expect("a plan"))
+        Arc::new(plan(&self.request(limits), &self.host).expect("a plan"))
     }
 }
 

@@ -1,17 +1,21 @@
 //! How much a service keeps on disk, looked at while it runs and only where the file limits it.
 //!
-//! The kernel has no such limit that works on every file system, so the directory is measured, on a
-//! thread of its own for blocking calls: at the start, then every second, less often where that
-//! takes long. A service may therefore exceed its limit by what it writes in a second.
+//! The directory is measured, on a thread of its own for blocking calls: at the start, then every second,
+//! less often where that takes long. A service may therefore exceed its limit by what it writes in a
+//! second. Where the file system has project quotas, the kernel refuses that as well, and has counted
+//! what could not be measured. It does not replace measuring: no quota holds a service that runs with
+//! CAP_SYS_RESOURCE, as root does, and whoever owns a file may take it out of its project.
 
 use std::{
     collections::HashSet,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use blackhole_isolation::{ProjectQuota, ProjectQuotaError};
 use blackhole_policy::instance::Reason;
 use ractor::ActorRef;
 use tokio::task::AbortHandle;
@@ -32,11 +36,13 @@ const ENTRIES_MAX: usize = 1_000_000;
 const PENDING_BYTES_MAX: usize = 16 << 20;
 
 /// What is to be watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct DiskWatch {
-    pub(super) directory: PathBuf,
+    directory: PathBuf,
     /// Bytes.
-    pub(super) limit: u64,
+    limit: u64,
+    /// Where the kernel counts as well.
+    quota: Option<Arc<ProjectQuota>>,
 }
 
 /// What a look found.
@@ -49,6 +55,22 @@ enum Found {
 }
 
 impl DiskWatch {
+    /// For a directory that is there, before anything is started that writes to it.
+    pub(super) fn new(directory: PathBuf, limit: u64) -> Self {
+        let quota = match ProjectQuota::limit(&directory, limit) {
+            Ok(quota) => Some(Arc::new(quota)),
+            // Which is usual, and told by `bh check --explain`.
+            Err(ProjectQuotaError::NotOffered { .. } | ProjectQuotaError::NotPermitted { .. }) => {
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no quota holds a directory, which is measured only");
+                None
+            }
+        };
+        Self { directory, limit, quota }
+    }
+
     /// Watches until the task is aborted or the limit was exceeded.
     pub(super) fn begin(self, actor: ActorRef<Message>) -> AbortHandle {
         tokio::spawn(self.watch(actor)).abort_handle()
@@ -57,9 +79,10 @@ impl DiskWatch {
     async fn watch(self, actor: ActorRef<Message>) {
         let mut warned = false;
         loop {
-            let directory = self.directory.clone();
+            let (directory, quota) = (self.directory.clone(), self.quota.clone());
+            let looking = move || look(&directory, quota.as_deref());
             let start = Instant::now();
-            let looked = tokio::task::spawn_blocking(move || measure(&directory)).await;
+            let looked = tokio::task::spawn_blocking(looking).await;
             let pause = (start.elapsed() * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX);
             let message = match looked {
                 Ok(Ok(found)) => self.judge(found, &mut warned),
@@ -104,6 +127,14 @@ impl DiskWatch {
             }
         };
         (!std::mem::replace(warned, true)).then_some(Message::NearDiskLimit(text))
+    }
+}
+
+/// What could be measured, or what the kernel has counted where that was not all.
+fn look(directory: &Path, quota: Option<&ProjectQuota>) -> io::Result<Found> {
+    match (measure(directory)?, quota) {
+        (Found::Part(bytes), Some(quota)) => Ok(Found::Whole(quota.used()?.max(bytes))),
+        (found, _) => Ok(found),
     }
 }
 
@@ -194,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_share_is_warned_of_once_until_it_was_left() {
-        let watch = DiskWatch { directory: "/data".into(), limit: 1000 };
+        let watch = DiskWatch { directory: "/data".into(), limit: 1000, quota: None };
         let mut warned = false;
         let mut judge = |bytes| match watch.judge(Found::Whole(bytes), &mut warned) {
             None => "nothing".to_owned(),

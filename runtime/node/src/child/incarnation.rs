@@ -162,6 +162,7 @@ impl<'a> Incarnation<'a> {
         let uid = plan.identity().map(|identity| identity.uid);
         let notify = self.notify_socket(uid)?;
         let ooms_before = body::ooms(&plan);
+        let disk = self.disk();
         let launch = self.launch(command, &environment, notify.as_ref(), sockets)?;
         let context = ExecContext::new(move |builder| environment.apply(builder));
         let generation = self.generation.to_string();
@@ -194,7 +195,7 @@ impl<'a> Incarnation<'a> {
                 liveness: self.liveness(&context)?,
                 notify: notify.map(access),
                 link: native.map(|native| Linked { pid: Some(pid), ..native.linked }),
-                disk: self.disk(),
+                disk,
                 running: Vec::new(),
                 starting: None,
             },
@@ -405,7 +406,7 @@ impl<'a> Incarnation<'a> {
 
     fn disk(&self) -> Option<DiskWatch> {
         let limit = self.service.resources.disk?;
-        Some(DiskWatch { directory: self.data_dir(), limit })
+        Some(DiskWatch::new(self.data_dir(), limit))
     }
 
     pub(super) fn data_dir(&self) -> PathBuf {

@@ -12,7 +12,9 @@ use std::{
 };
 
 use blackhole_config::{Config, Scope, Service};
-use blackhole_isolation::{GroupError, Groups, Host, IsolationError, Mounts, Plan, Request};
+use blackhole_isolation::{
+    GroupError, Groups, Host, IsolationError, Mounts, Plan, ProjectQuota, Request,
+};
 use blackhole_protocol::InstanceId;
 
 use super::request;
@@ -50,6 +52,7 @@ impl Plans {
                 host
             }
         };
+        lift_quotas(config);
         if has_budget && let Err(error) = host.groups().shelter() {
             tracing::warn!(%error, "the kernel keeps no memory for anybody");
         }
@@ -132,6 +135,16 @@ fn close_left_behind(name: &str) {
     match groups.close(REMOVAL_WAIT_MAX) {
         Ok(()) => tracing::warn!("removed the control groups that an earlier node had left behind"),
         Err(error) => tracing::warn!(%error, "control groups of an earlier node stay behind"),
+    }
+}
+
+/// A quota outlives the file that asked for it.
+fn lift_quotas(config: &Config) {
+    for service in config.services.iter().filter(|service| service.resources.disk.is_none()) {
+        let directory = config.node.data_dir.join(service.name.as_str());
+        if let Err(error) = ProjectQuota::lift(&directory) {
+            tracing::warn!(service = %service.name, %error, "an earlier limit holds on");
+        }
     }
 }
 

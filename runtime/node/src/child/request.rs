@@ -131,6 +131,7 @@ fn limits(resources: &Resources) -> Limits {
         swap_max: resources.swap,
         io_weight: weight(resources.io_weight),
         tasks_max: resources.tasks_max.map(u64::from),
+        bandwidth: resources.network,
         ..Limits::default()
     }
 }
