@@ -176,6 +176,7 @@ fn spec_error(error: &SpecError<String>) -> &'static str {
         SpecError::StrategyFixed
         | SpecError::DisciplineFixed
         | SpecError::StrictCountsShared
+        | SpecError::StrictWindow(_)
         | SpecError::UnknownSibling { .. }
         | SpecError::Circular(_) => "invalid",
     }
