@@ -49,34 +49,47 @@ fn spec() -> impl Strategy<Value = InstanceSpec> {
 struct Said {
     started: bool,
     ready: bool,
-    asked: bool,
-    killed: bool,
+    told_to_go: Option<Told>,
+}
+
+/// How it was told to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Asked,
+    Killed,
 }
 
 impl Said {
     fn hear(&mut self, command: &Command) {
         let is_kill = matches!(command, Command::Kill(_));
-        assert!(is_kill || !self.killed, "{command:?} about one that was killed");
+        assert!(
+            is_kill || self.told_to_go != Some(Told::Killed),
+            "{command:?} about one that was killed"
+        );
         match command {
             Command::AnnounceStarted => {
-                assert!(!self.started && !self.asked, "started once, before its end");
+                assert!(!self.started && self.told_to_go.is_none(), "started once, before its end");
                 self.started = true;
             }
             Command::AnnounceReady => {
-                assert!(self.started && !self.ready && !self.asked, "{self:?}");
+                assert!(self.started && !self.ready && self.told_to_go.is_none(), "{self:?}");
                 self.ready = true;
             }
             Command::AnnounceUnready(_) => {
-                assert!(self.ready && !self.asked, "{self:?}");
+                assert!(self.ready && self.told_to_go.is_none(), "{self:?}");
                 self.ready = false;
             }
-            Command::WatchLiveness => assert!(self.started && !self.asked, "{self:?}"),
-            Command::WatchReadiness => assert!(!self.started && !self.asked, "{self:?}"),
-            Command::Ask => {
-                assert!(!self.asked, "asked twice");
-                self.asked = true;
+            Command::WatchLiveness => {
+                assert!(self.started && self.told_to_go.is_none(), "{self:?}")
             }
-            Command::Kill(_) => self.killed = true,
+            Command::WatchReadiness => {
+                assert!(!self.started && self.told_to_go.is_none(), "{self:?}")
+            }
+            Command::Ask => {
+                assert_eq!(self.told_to_go, None, "asked twice");
+                self.told_to_go = Some(Told::Asked);
+            }
+            Command::Kill(_) => self.told_to_go = Some(Told::Killed),
         }
     }
 }
@@ -96,9 +109,9 @@ proptest! {
         for (pause, event) in steps {
             now = now + Duration::from_millis(pause);
             let was_asked = matches!(event, Event::StopAsked | Event::KillAsked);
-            let was_going = said.asked || said.killed;
+            let was_going = said.told_to_go.is_some();
             instance.on_event(now, event).iter().for_each(|command| said.hear(command));
-            let is_going = said.asked || said.killed;
+            let is_going = said.told_to_go.is_some();
             prop_assert!(is_going || !was_asked, "a wish to stop is carried out at once");
             prop_assert!(!is_going || instance.next_deadline().is_none(), "{:?}", instance);
 
