@@ -3,6 +3,8 @@
 %%
 %% Every event is noted with a strictly monotonic timestamp, and the notes are sorted at the end.
 %% What processes cannot note themselves (being killed, having replied) is traced.
+%%
+%% Children are known by their id and the ids of the supervisors above them; steps name them by id alone.
 -module(story).
 -behaviour(supervisor).
 -export([main/1, init/1, start_worker/3, start_worker/4, start_nested/3, start_nested/4, worker/3]).
@@ -36,7 +38,7 @@ play({_Number, Pace, Tree, Steps}) ->
     Notes = spawn_link(fun() -> notes([]) end),
     Counts = ets:new(counts, [public, set]),
     Names = ets:new(names, [public, set]),
-    Context = {Notes, Counts, Names},
+    Context = {Notes, Counts, Names, []},
     Begun = begin_at(Pace),
     Root = start_root(Context, Tree),
     settle(Pace, Context, Root),
@@ -86,32 +88,32 @@ wait_until({timed, _}, Moment) ->
 wait_until(_Untimed, _Moment) ->
     ok.
 
-act({exit, Id, Reason}, _Index, {Notes, _, Names}, _Root) ->
-    case [Child || Child = {_, Pid, _} <- ets:lookup(Names, Id), is_process_alive(Pid)] of
-        [{Id, Pid, worker}] when Reason =:= killed ->
+act({exit, Id, Reason}, _Index, {Notes, _, Names, _}, _Root) ->
+    case [Child || Child = {_, Pid, _} <- named(Names, Id), is_process_alive(Pid)] of
+        [{_, Pid, worker}] when Reason =:= killed ->
             Notes ! {own_end, Pid},
             exit(Pid, kill);
-        [{Id, Pid, worker}] ->
+        [{_, Pid, worker}] ->
             Pid ! {end_yourself, Reason};
-        [{Id, Pid, supervisor}] ->
+        [{_, Pid, supervisor}] ->
             Notes ! {own_end, Pid},
             Pid ! {system, {self(), make_ref()}, {terminate, Reason}};
         [] ->
             ok
     end;
-act({call, Whom, Request}, Index, Context = {Notes, _, Names}, Root) ->
-    Pid = case Whom of
-              root -> Root;
-              Id ->
-                  case ets:lookup(Names, Id) of
-                      [{Id, Nested, supervisor}] -> Nested;
-                      _ -> none
-                  end
-          end,
+act({call, Whom, Request}, Index, Context = {Notes, _, Names, _}, Root) ->
+    {Path, Pid} = case Whom of
+                      root -> {[], Root};
+                      Id ->
+                          case named(Names, Id) of
+                              [{{Above, _}, Nested, supervisor}] -> {Above ++ [Id], Nested};
+                              _ -> {[], none}
+                          end
+                  end,
     case is_pid(Pid) andalso is_process_alive(Pid) of
         true ->
             Notes ! {asked, Pid, Index},
-            Pid ! {'$gen_call', {Notes, {reply, Index}}, request(Context, Pid, Request)};
+            Pid ! {'$gen_call', {Notes, {reply, Index}}, request(setelement(4, Context, Path), Pid, Request)};
         false ->
             note(Context, <<"{\"result\":{\"error\":\"noproc\"}}">>)
     end;
@@ -123,13 +125,16 @@ request(Context, _Pid, {start_child, Child}) ->
     {start_child, spec(Context, Child)};
 request(_Context, _Pid, {start_instance, Id}) ->
     {start_child, [Id]};
-request({_, _, Names}, _Pid, {terminate_instance, Id}) ->
-    case [Pid || {_, Pid, _} <- ets:lookup(Names, Id), is_process_alive(Pid)] of
+request({_, _, Names, _}, _Pid, {terminate_instance, Id}) ->
+    case [Pid || {_, Pid, _} <- named(Names, Id), is_process_alive(Pid)] of
         [Instance] -> {terminate_child, Instance};
         [] -> {terminate_child, Id}
     end;
 request(_Context, _Pid, Request) ->
     Request.
+
+named(Names, Id) ->
+    ets:match_object(Names, {{'_', Id}, '_', '_'}).
 
 stop(none, _Context) ->
     ok;
@@ -147,7 +152,7 @@ settle({prompt, Millis}, Context, Root) ->
 
 settle_until(0, _Millis, _Context, _Root) ->
     ok;
-settle_until(Left, Millis, Context = {_, _, Names}, Root) ->
+settle_until(Left, Millis, Context = {_, _, Names, _}, Root) ->
     case Millis of
         0 -> erlang:yield();
         _ -> timer:sleep(Millis)
@@ -189,13 +194,16 @@ start_worker(Context, Id, Behaviour) ->
 
 start_nested(Context, Id, {Behaviour, Tree}) ->
     start(Context, Id, supervisor, Behaviour,
-          fun(_SlowMs) -> supervisor:start_link(?MODULE, {Context, Tree}) end).
+          fun(_SlowMs) -> supervisor:start_link(?MODULE, {under(Context, Id), Tree}) end).
 
 start_nested(Context, _Template, Both, Id) ->
     start_nested(Context, Id, Both).
 
-start(Context = {_, Counts, _}, Id, Kind, {Start, SlowMs}, Open) ->
-    N = ets:update_counter(Counts, Id, 1, {Id, 0}),
+under({Notes, Counts, Names, Path}, Id) ->
+    {Notes, Counts, Names, Path ++ [Id]}.
+
+start(Context = {_, Counts, _, Path}, Id, Kind, {Start, SlowMs}, Open) ->
+    N = ets:update_counter(Counts, {Path, Id}, 1, {{Path, Id}, 0}),
     case Start of
         ignore ->
             note(Context, ["{\"ignored\":\"", name(Id), "\"}"]),
@@ -217,8 +225,8 @@ start_failed(Context, Id, N) ->
     note(Context, ["{\"start_failed\":\"", name(Id), "\",\"n\":", integer_to_list(N), "}"]),
     {error, start_failed}.
 
-watch({Notes, _, Names}, Id, Pid, Kind) ->
-    Id =:= root orelse ets:insert(Names, {Id, Pid, Kind}),
+watch({Notes, _, Names, Path}, Id, Pid, Kind) ->
+    Id =:= root orelse ets:insert(Names, {{Path, Id}, Pid, Kind}),
     Notes ! {watch, Pid, Id, Kind, self()},
     Flags = case Kind of
                 worker -> [procs];
@@ -232,7 +240,7 @@ worker(Context, Id, SlowMs) ->
     proc_lib:init_ack({ok, self()}),
     worker_loop(Context, Id, SlowMs, Parent).
 
-worker_loop({Notes, _, _}, _Id, SlowMs, Parent) ->
+worker_loop({Notes, _, _, _}, _Id, SlowMs, Parent) ->
     receive
         {end_yourself, Reason} ->
             Notes ! {own_end, self()},
@@ -245,7 +253,7 @@ worker_loop({Notes, _, _}, _Id, SlowMs, Parent) ->
 
 %%% What happened, and when.
 
-note({Notes, _, _}, Line) ->
+note({Notes, _, _, _}, Line) ->
     Notes ! {note, now_strictly(), Line}.
 
 now_strictly() ->

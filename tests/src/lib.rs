@@ -13,6 +13,6 @@ mod random;
 pub mod supervision;
 mod wait;
 
-pub use installed::{is_installed, skipped};
+pub use installed::{is_installed, say, skipped};
 pub use node::{Finished, TestNode, bh, fixture, json_lines, misbehaving, pid, send};
 pub use wait::{DEADLINE, until};

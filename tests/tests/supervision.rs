@@ -6,9 +6,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use blackhole_tests::supervision::{
-    comparison::{self, Plan},
-    erlang,
+use blackhole_tests::{
+    say, skipped,
+    supervision::{
+        comparison::{self, Plan},
+        erlang,
+    },
 };
 
 /// Enough to have found every difference that was ever found, several times over.
@@ -18,12 +21,11 @@ const TIMED: usize = 100;
 #[test]
 fn random_scenarios_are_told_as_otp_tells_them() {
     if !erlang::is_installed() {
-        println!("SKIPPED: no `erl` here to compare with; apt-get install erlang-base");
-        return;
+        return skipped("no `erl` here to compare with; apt-get install erlang-base");
     }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let seed = since.as_secs();
-    println!("comparing {PROMPT} prompt and {TIMED} timed scenarios, seed {seed}");
+    say(&format!("comparing {PROMPT} prompt and {TIMED} timed scenarios, seed {seed}"));
     let difference =
         comparison::compare(Plan { seed, prompt: PROMPT, timed: TIMED }).expect("Erlang runs");
     if let Some(difference) = difference {
@@ -135,6 +137,169 @@ fn graces_and_whole_seconds_pass_in_a_time_of_their_own() {
     assert_eq!(story(scenario), expected);
 }
 
+/// Erlang: who starts a supervisor waits until it is up or has failed.
+#[test]
+fn steps_wait_for_a_start_that_fails_slowly() {
+    let scenario = r#"{
+        "children": [
+            {"id": "a", "behaviour": {"slow_stop_ms": 300}},
+            {"id": "b", "behaviour": {"fail_from": 1}}
+        ],
+        "steps": [{"at_ms": 100, "call": "count_children"}]
+    }"#;
+    let expected = r#"{"started":"a","n":1}
+{"start_failed":"b","n":1}
+{"stopped":"a"}
+{"supervisor_exited":"shutdown"}
+{"result":{"error":"noproc"}}
+"#;
+    assert_eq!(story(scenario), expected);
+}
+
+/// Erlang: the pid of a nested supervisor is not known before it is up.
+#[test]
+fn a_supervisor_that_is_starting_cannot_be_asked() {
+    let scenario = r#"{
+        "children": [{"id": "s", "type": "supervisor", "spec": {"children": [
+            {"id": "a", "behaviour": {"slow_stop_ms": 300}},
+            {"id": "b", "behaviour": {"fail_from": 2}}
+        ]}}],
+        "steps": [
+            {"at_ms": 100, "exit": "s", "reason": "crash"},
+            {"at_ms": 500, "call": "count_children", "supervisor": "s"}
+        ]
+    }"#;
+    let expected = r#"{"started":"a","n":1}
+{"started":"b","n":1}
+{"started":"s","n":1}
+{"stopped":"b"}
+{"stopped":"a"}
+{"exited":"s","reason":"crash"}
+{"started":"a","n":2}
+{"start_failed":"b","n":2}
+{"result":{"error":"noproc"}}
+{"stopped":"a"}
+{"start_failed":"s","n":2}
+{"supervisor_exited":"shutdown"}
+"#;
+    assert_eq!(story(scenario), expected);
+}
+
+/// Erlang: a supervisor that is told to end a second time is at it.
+#[test]
+fn a_second_stop_does_not_hurry() {
+    let scenario = r#"{
+        "children": [{"id": "a", "behaviour": {"slow_stop_ms": 500}}],
+        "steps": [
+            {"at_ms": 100, "call": "stop"},
+            {"at_ms": 200, "call": "stop"},
+            {"at_ms": 300, "call": "count_children"}
+        ]
+    }"#;
+    let expected = r#"{"started":"a","n":1}
+{"stopped":"a"}
+{"result":{"error":"noproc"}}
+{"supervisor_exited":"shutdown"}
+"#;
+    assert_eq!(story(scenario), expected);
+}
+
+/// Erlang: ids are unique under one supervisor, and `n` counts there.
+#[test]
+fn children_of_two_supervisors_may_have_the_same_id() {
+    let scenario = r#"{
+        "intensity": 3,
+        "children": [
+            {"id": "s", "type": "supervisor",
+             "spec": {"children": [{"id": "x", "behaviour": {"fail_from": 3}}]}},
+            {"id": "y"}
+        ],
+        "steps": [
+            {"call": "start_child", "id": "x", "restart": "temporary"},
+            {"exit": "x", "reason": "crash"},
+            {"exit": "x", "reason": "crash"},
+            {"exit": "x", "reason": "crash"},
+            {"call": "count_children"}
+        ]
+    }"#;
+    let expected = r#"{"started":"x","n":1}
+{"started":"s","n":1}
+{"started":"y","n":1}
+{"started":"x","n":1}
+{"result":"ok"}
+{"exited":"x","reason":"crash"}
+{"exited":"x","reason":"crash"}
+{"started":"x","n":2}
+{"exited":"x","reason":"crash"}
+{"exited":"s","reason":"shutdown"}
+{"start_failed":"x","n":3}
+{"start_failed":"s","n":2}
+{"start_failed":"x","n":4}
+{"start_failed":"s","n":3}
+{"start_failed":"x","n":5}
+{"start_failed":"s","n":4}
+{"stopped":"y"}
+{"supervisor_exited":"shutdown"}
+{"result":{"error":"noproc"}}
+"#;
+    assert_eq!(story(scenario), expected);
+}
+
+/// Erlang: the exit of a process comes before those of the processes linked to it.
+#[test]
+fn a_supervisor_that_is_killed_is_dead_before_its_children() {
+    let scenario = r#"{
+        "children": [
+            {"id": "s", "type": "supervisor", "restart": "temporary", "spec": {"children": [
+                {"id": "a"},
+                {"id": "t", "type": "supervisor", "spec": {"children": [{"id": "b"}]}}
+            ]}}
+        ],
+        "steps": [{"exit": "s", "reason": "killed"}]
+    }"#;
+    let expected = r#"{"started":"a","n":1}
+{"started":"b","n":1}
+{"started":"t","n":1}
+{"started":"s","n":1}
+{"exited":"s","reason":"killed"}
+{"stopped":"b"}
+{"stopped":"t"}
+{"stopped":"a"}
+{"supervisor_exited":"shutdown"}
+"#;
+    assert_eq!(story(scenario), expected);
+}
+
+/// Erlang: an instance has no id.
+#[test]
+fn an_instance_without_an_id_is_called_after_the_template() {
+    let scenario = r#"{
+        "strategy": "simple_one_for_one", "children": [{"id": "w"}],
+        "steps": [
+            {"call": "start_child"},
+            {"call": "start_child", "id": "mine"},
+            {"call": "start_child"},
+            {"exit": "w-1", "reason": "crash"},
+            {"call": "terminate_child", "id": "w-3"}
+        ]
+    }"#;
+    let expected = r#"{"started":"w-1","n":1}
+{"result":"ok"}
+{"started":"mine","n":1}
+{"result":"ok"}
+{"started":"w-3","n":1}
+{"result":"ok"}
+{"exited":"w-1","reason":"crash"}
+{"started":"w-1","n":2}
+{"stopped":"w-3"}
+{"result":"ok"}
+{"stopped":"w-1"}
+{"stopped":"mine"}
+{"supervisor_exited":"shutdown"}
+"#;
+    assert_eq!(story(scenario), expected);
+}
+
 #[test]
 fn a_scenario_that_makes_no_sense_is_refused() {
     for (scenario, refusal) in [
@@ -148,7 +313,22 @@ fn a_scenario_that_makes_no_sense_is_refused() {
             "invalid_restart_type: sometimes",
         ),
         (r#"{"children": [{"id": "a", "shutdown": "soon"}]}"#, "invalid_shutdown"),
+        (
+            r#"{"children": [{"id": "a", "type": "worker", "spec": {"children": []}}]}"#,
+            "invalid_child_type: a worker has no `spec`",
+        ),
+        (
+            r#"{"children": [{"id": "a", "behaviour": {"explode": 1}}]}"#,
+            "unknown behaviour: explode",
+        ),
+        (r#"{"children": [{"id": "a", "behaviour": "odd"}]}"#, "unknown behaviour: \"odd\""),
+        (r#"{"steps": [{"exit": "a", "reason": "banana"}]}"#, "unknown reason: banana"),
         (r#"{"steps": [{"call": "terminate_child"}]}"#, "the call names no child"),
+        (r#"{"steps": [{"call": "start_child"}]}"#, "missing_id"),
+        (
+            r#"{"steps": [{"call": "count_children", "supervisor": 1}]}"#,
+            "`supervisor` is no string",
+        ),
     ] {
         let output = trace(scenario);
         assert_eq!(output.status.code(), Some(2), "{scenario}");

@@ -21,7 +21,7 @@ use crate::{
 #[expect(unused_imports, reason = "named in the docs")]
 use crate::supervision::Supervisor;
 
-/// What children and nested supervisors are called: unique in the whole tree.
+/// What children and nested supervisors are called: unique under one supervisor.
 pub type Name = String;
 
 /// A supervisor and all that is under it.

@@ -5,9 +5,7 @@ use std::time::Duration;
 use blackhole_policy::{
     moment::Moment,
     rehearsal::{Behaviour, Happened, Rehearsal, Role, Scenario, Start},
-    supervision::{
-        Call, ChildSpec, Counting, Exit, Phase, RestartLimit, SpecError, SupervisorSpec,
-    },
+    supervision::{Call, ChildSpec, Counting, Exit, Phase, RestartLimit, Shutdown, SupervisorSpec},
 };
 
 fn worker(id: &str, behaviour: Behaviour) -> Role {
@@ -115,7 +113,7 @@ fn a_supervisor_that_ends_takes_its_children_down_first_unless_it_is_killed() {
     let down = "0 y stopped, 0 deep stopped, 0 x stopped, 0 inner Abnormal";
     assert_eq!(told(&mut sup), format!("{down}, {}", up_again(2)));
     sup.exit("inner", Exit::Killed);
-    let down = "0 y stopped, 0 deep stopped, 0 x stopped, 0 inner Killed";
+    let down = "0 inner Killed, 0 y stopped, 0 deep stopped, 0 x stopped";
     assert_eq!(told(&mut sup), format!("{down}, {}", up_again(3)));
 }
 
@@ -166,8 +164,43 @@ fn a_nested_supervisor_that_makes_no_sense_does_not_start() {
 }
 
 #[test]
-fn names_are_unique_in_the_whole_tree() {
-    let twice = scenario([prompt("a"), supervisor("inner", [prompt("a")])]);
-    let refused = Rehearsal::new(twice).expect_err("two are called a");
-    assert_eq!(refused, SpecError::DuplicateChild("a".to_owned()));
+fn a_supervisor_that_is_killed_by_its_own_is_dead_before_its_children() {
+    let mut inner = supervisor("inner", [prompt("x"), prompt("y")]);
+    inner.spec.shutdown = Shutdown::Brutal;
+    let mut sup = rehearsal([inner]);
+    sup.start();
+    told(&mut sup);
+    sup.stop();
+    assert_eq!(told(&mut sup), "0 inner stopped, 0 y stopped, 0 x stopped, 0 ended Stopped");
+}
+
+#[test]
+fn a_name_is_unique_under_one_supervisor_only() {
+    let failing = worker("a", Behaviour::starting(Start::FailsFrom(3)));
+    let mut sup = rehearsal([supervisor("inner", [failing, prompt("b")]), prompt("a")]);
+    sup.start();
+    assert_eq!(told(&mut sup), "0 a#1 up, 0 b#1 up, 0 inner#1 up, 0 a#1 up, 0 up");
+    sup.exit("a", Exit::Abnormal);
+    assert_eq!(told(&mut sup), "0 a Abnormal, 0 a#2 up", "the outer one, which comes first");
+    sup.call(None, Call::StopChild("a".to_owned()));
+    sup.exit("a", Exit::Abnormal);
+    sup.exit("a", Exit::Abnormal);
+    let failures = "0 a#3 failed, 0 b stopped, 0 inner Shutdown, 0 a#4 failed";
+    let story = told(&mut sup);
+    assert!(story.starts_with("0 a stopped, 0 Ok(Done), 0 a Abnormal, 0 a#2 up"), "{story}");
+    assert!(story.contains(failures), "the inner one fails from its own third start on: {story}");
+
+    let mut sup = rehearsal([supervisor("inner", [prompt("x")])]);
+    sup.start();
+    told(&mut sup);
+    let slow = worker("x", Behaviour::stopping_after(Duration::from_secs(3)));
+    sup.add_child(None, slow.clone());
+    sup.call(Some("inner"), Call::StopChild("x".to_owned()));
+    assert_eq!(told(&mut sup), "0 x#1 up, 0 Ok(Started(Generation(1))), 0 x stopped, 0 Ok(Done)");
+    sup.add_child(Some("inner"), slow);
+    assert_eq!(told(&mut sup), "0 Err(AlreadyPresent)");
+    sup.call(Some("inner"), Call::StartChild("x".to_owned()));
+    sup.call(Some("inner"), Call::StopChild("x".to_owned()));
+    let story = "0 x#2 up, 0 Ok(Started(Generation(2))), 0 x stopped, 0 Ok(Done)";
+    assert_eq!(told(&mut sup), story, "prompt, as it was");
 }

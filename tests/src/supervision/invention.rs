@@ -58,8 +58,14 @@ impl Dice {
 
 /// Makes a script up.
 pub fn script(dice: &mut Dice, pace: Pace) -> Script {
-    let mut inventor =
-        Inventor { dice, pace, names: Vec::new(), supervisors: Vec::new(), instances: 0 };
+    let mut inventor = Inventor {
+        dice,
+        pace,
+        names: Vec::new(),
+        twins: Vec::new(),
+        supervisors: Vec::new(),
+        instances: 0,
+    };
     let tree = inventor.tree(0);
     let count = 1 + inventor.dice.below(STEPS_MAX);
     let mut at_millis = 0;
@@ -77,6 +83,8 @@ struct Inventor<'a> {
     pace: Pace,
     /// Of every child that is or may be added.
     names: Vec<String>,
+    /// Those of several children.
+    twins: Vec<String>,
     supervisors: Vec<String>,
     /// How many instances were asked for.
     instances: u64,
@@ -121,10 +129,9 @@ impl Inventor<'_> {
     }
 
     fn role(&mut self, supervisor: &SupervisorSpec, depth: u32) -> Role {
-        let name = format!("c{}", self.names.len());
-        self.names.push(name.clone());
         let is_simple = supervisor.strategy == Strategy::SimpleOneForOne;
         if depth < DEPTH_MAX && !is_simple && self.dice.one_in(5) {
+            let name = self.new_name();
             self.supervisors.push(name.clone());
             let mut spec = ChildSpec::supervisor(name);
             self.decide_restart(supervisor, &mut spec);
@@ -132,6 +139,7 @@ impl Inventor<'_> {
             let behaviour = Behaviour { stop_after: Duration::ZERO, ..behaviour };
             return Role { spec, behaviour, nested: Some(self.tree(depth + 1)) };
         }
+        let name = if self.dice.one_in(15) { self.twin() } else { self.new_name() };
         let mut spec = ChildSpec::worker(name);
         self.decide_restart(supervisor, &mut spec);
         spec.shutdown = match self.pace {
@@ -149,6 +157,24 @@ impl Inventor<'_> {
         };
         let behaviour = self.behaviour();
         Role { spec, behaviour, nested: None }
+    }
+
+    fn new_name(&mut self) -> String {
+        let name = format!("c{}", self.names.len());
+        self.names.push(name.clone());
+        name
+    }
+
+    /// The name of another worker, be it a sibling or not.
+    fn twin(&mut self) -> String {
+        let workers: Vec<&String> =
+            self.names.iter().filter(|name| !self.supervisors.contains(name)).collect();
+        if workers.is_empty() {
+            return self.new_name();
+        }
+        let name = self.dice.pick(&workers).clone();
+        self.twins.push(name.clone());
+        name
     }
 
     fn decide_restart(&mut self, supervisor: &SupervisorSpec, spec: &mut ChildSpec<String>) {
@@ -187,7 +213,8 @@ impl Inventor<'_> {
         }
         let is_simple = tree.spec.strategy == Strategy::SimpleOneForOne;
         let name = self.name(is_simple);
-        if self.dice.one_in(2) {
+        // Whose end that is must not hang on who was started last.
+        if self.dice.one_in(2) && !self.twins.contains(&name) {
             return Action::Exit(name.clone(), self.exit(&name));
         }
         if is_simple {
@@ -215,7 +242,8 @@ impl Inventor<'_> {
         self.names[usize::try_from(index).expect("an index fits")].clone()
     }
 
-    /// Killing a supervisor is left out: what OTP's orphans then do, they do in no certain order.
+    /// Killing a supervisor is left out: OTP's orphans go in no certain order, sometimes after their
+    /// successors have started.
     fn exit(&mut self, name: &String) -> Exit {
         let exits = [Exit::Abnormal, Exit::Normal, Exit::Shutdown, Exit::Killed];
         let is_supervisor = self.supervisors.contains(name);

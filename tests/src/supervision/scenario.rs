@@ -69,11 +69,11 @@ impl Script {
             serde_json::from_str(text).context("could not read the scenario as JSON")?;
         let object = object(&value, "the scenario")?;
         let tree = tree(object)?;
-        let steps = list(object, "steps")?
-            .iter()
-            .enumerate()
-            .map(|(index, value)| step(value, &tree).with_context(|| format!("in step {index}")))
-            .collect::<Result<_>>()?;
+        let mut steps = Vec::new();
+        for (index, value) in list(object, "steps")?.iter().enumerate() {
+            let step = step(value, &tree, &steps).with_context(|| format!("in step {index}"))?;
+            steps.push(step);
+        }
         Ok(Self { tree, steps })
     }
 }
@@ -173,6 +173,7 @@ fn role(object: &Map<String, Value>, id: String) -> Result<Role> {
     };
     let nested = match (kind, nested) {
         (ChildKind::Supervisor, None) => Some(tree(&Map::new())?),
+        (ChildKind::Worker, Some(_)) => bail!("invalid_child_type: a worker has no `spec`"),
         (ChildKind::Supervisor | ChildKind::Worker, nested) => nested,
     };
     let behaviour = behaviour(object.get("behaviour"))?;
@@ -199,6 +200,10 @@ fn behaviour(value: Option<&Value>) -> Result<Behaviour> {
         Some(Value::String(word)) if word == "ok" => Ok(Behaviour::PROMPT),
         Some(Value::String(word)) if word == "ignore" => Ok(Behaviour::starting(Start::Ignored)),
         Some(Value::Object(object)) => {
+            let is_known = |key: &String| ["fail_from", "slow_stop_ms"].contains(&key.as_str());
+            if let Some(unknown) = object.keys().find(|key| !is_known(key)) {
+                bail!("unknown behaviour: {unknown}");
+            }
             let mut behaviour = Behaviour::PROMPT;
             if object.contains_key("fail_from") {
                 behaviour.start = Start::FailsFrom(number(object, "fail_from", 1)?);
@@ -210,69 +215,105 @@ fn behaviour(value: Option<&Value>) -> Result<Behaviour> {
     }
 }
 
-fn step(value: &Value, tree: &Scenario) -> Result<Step> {
+fn step(value: &Value, tree: &Scenario, before: &[Step]) -> Result<Step> {
     let object = object(value, "a step")?;
     let at = Moment::from_millis(number(object, "at_ms", 0)?);
-    if object.contains_key("exit") {
-        let exit = match text(object, "reason", "crash")? {
-            "normal" => Exit::Normal,
-            "shutdown" => Exit::Shutdown,
-            "killed" => Exit::Killed,
-            _ => Exit::Abnormal,
-        };
-        let child = text(object, "exit", "")?.to_owned();
-        return Ok(Step { at, action: Action::Exit(child, exit) });
-    }
-    let supervisor = object.get("supervisor").and_then(Value::as_str).map(str::to_owned);
-    let id = || {
-        let id = text(object, "id", "")?;
-        if id.is_empty() { bail!("the call names no child: {value}") } else { Ok(id.to_owned()) }
+    let action = if object.contains_key("exit") {
+        Action::Exit(text(object, "exit", "")?.to_owned(), exit(object)?)
+    } else {
+        call(object, tree, before)?
+    };
+    Ok(Step { at, action })
+}
+
+fn exit(object: &Map<String, Value>) -> Result<Exit> {
+    Ok(match text(object, "reason", "crash")? {
+        "normal" => Exit::Normal,
+        "shutdown" => Exit::Shutdown,
+        "killed" => Exit::Killed,
+        "crash" => Exit::Abnormal,
+        other => bail!("unknown reason: {other}"),
+    })
+}
+
+fn call(object: &Map<String, Value>, tree: &Scenario, before: &[Step]) -> Result<Action> {
+    let supervisor = match text(object, "supervisor", "")? {
+        "" => None,
+        name => Some(name.to_owned()),
+    };
+    let id = || match text(object, "id", "")? {
+        "" => bail!("the call names no child: {}", Value::Object(object.clone())),
+        id => Ok(id.to_owned()),
     };
     let asked = match &supervisor {
         None => Some(tree),
         Some(name) => nested(tree, name),
     };
-    let is_simple = asked.is_some_and(|asked| asked.spec.strategy == Strategy::SimpleOneForOne);
+    let simple = asked.filter(|asked| asked.spec.strategy == Strategy::SimpleOneForOne);
     let request = match text(object, "call", "")? {
-        "stop" => return Ok(Step { at, action: Action::Stop }),
-        "start_child" => start_child(object, is_simple)?,
-        "terminate_child" if is_simple => Request::StopInstance(id()?),
+        "stop" => return Ok(Action::Stop),
+        "start_child" => match simple {
+            Some(simple) => Request::StartInstance(instance(object, simple, &supervisor, before)?),
+            None => Request::StartChild(Box::new(child_to_start(object)?)),
+        },
+        "terminate_child" if simple.is_some() => Request::StopInstance(id()?),
         "terminate_child" => Request::Other(Call::StopChild(id()?)),
         "restart_child" => Request::Other(Call::StartChild(id()?)),
         "delete_child" => Request::Other(Call::RemoveChild(id()?)),
         "which_children" => Request::Other(Call::WhichChildren),
         "count_children" => Request::Other(Call::CountChildren),
-        other => bail!("unknown call `{other}`: {value}"),
+        other => bail!("unknown call `{other}`: {}", Value::Object(object.clone())),
     };
-    Ok(Step { at, action: Action::Call(supervisor, request) })
+    Ok(Action::Call(supervisor, request))
 }
 
 /// The child is under `child`, or under `spec` if that has an id or the step has one and `spec` looks
 /// like a child, or it is the step itself.
-fn start_child(object: &Map<String, Value>, is_simple: bool) -> Result<Request> {
+fn child_to_start(object: &Map<String, Value>) -> Result<Role> {
+    child(&Value::Object(object_to_start(object)?))
+}
+
+fn object_to_start(object: &Map<String, Value>) -> Result<Map<String, Value>> {
     let is_tree = |value: &Value| {
         ["strategy", "children", "intensity"].iter().any(|key| value.get(key).is_some())
     };
     let under = object.get("child").or_else(|| object.get("spec").filter(|spec| !is_tree(spec)));
-    let mut child_object = match under {
+    let mut child = match under {
         Some(value) => self::object(value, "the child")?.clone(),
         None => object.clone(),
     };
-    if !child_object.contains_key("id")
+    if !child.contains_key("id")
         && let Some(id) = object.get("id")
     {
-        child_object.insert("id".to_owned(), id.clone());
+        child.insert("id".to_owned(), id.clone());
     }
-    let child = child(&Value::Object(child_object))?;
-    Ok(match is_simple {
-        true => Request::StartInstance(child.spec.id),
-        false => Request::StartChild(Box::new(child)),
-    })
+    Ok(child)
 }
 
+/// What a new instance is called. In OTP it has no id; one without is the template's next.
+fn instance(
+    object: &Map<String, Value>,
+    simple: &Scenario,
+    supervisor: &Option<String>,
+    before: &[Step],
+) -> Result<String> {
+    let child = object_to_start(object)?;
+    let id = text(&child, "id", "")?;
+    if !id.is_empty() {
+        return Ok(id.to_owned());
+    }
+    let is_start = |step: &&Step| match &step.action {
+        Action::Call(asked, Request::StartInstance(_)) => asked == supervisor,
+        Action::Call(..) | Action::Exit(..) | Action::Stop => false,
+    };
+    let template = simple.children.first().map_or("", |role| role.spec.id.as_str());
+    Ok(format!("{template}-{}", 1 + before.iter().filter(is_start).count()))
+}
+
+/// The first of that name, a supervisor's own children before those further down.
 fn nested<'a>(tree: &'a Scenario, name: &str) -> Option<&'a Scenario> {
-    tree.children.iter().find_map(|role| {
-        let under = role.nested.as_ref()?;
-        if role.spec.id == name { Some(under) } else { nested(under, name) }
-    })
+    let own = tree.children.iter().filter(|role| role.spec.id == name);
+    let under = || tree.children.iter().filter_map(|role| role.nested.as_ref());
+    let named = own.filter_map(|role| role.nested.as_ref()).next();
+    named.or_else(|| under().find_map(|under| nested(under, name)))
 }

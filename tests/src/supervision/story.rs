@@ -21,16 +21,14 @@ pub fn play(script: &Script) -> Vec<Value> {
         Ok(rehearsal) => rehearsal,
         Err(_) => return play_without(script),
     };
-    let mut story = Vec::new();
     rehearsal.start_and_wait();
     for step in &script.steps {
         rehearsal.advance_to(step.at.max(rehearsal.now()));
-        act(&mut rehearsal, &step.action, &mut story);
+        act(&mut rehearsal, &step.action);
     }
     rehearsal.stop();
     rehearsal.settle(rehearsal.now() + REST_MAX);
-    tell(&mut rehearsal, &mut story);
-    story
+    rehearsal.take_story().iter().filter_map(|line| line_of(&line.happened)).collect()
 }
 
 /// There is no supervisor if its specification makes no sense.
@@ -51,11 +49,7 @@ pub fn text(line: &Value) -> String {
     format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
-fn tell(rehearsal: &mut Rehearsal, story: &mut Vec<Value>) {
-    story.extend(rehearsal.take_story().iter().filter_map(|line| line_of(&line.happened)));
-}
-
-fn act(rehearsal: &mut Rehearsal, action: &Action, story: &mut Vec<Value>) {
+fn act(rehearsal: &mut Rehearsal, action: &Action) {
     match action {
         Action::Exit(child, exit) => rehearsal.exit(child, *exit),
         Action::Stop => rehearsal.stop(),
@@ -66,13 +60,7 @@ fn act(rehearsal: &mut Rehearsal, action: &Action, story: &mut Vec<Value>) {
                     rehearsal.call(supervisor, Call::AddInstance(id.clone()));
                 }
                 Request::StartChild(role) => {
-                    let is_present = phase(rehearsal, supervisor, &role.spec.id).is_some();
-                    if !is_present && let Err(error) = rehearsal.add_role(role.as_ref().clone()) {
-                        tell(rehearsal, story);
-                        story.push(json!({ "result": { "error": spec_error(&error) } }));
-                        return;
-                    }
-                    rehearsal.call(supervisor, Call::AddChild(role.spec.clone()));
+                    rehearsal.add_child(supervisor, role.as_ref().clone());
                 }
                 Request::StopInstance(id) => {
                     let call = match phase(rehearsal, supervisor, id) {
@@ -176,6 +164,7 @@ fn spec_error(error: &SpecError<String>) -> &'static str {
         SpecError::StrategyFixed
         | SpecError::DisciplineFixed
         | SpecError::StrictCountsShared
+        | SpecError::StrictWindow(_)
         | SpecError::UnknownSibling { .. }
         | SpecError::Circular(_) => "invalid",
     }

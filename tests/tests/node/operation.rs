@@ -1,5 +1,7 @@
 //! What an operator does all day.
 
+use std::{fs, process::Child};
+
 use blackhole_tests::{TestNode, bh, json_lines, pid, send};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -209,4 +211,47 @@ fn clients_that_hold_connections_open_leave_descriptors_to_services() {
     drop((pages, calls));
     node.until("the node answers again", |status| status["node"]["state"] == "running");
     blackhole_tests::until("they are given back", descriptors, |now| *now < before + 20);
+}
+
+/// A recording that has begun; it ends with the node.
+fn record(node: &TestNode, file: &str) -> Child {
+    let recorder = bh()
+        .args(["events", "--record", file])
+        .env("BLACKHOLE_RUNTIME_DIR", node.path("run"))
+        .spawn()
+        .expect("bh runs");
+    let begun = || fs::read_to_string(file).unwrap_or_default();
+    blackhole_tests::until("the recording has begun", begun, |text| text.contains('\n'));
+    recorder
+}
+
+#[test]
+fn an_incident_is_recorded_and_decided_again_when_the_node_is_gone() {
+    let mut node = TestNode::start_all(PAIR);
+    let file = node.path("incident.jsonl").display().to_string();
+    let mut recorder = record(&node, &file);
+    let first = node.service("first");
+    send(pid(&first), Signal::KILL);
+    node.until_reborn(&first);
+    node.signal(Signal::TERM);
+    node.ended();
+    let is_over = || recorder.try_wait().expect("it can be waited for");
+    blackhole_tests::until("the recording has ended", is_over, Option::is_some);
+
+    let replayed = node.bh(&["events", "--replay", &file]);
+    assert_eq!(replayed.code, 0, "{replayed:?}");
+    assert!(replayed.stdout.ends_with("commands: all the same\n"), "{replayed:?}");
+
+    let recording = fs::read_to_string(&file).expect("it was written");
+    let mut lines = json_lines(&recording);
+    let is_exit = |line: &Value| line["decided"]["event"]["exited"].is_object();
+    let exit = lines.iter().position(is_exit).expect("the kill is in it");
+    lines[exit]["decided"]["commands"] = Value::Array(Vec::new());
+    let mut falsified: Vec<&str> = recording.lines().collect();
+    let line = lines[exit].to_string();
+    falsified[exit] = &line;
+    fs::write(&file, falsified.join("\n")).expect("it is written");
+    let refused = node.bh(&["events", "--replay", &file]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.stderr.contains("decides otherwise now"), "{refused:?}");
 }

@@ -2,11 +2,15 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::Path,
+    process::Command,
 };
 
-use blackhole_tests::{TestNode, fixture};
+use blackhole_tests::{TestNode, fixture, is_installed};
 
 /// The user `nobody` on every Linux distribution.
 const NOBODY: u32 = 65534;
@@ -99,4 +103,39 @@ fn a_runtime_directory_that_others_control_is_refused() {
         assert!(output.contains(words) && output.contains("hint:"), "{output}");
         assert_eq!(mode(&node.path("run")), mode_before, "it stays as it was");
     }
+}
+
+/// Says what a client of HTTP/2 says first, and prints how many bytes come back.
+const GREETING: &str = r"
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+try:
+    client.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    print(len(client.recv(64)))
+except OSError:
+    print(0)
+";
+
+/// The socket's mode keeps others out; whoever is past that is asked who they are.
+#[test]
+fn nobody_else_is_listened_to_on_the_control_socket() {
+    if !is_root() || !is_installed("python3") {
+        return;
+    }
+    let node = launch("[services.calm]\ncommand = [\"sleep\", \"1000\"]\n");
+    node.until("the node runs", |status| status["node"]["state"] == "running");
+    let socket = node.path("run/control.sock");
+    for path in [&node.path("run"), &socket] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    }
+    let heard = |user| {
+        let mut python = Command::new("python3");
+        let told = python.args(["-c", GREETING]).arg(&socket).uid(user).output();
+        String::from_utf8(told.expect("python3 runs").stdout).expect("a number")
+    };
+    assert_ne!(heard(0).trim(), "0", "its own user is greeted");
+    assert_eq!(heard(NOBODY).trim(), "0");
+    let is_told = |output: &String| output.contains("refused a control connection");
+    blackhole_tests::until("the refusal is told", || node.output(), is_told);
 }

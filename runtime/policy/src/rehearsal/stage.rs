@@ -1,6 +1,6 @@
 //! Where a rehearsal is played.
 
-mod cast;
+mod director;
 mod time;
 
 use std::{
@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use self::cast::{cast, machine};
+use self::director::{Actor, Director, Doing, Stage};
 use super::{Behaviour, Happened, Line, Name, Role, Scenario, Start};
 use crate::{
     moment::Moment,
     supervision::{
-        Call, CallId, Command, Event, Exit, Generation, Refusal, SpecError, Strategy, Supervisor,
+        Call, CallId, Command, Event, Exit, Generation, Refusal, SpecError, Supervisor,
         SupervisorExit,
     },
 };
@@ -26,8 +26,9 @@ struct Troupe(u64);
 #[derive(Debug)]
 pub struct Rehearsal {
     now: Moment,
-    roles: HashMap<Name, Role>,
-    attempts: HashMap<Name, u64>,
+    /// How often each child was told to start: a path is the names from the outermost supervisor's
+    /// child down.
+    attempts: HashMap<Vec<Name>, u64>,
     troupes: BTreeMap<Troupe, Director>,
     root: Troupe,
     troupes_ever: u64,
@@ -37,63 +38,18 @@ pub struct Rehearsal {
     story: Vec<Line>,
 }
 
-/// A machine and the children it has now.
-#[derive(Debug)]
-struct Director {
-    machine: Supervisor<Name>,
-    /// Whose child it is, unless it is the outermost.
-    of: Option<(Troupe, Name, Generation)>,
-    /// Running, starting and stopping children, in the order of their starts.
-    actors: Vec<Actor>,
-    stage: Stage,
-    /// What children without a role of their own play: the template of `simple_one_for_one`.
-    understudy: Option<Name>,
-}
-
-/// How far a supervisor has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Starting,
-    Up,
-    /// Told to end; told from outside to end so.
-    Ending(Option<Exit>),
-}
-
-/// One incarnation of a child.
-#[derive(Debug, Clone)]
-struct Actor {
-    name: Name,
-    generation: Generation,
-    attempt: u64,
-    /// The machine behind it, if it is a supervisor.
-    troupe: Option<Troupe>,
-    doing: Doing,
-}
-
-/// What a child is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doing {
-    Starting { up_at: Option<Moment> },
-    Running { exit_at: Option<(Moment, Exit)> },
-    Stopping { down_at: Option<Moment> },
-}
-
 impl Rehearsal {
     /// Casts everybody; nothing has started yet.
     ///
     /// A nested supervisor whose specification makes no sense is found out when it is started.
     ///
     /// # Errors
-    /// The first rule that the outermost supervisor breaks; or a name that is not unique in the tree.
+    /// The first rule that the outermost supervisor breaks.
     pub fn new(scenario: Scenario) -> Result<Self, SpecError<Name>> {
-        let machine = machine(&scenario)?;
-        let mut roles = HashMap::new();
         let root = Troupe(0);
-        let director = Director::new(machine, None, &scenario);
-        cast(&mut roles, scenario.children)?;
+        let director = Director::new(scenario, None, Vec::new())?;
         Ok(Self {
             now: Moment::ORIGIN,
-            roles,
             attempts: HashMap::new(),
             troupes: BTreeMap::from([(root, director)]),
             root,
@@ -115,9 +71,10 @@ impl Rehearsal {
         self.play();
     }
 
-    /// Lets a child end by itself, wherever in the tree it is. One that is not up does not.
+    /// Lets a child end by itself, wherever in the tree it is. One that is not up does not. Of several
+    /// that are called so it is the first, a supervisor's own children before those further down.
     ///
-    /// A supervisor takes its children down first, unless it is killed: then they go with it.
+    /// A supervisor takes its children down first, unless it is killed: then they go after it.
     pub fn exit(&mut self, name: &str, exit: Exit) {
         let Some((troupe, index)) = self.find(name) else {
             return;
@@ -155,13 +112,13 @@ impl Rehearsal {
         self.tell(troupe, Event::Called { call: CallId(self.calls_ever), request });
     }
 
-    /// Adds a role, for a child that is to be added by a call.
-    ///
-    /// # Errors
-    /// A name under it is taken.
-    pub fn add_role(&mut self, role: Role) -> Result<(), SpecError<Name>> {
-        self.roles.remove(&role.spec.id);
-        cast(&mut self.roles, vec![role])
+    /// Asks a supervisor for one more child, which plays this role unless one of that name is there.
+    pub fn add_child(&mut self, supervisor: Option<&str>, role: Role) {
+        let spec = role.spec.clone();
+        if let Some(troupe) = self.troupe(supervisor) {
+            self.director(troupe).learn(role);
+        }
+        self.call(supervisor, Call::AddChild(spec));
     }
 
     /// What time it is.
@@ -237,10 +194,11 @@ impl Rehearsal {
     }
 
     fn start_child(&mut self, troupe: Troupe, child: Name, generation: Generation) {
-        let attempts = self.attempts.entry(child.clone()).or_default();
+        let path = self.director(troupe).path_to(&child);
+        let attempts = self.attempts.entry(path).or_default();
         *attempts += 1;
         let attempt = *attempts;
-        let role = self.role(troupe, &child);
+        let role = self.director(troupe).role(&child);
         let start = role.map_or(Behaviour::PROMPT, |role| role.behaviour).start;
         let nested = role.and_then(|role| role.nested.clone());
         let (fails, delay) = match start {
@@ -259,7 +217,7 @@ impl Rehearsal {
         let up_at = (!delay.is_zero()).then(|| self.now + delay);
         let doing = Doing::Starting { up_at };
         let of = (troupe, child.clone(), generation);
-        let nested = match nested.map(|scenario| self.open(of, &scenario)).transpose() {
+        let nested = match nested.map(|scenario| self.open(of, scenario)).transpose() {
             Ok(nested) => nested,
             Err(_) => return self.fail_to_start(troupe, child, generation, attempt),
         };
@@ -283,12 +241,13 @@ impl Rehearsal {
     fn open(
         &mut self,
         of: (Troupe, Name, Generation),
-        scenario: &Scenario,
+        scenario: Scenario,
     ) -> Result<Troupe, SpecError<Name>> {
-        let machine = machine(scenario)?;
+        let path = self.director(of.0).path_to(&of.1);
+        let director = Director::new(scenario, Some(of), path)?;
         let troupe = Troupe(self.troupes_ever);
         self.troupes_ever += 1;
-        self.troupes.insert(troupe, Director::new(machine, Some(of), scenario));
+        self.troupes.insert(troupe, director);
         Ok(troupe)
     }
 
@@ -297,7 +256,8 @@ impl Rehearsal {
         let now = self.now;
         let actor = &self.director(troupe).actors[index];
         let (child, generation, attempt) = (actor.name.clone(), actor.generation, actor.attempt);
-        let exit_after = self.role(troupe, &child).and_then(|role| role.behaviour.exit_after);
+        let exit_after =
+            self.director(troupe).role(&child).and_then(|role| role.behaviour.exit_after);
         let exit_at = exit_after.map(|(delay, exit)| (now + delay, exit));
         self.director(troupe).actors[index].doing = Doing::Running { exit_at };
         self.note(Happened::Started { child: child.clone(), attempt });
@@ -312,8 +272,8 @@ impl Rehearsal {
             self.director(troupe).actors[index].doing = Doing::Stopping { down_at: None };
             return self.ask_to_end(nested, None);
         }
-        let delay =
-            self.role(troupe, child).map_or(Duration::ZERO, |role| role.behaviour.stop_after);
+        let role = self.director(troupe).role(child);
+        let delay = role.map_or(Duration::ZERO, |role| role.behaviour.stop_after);
         if !delay.is_zero() {
             let down_at = Some(self.now + delay);
             self.director(troupe).actors[index].doing = Doing::Stopping { down_at };
@@ -330,15 +290,31 @@ impl Rehearsal {
         }
     }
 
-    /// Removes a child from the stage, and those under it with it, the newest first.
     fn take_off(&mut self, troupe: Troupe, index: usize) -> Actor {
-        let actor = self.director(troupe).actors.remove(index);
+        self.director(troupe).actors.remove(index)
+    }
+
+    fn tell_stopped(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
+        self.note(Happened::Stopped { child: actor.name.clone() });
+        self.tell_exited(troupe, actor, exit);
+    }
+
+    fn tell_end(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
+        self.note(Happened::Exited { child: actor.name.clone(), exit });
+        self.tell_exited(troupe, actor, exit);
+    }
+
+    /// Children of a supervisor that was killed are still there, and go before anybody hears of its end.
+    fn tell_exited(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
         if let Some(nested) = actor.troupe {
             self.close(nested);
         }
-        actor
+        let Actor { name: child, generation, .. } = actor;
+        self.pending.push_back((troupe, Event::Exited { child, generation, exit, jitter: 0.0 }));
     }
 
+    /// Takes the children of a dead supervisor down, the newest first: one that is a supervisor itself
+    /// notices that its parent is gone, and ends its own before it goes.
     fn close(&mut self, troupe: Troupe) {
         let Some(mut director) = self.troupes.remove(&troupe) else {
             return;
@@ -349,18 +325,6 @@ impl Rehearsal {
             }
             self.note(Happened::Stopped { child: actor.name });
         }
-    }
-
-    fn tell_stopped(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        let Actor { name: child, generation, .. } = actor;
-        self.note(Happened::Stopped { child: child.clone() });
-        self.pending.push_back((troupe, Event::Exited { child, generation, exit, jitter: 0.0 }));
-    }
-
-    fn tell_end(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        let Actor { name: child, generation, .. } = actor;
-        self.note(Happened::Exited { child: child.clone(), exit });
-        self.pending.push_back((troupe, Event::Exited { child, generation, exit, jitter: 0.0 }));
     }
 
     /// Asks a nested supervisor to end, once.
@@ -425,33 +389,19 @@ impl Rehearsal {
         self.troupes.get_mut(&troupe).expect("commands come from machines that are there")
     }
 
-    fn role(&self, troupe: Troupe, child: &str) -> Option<&Role> {
-        self.roles.get(child).or_else(|| self.roles.get(self.troupes[&troupe].understudy.as_ref()?))
-    }
-
     fn position(&self, troupe: Troupe, child: &str, generation: Generation) -> Option<usize> {
         let actors = &self.troupes.get(&troupe)?.actors;
         actors.iter().position(|actor| actor.name == child && actor.generation == generation)
     }
 
     fn find(&self, name: &str) -> Option<(Troupe, usize)> {
-        self.troupes.iter().find_map(|(troupe, director)| {
-            let index = director.actors.iter().position(|actor| actor.name == name)?;
-            Some((*troupe, index))
-        })
+        self.find_under(self.root, name)
     }
-}
 
-impl Director {
-    fn new(
-        machine: Supervisor<Name>,
-        of: Option<(Troupe, Name, Generation)>,
-        scenario: &Scenario,
-    ) -> Self {
-        let understudy = match scenario.spec.strategy {
-            Strategy::SimpleOneForOne => scenario.children.first().map(|role| role.spec.id.clone()),
-            Strategy::OneForOne | Strategy::OneForAll | Strategy::RestForOne => None,
-        };
-        Self { machine, of, actors: Vec::new(), stage: Stage::Starting, understudy }
+    fn find_under(&self, troupe: Troupe, name: &str) -> Option<(Troupe, usize)> {
+        let actors = &self.troupes.get(&troupe)?.actors;
+        let own = actors.iter().position(|actor| actor.name == name).map(|index| (troupe, index));
+        let nested = || actors.iter().filter_map(|actor| actor.troupe);
+        own.or_else(|| nested().find_map(|nested| self.find_under(nested, name)))
     }
 }

@@ -74,9 +74,7 @@ impl Grain {
 
     fn is_over(self, age: Duration, window: Duration) -> bool {
         match self {
-            Self::WholeSeconds => {
-                age.as_secs() > window.as_secs() + u64::from(window.subsec_nanos() > 0)
-            }
+            Self::WholeSeconds => age.as_secs() > window.as_secs(),
             Self::Exact => age >= window,
         }
     }

@@ -25,7 +25,7 @@ pub struct SupervisorSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
     /// All of them, as OTP does; one too many ends the supervisor. Under [`Discipline::Strict`] the
-    /// window is rounded up to whole seconds.
+    /// window is one second or more, and whole ones.
     Shared(RestartLimit),
     /// Those of each child against its own [`ChildSpec::limit`]; one too many is answered by its
     /// [`ChildSpec::on_failed`].
@@ -148,6 +148,8 @@ pub enum SpecError<Id> {
     DisciplineFixed,
     /// [`Discipline::Strict`] is OTP's, which knows no [`Counting::PerChild`].
     StrictCountsShared,
+    /// OTP's `invalid_period`: [`Discipline::Strict`] counts in whole seconds, one at least.
+    StrictWindow(Duration),
     /// `after` names what is not a sibling.
     UnknownSibling {
         /// Whose `after` it is.
@@ -183,6 +185,13 @@ impl<Id: fmt::Debug> fmt::Display for SpecError<Id> {
             }
             Self::StrictCountsShared => formatter
                 .write_str("the strict discipline counts restarts for all children together"),
+            Self::StrictWindow(window) => {
+                write!(
+                    formatter,
+                    "the strict discipline counts restarts in whole seconds, one or more, not within \
+                     {window:?}"
+                )
+            }
             Self::UnknownSibling { child, sibling } => {
                 write!(formatter, "child {child:?} comes after {sibling:?}, which is no sibling")
             }
@@ -217,6 +226,11 @@ pub(super) fn check<Id: Clone + Eq + Hash>(
 /// The limit that strict counts against.
 pub(super) const fn shared_limit<Id>(spec: &SupervisorSpec) -> Result<RestartLimit, SpecError<Id>> {
     match spec.counting {
+        Counting::Shared(limit)
+            if limit.window.as_secs() < 1 || limit.window.subsec_nanos() > 0 =>
+        {
+            Err(SpecError::StrictWindow(limit.window))
+        }
         Counting::Shared(limit) => Ok(limit),
         Counting::PerChild => Err(SpecError::StrictCountsShared),
     }
@@ -269,6 +283,7 @@ mod tests {
             SpecError::StrategyFixed,
             SpecError::DisciplineFixed,
             SpecError::StrictCountsShared,
+            SpecError::StrictWindow(Duration::from_millis(500)),
             SpecError::UnknownSibling { child: "a", sibling: "b" },
             SpecError::Circular("a"),
         ];
@@ -280,6 +295,7 @@ mod tests {
         simple_one_for_one cannot be switched on or off at run time
         the discipline cannot change at run time
         the strict discipline counts restarts for all children together
+        the strict discipline counts restarts in whole seconds, one or more, not within 500ms
         child "a" comes after "b", which is no sibling
         child "a" comes after itself
         "#);

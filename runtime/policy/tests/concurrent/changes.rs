@@ -44,6 +44,17 @@ fn one_that_waits_for_nobody_any_longer_starts() {
     assert_eq!(reconfigure(&mut desk, one_for_one, [child("b")]), "start b#2, 9: Done");
 }
 
+/// A machine that goes on from a checkpoint knows no other order.
+#[test]
+fn who_is_told_again_whom_it_comes_after_starts_in_its_place() {
+    let after_a = |id| child(id).after(["a"]);
+    let children = [child("a"), after_a("b"), after_a("c")];
+    let mut desk = Desk::new(spec(Strategy::OneForOne), children);
+    desk.start();
+    assert_eq!(desk.call(1, Call::UpdateChild(after_a("b"))), "1: Done");
+    assert_eq!(desk.up("a", 1), "start b#1, start c#1");
+}
+
 #[test]
 fn a_change_that_makes_no_sense_is_refused_whole() {
     let one_for_one = spec(Strategy::OneForOne);

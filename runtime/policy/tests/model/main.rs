@@ -3,6 +3,7 @@
 //! A [`World`](world::World) stands for the processes: it carries commands out, answers when the
 //! sequence says so, and checks every command against what it knows to be true.
 
+mod tree;
 mod world;
 
 use std::time::Duration;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use blackhole_policy::{
     backoff::Backoff,
     supervision::{
-        self, AutoShutdown, Call, ChildKind, ChildSpec, Counting, Discipline, Exit, OnFailed,
-        Restart, RestartLimit, Shutdown, SupervisorSpec,
+        self, AutoShutdown, Call, ChildKind, ChildSpec, Counting, Discipline, Exit, Generation,
+        OnFailed, Restart, RestartLimit, Shutdown, SupervisorSpec,
     },
 };
 use proptest::{prelude::*, sample::select, strategy::Strategy as Generates};
@@ -71,50 +72,76 @@ fn child(id: usize, auto_shutdown: AutoShutdown) -> impl Generates<Value = Child
 fn scenario(
     discipline: Discipline,
 ) -> impl Generates<Value = (SupervisorSpec, Vec<ChildSpec<usize>>)> {
-    let strategy = select(vec![
-        supervision::Strategy::OneForOne,
-        supervision::Strategy::OneForAll,
-        supervision::Strategy::RestForOne,
-    ]);
-    let auto_shutdown = select(vec![
-        AutoShutdown::Never,
-        AutoShutdown::Never,
-        AutoShutdown::AnySignificant,
-        AutoShutdown::AllSignificant,
-    ]);
-    let counting = match discipline {
-        Discipline::Strict => limit().prop_map(Counting::Shared).boxed(),
-        Discipline::Concurrent => {
-            prop_oneof![limit().prop_map(Counting::Shared), Just(Counting::PerChild)].boxed()
-        }
-    };
-    (strategy, counting, auto_shutdown, 0..=CHILDREN_MAX).prop_flat_map(
+    let strategy = prop_oneof![3 => grouping(), 1 => Just(supervision::Strategy::SimpleOneForOne)];
+    (strategy, counting(discipline), auto_shutdown(), 0..=CHILDREN_MAX).prop_flat_map(
         move |(strategy, counting, auto_shutdown, count)| {
             let spec = SupervisorSpec { strategy, discipline, counting, auto_shutdown };
+            // Of instances there is a template.
+            let is_simple = strategy == supervision::Strategy::SimpleOneForOne;
+            let count = if is_simple { 1 } else { count };
             let children: Vec<_> = (0..count).map(|id| child(id, auto_shutdown)).collect();
             (Just(spec), children)
         },
     )
 }
 
+/// The strategies of children that are known from the start.
+fn grouping() -> impl Generates<Value = supervision::Strategy> {
+    select(vec![
+        supervision::Strategy::OneForOne,
+        supervision::Strategy::OneForAll,
+        supervision::Strategy::RestForOne,
+    ])
+}
+
+fn auto_shutdown() -> impl Generates<Value = AutoShutdown> {
+    select(vec![
+        AutoShutdown::Never,
+        AutoShutdown::Never,
+        AutoShutdown::AnySignificant,
+        AutoShutdown::AllSignificant,
+    ])
+}
+
+fn counting(discipline: Discipline) -> impl Generates<Value = Counting> {
+    match discipline {
+        Discipline::Strict => limit().prop_map(Counting::Shared).boxed(),
+        Discipline::Concurrent => {
+            prop_oneof![limit().prop_map(Counting::Shared), Just(Counting::PerChild)].boxed()
+        }
+    }
+}
+
 fn exit() -> impl Generates<Value = Exit> {
     select(vec![Exit::Normal, Exit::Shutdown, Exit::Killed, Exit::Abnormal, Exit::Abnormal])
 }
 
-fn call() -> impl Generates<Value = Call<usize>> {
+/// An incarnation that was or will be, more or less.
+fn generation() -> impl Generates<Value = Generation> {
+    (0u64..12).prop_map(Generation)
+}
+
+fn call(discipline: Discipline) -> impl Generates<Value = Call<usize>> {
     let id = 0..CHILDREN_MAX;
+    let update = id.clone().prop_flat_map(|id| child(id, AutoShutdown::Never));
+    let reconfigure = scenario(discipline);
     prop_oneof![
         3 => id.clone().prop_map(Call::StopChild),
         3 => id.clone().prop_map(Call::StartChild),
         2 => id.clone().prop_map(Call::RestartChild),
         1 => id.clone().prop_map(Call::RemoveChild),
-        1 => id.prop_map(|id| Call::AddChild(ChildSpec::worker(id))),
+        1 => id.clone().prop_map(|id| Call::AddChild(ChildSpec::worker(id))),
+        4 => id.clone().prop_map(Call::AddInstance),
+        1 => (id.clone(), generation()).prop_map(|(id, it)| Call::StopIncarnation(id, it)),
+        1 => update.prop_map(Call::UpdateChild),
+        1 => reconfigure.prop_map(|(spec, children)| Call::Reconfigure(spec, children)),
+        1 => id.prop_map(Call::DescribeChild),
         1 => Just(Call::WhichChildren),
         1 => Just(Call::CountChildren),
     ]
 }
 
-fn step() -> impl Generates<Value = Step> {
+fn step(discipline: Discipline) -> impl Generates<Value = Step> {
     let who = 0..CHILDREN_MAX;
     prop_oneof![
         10 => Just(Step::AnswerAll),
@@ -125,7 +152,7 @@ fn step() -> impl Generates<Value = Step> {
         1 => who.prop_map(Step::ExitAgain),
         5 => (1u64..4_000).prop_map(Step::Pass),
         4 => Just(Step::PassToDeadline),
-        4 => call().prop_map(Step::Call),
+        5 => call(discipline).prop_map(Step::Call),
     ]
 }
 
@@ -135,7 +162,7 @@ proptest! {
     #[test]
     fn the_concurrent_machine_keeps_its_promises(
         (spec, children) in scenario(Discipline::Concurrent),
-        steps in proptest::collection::vec(step(), 0..STEPS_MAX),
+        steps in proptest::collection::vec(step(Discipline::Concurrent), 0..STEPS_MAX),
         stubborn in any::<bool>(),
     ) {
         World::new(spec, children).play(steps, stubborn);
@@ -144,7 +171,7 @@ proptest! {
     #[test]
     fn the_strict_machine_keeps_its_promises(
         (spec, children) in scenario(Discipline::Strict),
-        steps in proptest::collection::vec(step(), 0..STEPS_MAX),
+        steps in proptest::collection::vec(step(Discipline::Strict), 0..STEPS_MAX),
         stubborn in any::<bool>(),
     ) {
         World::new(spec, children).play(steps, stubborn);

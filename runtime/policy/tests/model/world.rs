@@ -9,7 +9,7 @@ use blackhole_policy::{
     moment::Moment,
     supervision::{
         Answer, Call, CallId, ChildSpec, Command, Counting, Discipline, Event, Exit, Generation,
-        Phase, Shutdown, Strategy, Supervisor, SupervisorSpec, Transition,
+        Phase, Reply, Shutdown, Strategy, Supervisor, SupervisorSpec, Transition,
         checkpoint::{Next, State},
     },
 };
@@ -42,6 +42,8 @@ enum Condition {
 pub(crate) struct World {
     machine: Supervisor<usize>,
     spec: SupervisorSpec,
+    /// What instances are like.
+    template: Option<ChildSpec<usize>>,
     specs: BTreeMap<usize, ChildSpec<usize>>,
     now: Moment,
     live: BTreeMap<usize, (Generation, Condition)>,
@@ -51,9 +53,17 @@ pub(crate) struct World {
     /// When ends that nobody had asked for were answered by a restart; of all, or of each child.
     restarts: Vec<(Moment, usize)>,
     unanswered: BTreeSet<CallId>,
+    /// What holds when it is granted: the supervisor's settings, if they change, and its children's.
+    changes: BTreeMap<CallId, (Option<SupervisorSpec>, Vec<ChildSpec<usize>>)>,
     calls: u64,
-    /// Calls that lead to starts which are no restarts.
-    starts_asked_for: u64,
+    /// Calls that lead to starts which are no restarts, of each child.
+    starts_asked_for: BTreeMap<usize, u32>,
+    /// Whom strict started last.
+    last_started: Option<usize>,
+    /// When strict, which does one thing at a time, began to stop those that it starts next.
+    group_stopping: Option<Moment>,
+    /// Children are no longer in the order of their numbers.
+    is_reordered: bool,
     has_ended: bool,
     /// What all children that ever were may take to stop, one after the other.
     graces: Duration,
@@ -65,6 +75,7 @@ impl World {
         Self {
             machine: Supervisor::new(spec, children.clone()).expect("generated to make sense"),
             spec,
+            template: (spec.strategy == Strategy::SimpleOneForOne).then(|| children[0].clone()),
             specs,
             now: Moment::ORIGIN,
             live: BTreeMap::new(),
@@ -72,8 +83,12 @@ impl World {
             completed: BTreeSet::new(),
             restarts: Vec::new(),
             unanswered: BTreeSet::new(),
+            changes: BTreeMap::new(),
             calls: 0,
-            starts_asked_for: 0,
+            starts_asked_for: BTreeMap::new(),
+            last_started: None,
+            group_stopping: None,
+            is_reordered: false,
             has_ended: false,
             graces: children.iter().map(|child| grace(child.shutdown)).sum(),
         }
@@ -94,6 +109,11 @@ impl World {
         if let Some(successor) = successor {
             let own = (commands.clone(), self.machine.next_deadline(), self.machine.checkpoint());
             assert_eq!(successor, own);
+        }
+        if let Some(checkpoint) = self.machine.checkpoint() {
+            self.template = checkpoint.template;
+            let specs = checkpoint.children.into_iter().map(|child| (child.spec.id, child.spec));
+            self.specs.extend(specs);
         }
         commands
     }
@@ -226,7 +246,8 @@ impl World {
                 matches!(self.spec.counting, Counting::Shared(_)) || *whose > id
             });
         }
-        if let Call::AddChild(spec) = &request
+        let added = self.added(&request);
+        if let Some(spec) = &added
             && (self.machine.phase(&spec.id).is_none() || self.is_being_removed(spec.id))
             && !self.has_ended
         {
@@ -236,19 +257,32 @@ impl World {
                 matches!(self.spec.counting, Counting::Shared(_)) || *whose != spec.id
             });
         }
-        if let Call::AddChild(spec) = &request {
-            self.graces += grace(spec.shutdown);
-        }
-        match &request {
-            Call::StartChild(_) | Call::RestartChild(_) | Call::AddChild(_) => {
-                self.starts_asked_for += 1;
-            }
-            _ => {}
+        let starts = id.or(added.as_ref().map(|spec| spec.id));
+        if let Some(child) = starts {
+            *self.starts_asked_for.entry(child).or_default() += 1;
         }
         self.calls += 1;
         let call = CallId(self.calls);
         self.unanswered.insert(call);
+        let change = match &request {
+            Call::UpdateChild(spec) => Some((None, vec![spec.clone()])),
+            Call::Reconfigure(spec, children) => Some((Some(*spec), children.clone())),
+            _ => None,
+        };
+        let respecified = change.iter().flat_map(|(_, children)| children);
+        let graces = added.iter().chain(respecified).map(|spec| grace(spec.shutdown));
+        self.graces += graces.sum::<Duration>();
+        self.changes.extend(change.map(|change| (call, change)));
         self.tell(Event::Called { call, request });
+    }
+
+    /// Who comes, if it is granted.
+    fn added(&self, request: &Call<usize>) -> Option<ChildSpec<usize>> {
+        match request {
+            Call::AddChild(spec) => Some(spec.clone()),
+            Call::AddInstance(id) => Some(ChildSpec { id: *id, ..self.template.clone()? }),
+            _ => None,
+        }
     }
 
     /// Whether a child is on its way out for good: added again, it stays, as it is told to be then.
@@ -295,9 +329,8 @@ impl World {
                 }
                 Command::Reply { call, reply } => {
                     assert!(self.unanswered.remove(&call), "answered twice");
-                    if let Ok(Answer::Counts(counts)) = reply {
-                        assert!(counts.active <= self.live.len(), "more active than there are");
-                    }
+                    self.group_stopping = None;
+                    self.on_reply(call, &reply);
                 }
                 Command::Report(Transition::Completed {
                     child,
@@ -314,6 +347,35 @@ impl World {
         }
     }
 
+    fn on_reply(&mut self, call: CallId, reply: &Reply<usize>) {
+        // Of an instance whose exit has not been read OTP says that it is active.
+        let is_exact = self.spec.discipline == Discipline::Concurrent
+            || self.spec.strategy != Strategy::SimpleOneForOne;
+        match reply {
+            Ok(Answer::Counts(counts)) if is_exact => {
+                assert!(counts.active <= self.live.len(), "more active than there are");
+            }
+            Ok(Answer::Child(spec))
+                if self.spec.discipline == Discipline::Concurrent
+                    && self.machine.phase(&spec.id).is_some() =>
+            {
+                assert_eq!(self.specs[&spec.id], **spec);
+            }
+            _ => {}
+        }
+        if let Some((spec, children)) = self.changes.remove(&call)
+            && reply.is_ok()
+        {
+            // What counted within another window is not known any more.
+            self.restarts.clear();
+            self.is_reordered |= spec.is_some();
+            self.spec = spec.unwrap_or(self.spec);
+            if self.spec.discipline == Discipline::Strict {
+                self.specs.extend(children.into_iter().map(|child| (child.id, child)));
+            }
+        }
+    }
+
     fn on_start(&mut self, child: usize, generation: Generation) {
         assert!(!self.live.contains_key(&child), "two live generations of {child}");
         let before = self.generations.insert(child, generation);
@@ -326,16 +388,28 @@ impl World {
                 assert!(is_up || is_done || !is_known, "{child} started before {sibling} was up");
             }
         }
-        let is_strict_restart = self.spec.discipline == Discipline::Strict
-            && self.spec.strategy == Strategy::OneForOne
-            && self.starts_asked_for == 0
-            && before.is_some();
-        if is_strict_restart {
-            self.restarts.push((self.now, child));
+        let counted = self.group_stopping.take().unwrap_or(self.now);
+        if self.spec.discipline == Discipline::Strict && before.is_some() && self.is_restart(child)
+        {
+            self.restarts.push((counted, child));
             self.check_limit(child);
         }
+        self.last_started = Some(child);
         self.completed.remove(&child);
         self.live.insert(child, (generation, Condition::Starting));
+    }
+
+    /// Whether this start is what strict counted one for. A group counts once: what comes later in it
+    /// follows.
+    fn is_restart(&self, child: usize) -> bool {
+        let is_asked_for = !self.starts_asked_for.is_empty() || self.is_reordered;
+        match self.spec.strategy {
+            Strategy::OneForOne => !is_asked_for,
+            Strategy::OneForAll | Strategy::RestForOne => {
+                !is_asked_for && self.last_started.is_some_and(|last| child <= last)
+            }
+            Strategy::SimpleOneForOne => self.starts_asked_for.get(&child) == Some(&1),
+        }
     }
 
     fn on_stop(&mut self, child: usize, generation: Generation, condition: Condition) {
@@ -345,6 +419,7 @@ impl World {
         assert_ne!(*before, Condition::Killed, "killed twice");
         assert!(condition == Condition::Killed || *before != Condition::Asked, "asked twice");
         *before = condition;
+        self.group_stopping.get_or_insert(self.now);
     }
 
     /// Asks the supervisor to end. Children end at once, or only when killed; those that may take
@@ -382,7 +457,7 @@ impl World {
             Discipline::Concurrent => graces,
         };
         assert!(took <= graces, "silence after {took:?}, graces are {graces:?}");
-        for child in 0..self.specs.len() {
+        for child in self.specs.keys().copied().collect::<Vec<_>>() {
             let generation = self.generations.get(&child).copied().unwrap_or_default();
             self.tell(Event::Exited { child, generation, exit: Exit::Abnormal, jitter: 0.0 });
         }

@@ -1,16 +1,18 @@
 //! `child_adm`, `child_adm_simple`, `extra_return`, `child_specs`, `child_specs_map`, `sup_flags`.
 
+use std::time::Duration;
+
 use blackhole_policy::{
     rehearsal::Role,
     supervision::{
-        AutoShutdown, Call, ChildSpec, Counting, Discipline, Exit, Generation, SpecError, Strategy,
-        SupervisorSpec,
+        AutoShutdown, Call, ChildSpec, Counting, Discipline, Exit, Generation, Restart,
+        RestartLimit, Shutdown, SpecError, Strategy, Supervisor, SupervisorSpec,
     },
 };
 
 use crate::{
     desk::Desk,
-    play::{RoleWords, ScenarioWords, one_for_one, refused, scenario, worker},
+    play::{RoleWords, ScenarioWords, one_for_one, refused, scenario, supervisor, worker},
 };
 
 #[test]
@@ -86,6 +88,8 @@ fn extra_return() {
     assert_eq!(desk.up("child1", 2), "ok 2");
     assert_eq!(desk.exited("child1", 2, Exit::Abnormal), "start child1#3");
     assert_eq!(desk.up("child1", 3), "", "nobody asked");
+    assert_eq!(desk.call(Call::AddChild(worker("child2").spec)), "start child2#1");
+    assert_eq!(desk.up("child2", 1), "ok 1", "and whoever asked learns of which incarnation");
 }
 
 #[test]
@@ -112,6 +116,14 @@ fn child_specs_map() {
     let refusal = "error invalid: child \"child\" is significant, but auto_shutdown is never";
     assert_eq!(sup.add(odd), refusal);
     assert_eq!(sup.which(), "[]");
+    for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
+        for shutdown in [Shutdown::Brutal, Shutdown::Timeout(Duration::ZERO), Shutdown::Infinity] {
+            for role in [worker("child"), supervisor("child", one_for_one(1, []))] {
+                let spec = ChildSpec { restart, shutdown, ..role.spec };
+                assert_eq!(SupervisorSpec::OTP.check(&[spec]), Ok(()), "what OTP's types allow");
+            }
+        }
+    }
     let default = ChildSpec::worker("child");
     assert_eq!(SupervisorSpec::OTP.check(std::slice::from_ref(&default)), Ok(()));
     let twice = SupervisorSpec::OTP.check(&[default.clone(), default]);
@@ -125,6 +137,22 @@ fn sup_flags() {
     assert_eq!(refused(per_child), SpecError::StrictCountsShared);
     let two = scenario(Strategy::SimpleOneForOne, 2, [worker("a"), worker("b")]);
     assert_eq!(refused(two), SpecError::TemplateCount(2));
+    let within = |restarts_max, millis| {
+        let window = Duration::from_millis(millis);
+        SupervisorSpec {
+            counting: Counting::Shared(RestartLimit { restarts_max, window }),
+            ..SupervisorSpec::OTP
+        }
+    };
+    let started = |spec| Supervisor::<u32>::new(spec, Vec::new()).map(|_| ());
+    assert_eq!(started(within(0, 1_000)), Ok(()), "as little as OTP allows");
+    for millis in [0, 1, 999, 1_500] {
+        let period = SpecError::StrictWindow(Duration::from_millis(millis));
+        assert_eq!(started(within(1, millis)), Err(period), "OTP's invalid_period");
+        let mut sup = one_for_one(2, [worker("a")]).play();
+        let refused = sup.call(Call::Reconfigure(within(1, millis), vec![worker("a").spec]));
+        assert!(refused.starts_with("error invalid: the strict discipline counts"), "{refused}");
+    }
     let otp = SupervisorSpec::OTP;
     assert_eq!(otp.strategy, Strategy::OneForOne);
     assert_eq!(otp.discipline, Discipline::Strict);

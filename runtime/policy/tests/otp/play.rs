@@ -134,9 +134,7 @@ impl Play {
     }
 
     pub(crate) fn add(&mut self, role: Role) -> String {
-        let spec = role.spec.clone();
-        self.rehearsal.add_role(role).expect("the role makes sense");
-        self.call(Call::AddChild(spec))
+        self.step(|rehearsal| rehearsal.add_child(None, role))
     }
 
     pub(crate) fn add_instance(&mut self, id: &str) -> String {

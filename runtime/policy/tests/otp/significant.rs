@@ -191,6 +191,13 @@ fn significant_upgrade_any_all() {
 fn significant_upgrade_all_any() {
     let mut sup = upgraded(AllSignificant, AnySignificant);
     assert_eq!(sup.exit("a", Exit::Normal), "a normal, b stopped, shut down after a");
+
+    let mut sup = with(AllSignificant, ["a", "b", "c"].map(temporary));
+    assert_eq!(sup.exit("a", Exit::Normal), "a normal", "the others are there");
+    let spec = SupervisorSpec { auto_shutdown: AnySignificant, ..flags(Strategy::OneForOne, 2) };
+    let specs = ["b", "c"].map(|id| temporary(id).spec).into();
+    assert_eq!(sup.call(Call::Reconfigure(spec, specs)), "ok", "what has been is not made up for");
+    assert_eq!(sup.exit("b", Exit::Normal), "b normal, c stopped, shut down after b");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Groups `sup_start` and `sup_start_map`.
 
+use std::time::Duration;
+
 use blackhole_policy::{
     rehearsal::{Behaviour, Start},
-    supervision::{Call, SpecError, Strategy},
+    supervision::{Call, Counting, RestartLimit, SpecError, Strategy},
 };
 
 use crate::play::{
@@ -78,6 +80,15 @@ fn sup_start_ignore_permanent_child_start_child_simple() {
 fn sup_start_error_return() {
     let twice = one_for_one(2, [worker("a"), worker("a")]);
     assert_eq!(refused(twice), SpecError::DuplicateChild("a".to_owned()));
+    let mut timeless = one_for_one(2, [worker("a")]);
+    let limit = RestartLimit { restarts_max: 2, window: Duration::ZERO };
+    timeless.spec.counting = Counting::Shared(limit);
+    assert_eq!(refused(timeless.clone()), SpecError::StrictWindow(Duration::ZERO));
+    let sup = one_for_one(2, [supervisor("inner", timeless)]).play();
+    assert_eq!(
+        sup.told, "inner#1 failed, did not start for inner",
+        "what OTP's init returned is bad"
+    );
 }
 
 #[test]

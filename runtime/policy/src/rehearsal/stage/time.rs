@@ -1,6 +1,9 @@
 //! How time passes in a rehearsal: from cue to cue.
 
-use super::{Actor, Doing, Rehearsal, Stage, Troupe};
+use super::{
+    Rehearsal, Troupe,
+    director::{Actor, Doing, Stage},
+};
 use crate::{
     moment::Moment,
     supervision::{Event, Exit},

@@ -100,7 +100,10 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
 
     fn follow(&mut self, position: Position, after: Vec<Id>) {
         for sibling in after {
-            self.followers.entry(sibling).or_default().push(position);
+            let followers = self.followers.entry(sibling).or_default();
+            // In start order, whenever they were told to follow: a checkpoint knows no other.
+            let place = followers.partition_point(|follower| *follower < position);
+            followers.insert(place, position);
         }
     }
 
