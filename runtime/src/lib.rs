@@ -104,7 +104,6 @@
 //!
 //! [`NodeBuilder::embedded`] runs native services on threads of the test, over the same sockets. Nothing
 //! else changes.
-#![warn(missing_docs)]
 
 mod builder;
 mod events;
