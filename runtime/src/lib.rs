@@ -124,7 +124,7 @@ pub use blackhole_policy::{
 pub use blackhole_protocol::{InstanceId, Name};
 pub use builder::{NodeBuilder, StartError};
 pub use events::{Events, Happening};
-pub use hosted::HostedActor;
+pub use hosted::{Handler, HostedActor};
 pub use node::{Node, NodeHandle, NodeHandleError, Status};
 pub use pool::{Pool, PoolError, Work};
 pub use probes::{Live, Probe, Ready};
