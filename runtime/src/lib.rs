@@ -108,28 +108,39 @@
 mod builder;
 mod events;
 mod hosted;
+mod limits;
+mod logs;
 pub mod native;
 mod node;
 mod pool;
 mod probes;
 mod program;
+mod sandbox;
+mod sharing;
+mod size;
 mod spec;
 
 pub use blackhole_config::{OnFailed, Problem, Rejected, Table, Value};
+pub use blackhole_isolation::{Enforcement, Part as SandboxPart};
 pub use blackhole_node::{Ending, INSTANCES_MAX, NodeError, OperatorError};
 pub use blackhole_policy::{
     backoff::Backoff,
+    budget::Tier,
     supervision::{Restart, Strategy},
 };
 pub use blackhole_protocol::{InstanceId, Name};
 pub use builder::{NodeBuilder, StartError};
 pub use events::{Events, Happening};
 pub use hosted::{Handler, HostedActor};
+pub use logs::Logs;
 pub use node::{Node, NodeHandle, NodeHandleError, Status};
 pub use pool::{Pool, PoolError, Work};
-pub use probes::{Live, Probe, Ready};
+pub use probes::{Live, Probe, Ready, Tls};
 pub use program::{Program, ProgramBuilder, program};
 pub use ractor::{Actor, ActorProcessingErr, ActorRef};
+pub use sandbox::{Sandbox, Secret};
+pub use sharing::{Budget, Scale};
+pub use size::Size;
 pub use spec::{GroupSpec, ServiceSpec};
 
 /// Trees of plain actors, under OTP's rules.
