@@ -14,6 +14,7 @@ pub mod control {
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         clippy::too_many_lines,
+        missing_docs,
         reason = "generated"
     )]
     pub mod v1 {
@@ -29,6 +30,7 @@ pub mod identity {
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         clippy::too_many_lines,
+        missing_docs,
         reason = "generated"
     )]
     pub mod v1 {
@@ -44,6 +46,7 @@ pub mod storage {
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         clippy::too_many_lines,
+        missing_docs,
         reason = "generated"
     )]
     pub mod v1 {

@@ -1,7 +1,7 @@
 //! An actor in a child process, and a typed reference that survives its death.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
-use blackhole::{Actor, ActorProcessingErr, ActorRef, HostedActor, Message, Reply, ServiceSpec};
+use blackhole::{ActorProcessingErr, Handler, Message, Reply, ServiceSpec};
 use std::{error::Error, process::Command, time::Duration};
 
 #[derive(Message)]
@@ -11,30 +11,16 @@ enum Count {
 }
 
 #[derive(Default)]
-struct Counter;
+struct Counter(u64);
 
-impl HostedActor for Counter {
+impl Handler for Counter {
     const NAME: &'static str = "counter";
-}
+    type Message = Count;
 
-impl Actor for Counter {
-    type Msg = Count;
-    type State = u64;
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<Count>, (): ()) -> Result<u64, ActorProcessingErr> {
-        Ok(0)
-    }
-
-    async fn handle(
-        &self,
-        _: ActorRef<Count>,
-        message: Count,
-        total: &mut u64,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn handle(&mut self, message: Count) -> Result<(), ActorProcessingErr> {
         match message {
-            Count::Add(more) => *total += more,
-            Count::Total(reply) => reply.send(*total),
+            Count::Add(more) => self.0 += more,
+            Count::Total(reply) => reply.send(self.0),
         }
         Ok(())
     }
@@ -43,12 +29,10 @@ impl Actor for Counter {
 fn main() -> Result<(), Box<dyn Error>> {
     let program = blackhole::program().actor::<Counter>().enter();
     program.block_on(async {
-        let counter = ServiceSpec::actor::<Counter>();
-        let node =
-            program.node().in_temporary_directory().service("counter", counter).start().await?;
+        let spec = ServiceSpec::actor::<Counter>();
+        let node = program.node().in_temporary_directory().service("counter", spec).start().await?;
         let counter = node.actor::<Counter>("counter")?;
-        counter.cast(Count::Add(41)).await?;
-        counter.cast(Count::Add(1)).await?;
+        counter.cast(Count::Add(42)).await?;
         let total = counter.call(Count::Total, Duration::from_secs(5)).await?;
         println!("generation {:?} counted to {total}", counter.generation());
 

@@ -3,16 +3,17 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use blackhole_config::{HostFacts, Loaded, Overrides, Rejected, Source, Table, Value, load};
+use blackhole_isolation::Enforcement;
 use blackhole_node::{NodeError, Options, Signals, host};
 use blackhole_policy::supervision::Strategy;
 use tempfile::TempDir;
 
 use crate::{
-    GroupSpec, Node, Program, ServiceSpec,
+    Budget, GroupSpec, Logs, Node, Program, ServiceSpec,
     native::ContainedServices,
     node,
     program::command_of,
-    spec::{Members, strategy_written},
+    spec::{Members, enforcement_written, strategy_written},
 };
 
 /// Collects what a node runs. Nothing is opened or started before [`start`](Self::start).
@@ -140,6 +141,27 @@ impl NodeBuilder {
         self.set("http", "listen", address.to_string())
     }
 
+    /// What happens when this host cannot enforce a limit of a service that does not say so itself.
+    /// Default: [`Enforcement::BestEffort`].
+    #[track_caller]
+    pub fn enforce(self, enforcement: Enforcement) -> Self {
+        self.set("node", "enforce", enforcement_written(enforcement))
+    }
+
+    /// How much of the services' output is kept.
+    #[track_caller]
+    pub fn logs(mut self, logs: Logs) -> Self {
+        self.table.set("logs", logs.into_table());
+        self
+    }
+
+    /// What all services may have together. Without it nothing is shared out.
+    #[track_caller]
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.table.set("resources", budget.into_table());
+        self
+    }
+
     /// Adds a service at the root.
     #[track_caller]
     pub fn service(mut self, name: impl Into<String>, service: ServiceSpec) -> Self {
@@ -195,7 +217,7 @@ impl NodeBuilder {
     /// ```
     /// use blackhole::Node;
     ///
-    /// let node = Node::builder().set("logs", "files_max", 2);
+    /// let node = Node::builder().set("node", "name", "dev");
     /// # drop(node);
     /// ```
     #[track_caller]
@@ -304,3 +326,6 @@ struct Checked {
 fn refined(source: Source, overrides: &Overrides, host: &HostFacts) -> Result<Loaded, StartError> {
     load(source, overrides, host).map_err(|rejected| StartError::Rejected(Box::new(rejected)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,27 +7,48 @@
 //!
 //! # From nothing to a supervised tree
 //!
+//! ## 0. A program
+//!
+//! The name is taken on the registry: this crate is had by path or by git. `cargo new clockwork`, and in its
+//! `Cargo.toml`:
+//!
+//! ```toml
+//! [dependencies]
+//! blackhole = { path = "../blackhole/runtime" }       # or { git = "https://…/blackhole" }
+//! serde = { version = "1", features = ["derive"] }    # for settings and the jobs of a pool
+//! ```
+//!
 //! ## 1. The first line of `main`
 //!
 //! A program that runs a node is three kinds of process: a tiny guardian that outlives everything, the
 //! node, and a child for each native service. All of them are the same binary, and one line tells them
 //! apart. It returns in the node only, and must come before anything that starts threads
-//! (`#[tokio::main]` does):
+//! (`#[tokio::main]` does). The whole of `src/main.rs`:
 //!
 //! ```no_run
-//! // In `main`, before anything else:
-//! let program = blackhole::program().enter();
-//! program.block_on(async {
-//!     // The node's process: start a node, use it.
-//! });
+//! use blackhole::ServiceSpec;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let program = blackhole::program().enter();
+//!     program.block_on(async {
+//!         let clock = ServiceSpec::command(["sh", "-c", "while date; do sleep 1; done"]);
+//!         let node = program.node().service("clock", clock).start().await?;
+//!         node.ended().await?;
+//!         Ok(())
+//!     })
+//! }
 //! ```
+//!
+//! `cargo run` keeps the clock going, whatever kills it, until Ctrl-C; its output is in the node's log
+//! directory.
 //!
 //! ## 2. A command
 //!
 //! [`ServiceSpec`] says what is run and when it counts as ready; [`NodeBuilder::start`] starts the node on
-//! a thread of its own and gives its owner, a [`Node`]. Everything that a file can say has a call, or is
-//! said with [`ServiceSpec::set`]; what makes no sense is refused before anything starts, with the line of
-//! Rust that said it.
+//! a thread of its own and gives its owner, a [`Node`]. Everything that a file can say, code can say: each
+//! key of a service has a call, and rare keys of its tables are said with [`ServiceSpec::resource`] and
+//! [`ServiceSpec::set`]. What makes no sense is refused before anything starts, with the line of Rust that
+//! said it.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,10 +75,11 @@
 //!
 //! ## 3. An actor in a child process
 //!
-//! A message type needs one derive, an actor one line. [`NodeHandle::actor`] is a typed reference: a
+//! A message type needs one derive, an actor a name and what it does with a message: [`Handler`] has the
+//! whole of it, and so has `examples/counter.rs`. [`NodeHandle::actor`] is a typed reference: a
 //! [`call`](Remote::call) has a deadline, a [`monitor`](Remote::monitor) is told the true reason of an end,
-//! and after a crash the next message goes to the successor. [`HostedActor`] has the whole of it, and so
-//! has `examples/counter.rs`. Services with several actors, or with gRPC, implement
+//! and after a crash the next message goes to the successor. Actors with settings or with supervised
+//! actors of their own are a [`HostedActor`]; services with several actors, or with gRPC, implement
 //! [`Service`](service::Service).
 //!
 //! ## 4. Groups
@@ -93,7 +115,9 @@
 //! ## 6. Work that may crash
 //!
 //! A [`Pool`] gives jobs to worker processes, grown and shrunk at run time. A job that aborts, segfaults or
-//! hangs loses itself, and its caller is told why: see [`Work`] and `examples/pool.rs`.
+//! hangs loses itself, and its caller is told why: see [`Work`] and `examples/pool.rs`. These are the
+//! dynamic children of this crate: the instances of one service, each supervised alone as OTP's
+//! `simple_one_for_one` does it, but by a number that changes and not by a call for each child.
 //!
 //! ## 7. Actors inside a service
 //!
@@ -104,33 +128,43 @@
 //!
 //! [`NodeBuilder::embedded`] runs native services on threads of the test, over the same sockets. Nothing
 //! else changes.
-#![warn(missing_docs)]
 
 mod builder;
 mod events;
 mod hosted;
+mod limits;
+mod logs;
 pub mod native;
 mod node;
 mod pool;
 mod probes;
 mod program;
+mod sandbox;
+mod sharing;
+mod size;
 mod spec;
 
 pub use blackhole_config::{OnFailed, Problem, Rejected, Table, Value};
+pub use blackhole_isolation::{Enforcement, Part as SandboxPart};
 pub use blackhole_node::{Ending, INSTANCES_MAX, NodeError, OperatorError};
 pub use blackhole_policy::{
     backoff::Backoff,
+    budget::Tier,
     supervision::{Restart, Strategy},
 };
 pub use blackhole_protocol::{InstanceId, Name};
 pub use builder::{NodeBuilder, StartError};
 pub use events::{Events, Happening};
-pub use hosted::HostedActor;
+pub use hosted::{Handler, HostedActor};
+pub use logs::Logs;
 pub use node::{Node, NodeHandle, NodeHandleError, Status};
 pub use pool::{Pool, PoolError, Work};
-pub use probes::{Live, Probe, Ready};
+pub use probes::{Live, Probe, Ready, Tls};
 pub use program::{Program, ProgramBuilder, program};
 pub use ractor::{Actor, ActorProcessingErr, ActorRef};
+pub use sandbox::{Sandbox, Secret};
+pub use sharing::{Budget, Scale};
+pub use size::Size;
 pub use spec::{GroupSpec, ServiceSpec};
 
 /// Trees of plain actors, under OTP's rules.

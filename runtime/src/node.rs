@@ -23,7 +23,7 @@ use blackhole_sdk::{Directory, Message, Peers};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work};
+use crate::{Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work, hosted::MessageOf};
 
 /// Threads for blocking calls of the node, such as looking up a host; each is started when needed.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -189,7 +189,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// When `service` cannot be a name.
-    pub fn actor<A: HostedActor>(&self, service: &str) -> Result<Remote<A::Msg>, NameError> {
+    pub fn actor<A: HostedActor>(&self, service: &str) -> Result<Remote<MessageOf<A>>, NameError> {
         self.remote(service, A::NAME)
     }
 

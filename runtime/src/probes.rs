@@ -1,6 +1,6 @@
 //! When a service may be called, and when it counts as stuck, said in code.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use blackhole_config::{Table, Value};
 
@@ -23,6 +23,12 @@ impl Probe {
     #[track_caller]
     pub fn grpc(target: impl Into<String>) -> Self {
         Self(Table::new()).set("grpc", target.into())
+    }
+
+    /// gRPC health v1 on a native service's own socket.
+    #[track_caller]
+    pub fn own_grpc() -> Self {
+        Self(Table::new()).set("grpc", true)
     }
 
     /// A GET that must answer 200 to 399.
@@ -74,7 +80,26 @@ impl Probe {
         self.set("successes_min", successes_min)
     }
 
-    /// Any key of a probe, as the file would say it: `service`, `tls`, `deadline`.
+    /// With [`grpc`](Self::grpc): the service to ask for. Default: the whole server.
+    #[track_caller]
+    pub fn service(self, service: impl Into<String>) -> Self {
+        self.set("service", service.into())
+    }
+
+    /// With [`grpc`](Self::grpc) or an `https` URL: certificates.
+    #[track_caller]
+    pub fn tls(self, tls: Tls) -> Self {
+        self.set("tls", tls.0)
+    }
+
+    /// From spawn to ready, at most: the same as
+    /// [`ServiceSpec::start_deadline`](crate::ServiceSpec::start_deadline), and not to be said twice.
+    #[track_caller]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        self.set("deadline", deadline)
+    }
+
+    /// Any key of a probe, as the file would say it.
     #[track_caller]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.0.set(key, value);
@@ -83,6 +108,47 @@ impl Probe {
 
     pub(crate) fn into_value(self) -> Value {
         Value::Table(self.0)
+    }
+}
+
+/// Certificates of a probe, in PEM files.
+///
+/// ```
+/// use blackhole::{Probe, Tls};
+///
+/// let tls = Tls::new().ca("/etc/ca.pem").identity("/etc/probe.pem", "/etc/probe.key");
+/// let healthy = Probe::http("https://127.0.0.1:8443/health").tls(tls);
+/// # drop(healthy);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Tls(Table);
+
+impl Tls {
+    /// The host's authorities are trusted, and no certificate is shown.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The authorities to trust. Default: the host's.
+    #[track_caller]
+    pub fn ca(mut self, path: impl AsRef<Path>) -> Self {
+        self.0.set("ca", path.as_ref());
+        self
+    }
+
+    /// Our certificate chain, and its key.
+    #[track_caller]
+    pub fn identity(mut self, cert: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        self.0.set("cert", cert.as_ref()).set("key", key.as_ref());
+        self
+    }
+
+    /// The name that the certificate must carry. Default: the target's host.
+    #[track_caller]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.0.set("server_name", name.into());
+        self
     }
 }
 
@@ -100,6 +166,11 @@ impl Ready {
     /// Once it says so by sd_notify: `READY=1`.
     pub fn notify() -> Self {
         Self("notify".into())
+    }
+
+    /// Once it says so on its link: the default of native services.
+    pub fn native() -> Self {
+        Self("native".into())
     }
 
     /// Once a line of its output matches this regular expression.

@@ -7,15 +7,18 @@
 use std::{path::Path, time::Duration};
 
 use blackhole_config::{OnFailed, Table, Value};
+use blackhole_isolation::Enforcement;
 use blackhole_policy::{
     backoff::Backoff,
+    budget::Tier,
     supervision::{Restart, Strategy},
 };
 use blackhole_sdk::Service;
 use serde::Serialize;
 
 use crate::{
-    HostedActor, Live, Probe, Ready, Work, hosted::Hosting, native::Contained, pool::Working,
+    HostedActor, Live, Probe, Ready, Sandbox, Scale, Secret, Size, Work, hosted::Hosting,
+    native::Contained, pool::Working,
 };
 
 /// The largest limit that a file can say.
@@ -209,10 +212,34 @@ impl ServiceSpec {
         self.set("user", user.into())
     }
 
+    /// The group it runs as. Default: the user's.
+    #[track_caller]
+    pub fn group(self, group: impl Into<String>) -> Self {
+        self.set("group", group.into())
+    }
+
+    /// The groups it is in besides. Default: those that the host lists for the user.
+    #[track_caller]
+    pub fn supplementary_groups<T: Into<String>>(
+        self,
+        groups: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let groups: Vec<String> = groups.into_iter().map(Into::into).collect();
+        self.set("supplementary_groups", groups)
+    }
+
     /// A variable of its environment.
     #[track_caller]
     pub fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.table.table("environment").set(name, value.into());
+        self
+    }
+
+    /// A file of `KEY=VALUE` lines for its environment; a leading `-` makes it optional; may be called
+    /// several times.
+    #[track_caller]
+    pub fn environment_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.table.push("environment_files", path.as_ref());
         self
     }
 
@@ -222,8 +249,61 @@ impl ServiceSpec {
         self.set("clear_environment", true)
     }
 
-    /// What each of its processes may use, by the keys of `[services.X.resources]`:
-    /// `("memory", "1GiB")`, `("cpu", 1.5)`, `("files_max", 1000)`.
+    /// A secret, by the name of the file that it finds in `{secrets_dir}` and `$CREDENTIALS_DIRECTORY`.
+    #[track_caller]
+    pub fn secret(mut self, name: impl Into<String>, secret: Secret) -> Self {
+        self.table.table("secrets").set(name, secret.into_table());
+        self
+    }
+
+    /// What it is kept from. Default: nothing.
+    #[track_caller]
+    pub fn sandbox(self, sandbox: Sandbox) -> Self {
+        self.set("sandbox", sandbox.into_table())
+    }
+
+    /// What happens when this host cannot enforce one of its limits. Default: the node's.
+    #[track_caller]
+    pub fn enforce(self, enforcement: Enforcement) -> Self {
+        self.set("enforce", enforcement_written(enforcement))
+    }
+
+    /// Who is squeezed first when the node's [`Budget`](crate::Budget) is short. Default:
+    /// [`Tier::Standard`], which is.
+    #[track_caller]
+    pub fn tier(self, tier: Tier) -> Self {
+        self.set(
+            "tier",
+            match tier {
+                Tier::Critical => "critical",
+                Tier::Core => "core",
+                Tier::Standard => "standard",
+            },
+        )
+    }
+
+    /// CPUs' time that the node's [`Budget`](crate::Budget) keeps for each of its processes.
+    #[track_caller]
+    pub fn guarantee_cpu(mut self, cpus: f64) -> Self {
+        self.table.table("guarantee").set("cpu", cpus);
+        self
+    }
+
+    /// Memory that the node's [`Budget`](crate::Budget) keeps for each of its processes.
+    #[track_caller]
+    pub fn guarantee_memory(mut self, memory: Size) -> Self {
+        self.table.table("guarantee").set("memory", memory);
+        self
+    }
+
+    /// Changes the number of its processes by what they use. Default: never.
+    #[track_caller]
+    pub fn scale(self, scale: Scale) -> Self {
+        self.set("scale", scale.into_table())
+    }
+
+    /// What each of its processes may use, by the keys of `[services.X.resources]`: those that have no
+    /// call of their own, as in `("io_priority", "idle")`.
     #[track_caller]
     pub fn resource(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.table.table("resources").set(key, value);
@@ -235,7 +315,7 @@ impl ServiceSpec {
     /// ```
     /// use blackhole::ServiceSpec;
     ///
-    /// ServiceSpec::command(["sleep", "infinity"]).set("environment_files", ["defaults.env"]);
+    /// ServiceSpec::command(["sleep", "infinity"]).set("start_deadline", "1m");
     /// ```
     #[track_caller]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -339,6 +419,13 @@ pub(crate) fn strategy_written(strategy: Strategy) -> &'static str {
         Strategy::OneForAll => "one_for_all",
         Strategy::RestForOne => "rest_for_one",
         Strategy::SimpleOneForOne => "simple_one_for_one",
+    }
+}
+
+pub(crate) fn enforcement_written(enforcement: Enforcement) -> &'static str {
+    match enforcement {
+        Enforcement::Strict => "strict",
+        Enforcement::BestEffort => "best_effort",
     }
 }
 

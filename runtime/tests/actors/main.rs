@@ -13,10 +13,10 @@ use std::{
 
 use blackhole::{
     Node, Remote, ServiceSpec,
-    actors::{CallError, CastError, ExitReason, Patience, Unreachable},
+    actors::{CallError, CastError, ExitReason, Patience, Refusal, Unreachable},
 };
 use blackhole_protocol::InstanceId;
-use player::{Ping, PlayerMessage, Pong};
+use player::{Ping, PlayerMessage, Pong, ScoreMessage};
 
 /// What has not happened by then never will.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -38,6 +38,7 @@ fn main() {
         within(node.all_ready()).await.expect("both start");
         let world = World { ping: player(&node, "ping"), pong: player(&node, "pong"), node: &node };
         world.children_call_each_other().await;
+        world.one_process_has_actors_of_several_types().await;
         world.a_killed_process_resolves_calls_and_says_why().await;
         world.a_child_hears_why_another_went().await;
         world.patience_is_a_choice().await;
@@ -68,6 +69,24 @@ impl World<'_> {
         let strokes = self.ping.call(rally, DEADLINE).await.expect("an answer");
         assert_eq!(strokes, 1000);
         println!("two children called each other, a thousand times");
+    }
+
+    async fn one_process_has_actors_of_several_types(&self) {
+        let reach = |actor: &str| self.node.remote::<ScoreMessage>("ping", actor).expect("a name");
+        let scorer = reach("scorer");
+        for points in [15, 30] {
+            scorer.cast(ScoreMessage::Add(points)).await.expect("it is taken");
+        }
+        self.ping.call(PlayerMessage::Hit, DEADLINE).await.expect("the player answers");
+        assert_eq!(scorer.call(ScoreMessage::Total, DEADLINE).await.expect("an answer"), 45);
+        let mistaken = reach("player").call(ScoreMessage::Total, DEADLINE).await;
+        let error = mistaken.expect_err("a player keeps no score");
+        let CallError::Unreachable(Unreachable::Refused { source, .. }) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(matches!(source, Refusal::Schema { .. }), "{source}");
+        self.ping.call(PlayerMessage::Hit, DEADLINE).await.expect("the player minds nothing");
+        println!("one process has actors of two types, each reached as its own only");
     }
 
     async fn a_killed_process_resolves_calls_and_says_why(&self) {

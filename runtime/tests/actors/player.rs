@@ -27,6 +27,42 @@ pub(crate) enum PlayerMessage {
     Note(Vec<u8>),
 }
 
+/// What scorers are told: another type of actor, in the same process.
+#[derive(Debug, Message)]
+pub(crate) enum ScoreMessage {
+    Add(u64),
+    Total(Reply<u64>),
+}
+
+struct Scorer;
+
+impl Actor for Scorer {
+    type Msg = ScoreMessage;
+    type State = u64;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<ScoreMessage>,
+        (): (),
+    ) -> Result<u64, ActorProcessingErr> {
+        Ok(0)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ScoreMessage>,
+        message: ScoreMessage,
+        total: &mut u64,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ScoreMessage::Add(more) => *total += more,
+            ScoreMessage::Total(reply) => reply.send(*total),
+        }
+        Ok(())
+    }
+}
+
 struct Player(Remote<PlayerMessage>);
 
 #[derive(Default)]
@@ -96,6 +132,7 @@ type Settings = BTreeMap<String, String>;
 async fn host(context: &Context<Settings>, other: &str) -> Result<(), ServiceError> {
     let other = context.remote(other, "player")?;
     context.host("player", Player(other), ()).await?;
+    context.host("scorer", Scorer, ()).await?;
     Ok(())
 }
 

@@ -57,3 +57,29 @@ fn code_wins_over_a_file() {
     let refused = builder().service("api", api).check().expect_err("the window is empty");
     assert!(refused.to_string().contains("restarts_window` must be longer than 0"), "{refused}");
 }
+
+#[test]
+fn a_file_is_taken_with_the_paths_in_it_and_named_in_its_problems() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("node.toml");
+    let written = |variables: &str, settings: &str| {
+        let file = "[services.api]\ncommand = [\"true\"]\nenvironment_files = [\"api.env\"]\n";
+        std::fs::write(folder.path().join("api.env"), variables).expect("the folder takes files");
+        std::fs::write(&path, format!("{file}{settings}")).expect("the folder takes files");
+        Node::builder().in_temporary_directory().file(&path).check()
+    };
+    written("KEY=value\n", "").expect("the variables are found beside the file");
+    let refused = written("KEY=value\n", "instances = 0\n").expect_err("none is too few");
+    let StartError::Rejected(rejected) = refused else { panic!("{refused}") };
+    let [problem] = &rejected.problems[..] else { panic!("{rejected}") };
+    assert_eq!(problem.key_path, "services.api.instances");
+    assert_eq!((problem.file.as_str(), problem.line), (&*path.display().to_string(), 4));
+    std::fs::remove_file(folder.path().join("api.env")).expect("it is there");
+    let gone = Node::builder().in_temporary_directory().file(&path).check();
+    let gone = gone.expect_err("its variables are gone").to_string();
+    assert!(gone.contains("api.env"), "{gone}");
+    let absent = folder.path().join("absent.toml");
+    let absent = Node::builder().in_temporary_directory().file(absent).check();
+    let absent = absent.expect_err("there is no such file").to_string();
+    assert!(absent.contains("absent.toml"), "{absent}");
+}

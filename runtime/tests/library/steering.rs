@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use blackhole::{
     Ending, Node, NodeBuilder, NodeHandle, NodeHandleError, ServiceSpec,
     registry::{NodeState, State},
-    service::{Context, Routes, Service, ServiceError},
+    service::{Context, Routes, SNAPSHOT_LENGTH_MAX, Service, ServiceError},
 };
 
 /// What has not happened by then never will.
@@ -61,6 +61,60 @@ async fn what_a_service_hands_on_when_it_stops_is_there_when_it_starts() {
         assert_eq!(node.status_of("heir")[0].generation, generation);
         within(node.restart("heir")).await.expect("it restarts");
     }
+}
+
+/// Hands on at a stop what is too large to be kept, and refuses to start without what was kept before.
+struct Hoarder;
+
+impl Service for Hoarder {
+    const NAME: &'static str = "hoarder";
+    type Settings = BTreeMap<String, String>;
+
+    async fn start(context: Context<Self::Settings>) -> Result<Self, ServiceError> {
+        let inherited = context.restored()?;
+        if context.generation() == 1 {
+            context.keeper().keep(b"enough")?;
+        } else if inherited.as_deref() != Some(b"enough") {
+            return Err("what was kept is gone".into());
+        }
+        Ok(Self)
+    }
+
+    fn register(&self, _: &mut Routes) {}
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        Some(vec![0; SNAPSHOT_LENGTH_MAX + 1])
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_too_large_is_told_and_the_one_before_stays() {
+    let logs = tempfile::tempdir().expect("a folder");
+    let hoarder = ServiceSpec::native::<Hoarder>().restarts(0, DEADLINE);
+    let node = builder().log_dir(logs.path()).service("hoarder", hoarder).start().await;
+    let node = node.expect("it starts");
+    within(node.ready("hoarder")).await.expect("it is ready");
+    within(node.restart("hoarder")).await.expect("it has what was kept");
+    assert_eq!(node.status_of("hoarder")[0].generation, 2);
+    let history = within(node.history("hoarder")).await.expect("it is known");
+    assert_eq!(history[0].exited.code, Some(0), "{:?}", history[0].exited);
+    // Its log is whole when the node has ended.
+    within(node.stop()).await.expect("it ends well");
+    let said = files_below(logs.path()).join("\n");
+    assert!(said.contains("the snapshot is not handed on"), "{said}");
+    assert!(said.contains(&format!("{} bytes is too large", SNAPSHOT_LENGTH_MAX + 1)), "{said}");
+}
+
+/// What all files of a folder say.
+fn files_below(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files_below(&path),
+            false => vec![std::fs::read_to_string(path).expect("it is text")],
+        })
+        .collect()
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

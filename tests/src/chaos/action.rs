@@ -17,6 +17,7 @@ const SCALABLE: [&str; 2] = ["clock", "family"];
 /// One action. Times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each line says what its fields are")]
 pub enum Action {
     /// SIGKILL for the process of a service's first instance.
     Kill { service: String },
