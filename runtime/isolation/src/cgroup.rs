@@ -8,6 +8,7 @@
 mod ceilings;
 mod consumption;
 mod controller;
+mod directories;
 mod file;
 mod group;
 mod groups;
@@ -16,6 +17,7 @@ mod mounts;
 mod notice;
 mod process_list;
 mod settings;
+mod settle;
 mod survey;
 mod usage;
 

@@ -8,6 +8,7 @@ mod capability;
 mod capacity;
 mod cgroup;
 mod cpus;
+mod disks;
 mod enforcement;
 mod host;
 mod identity;
