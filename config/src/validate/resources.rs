@@ -1,6 +1,6 @@
 //! `[services.X.resources]`: what limits mean together.
 
-use blackhole_isolation::{DiskRates, Resource, Rlimit};
+use blackhole_isolation::{Bound, DiskRates, Resource, Rlimit};
 
 use super::Context;
 use crate::{
@@ -12,6 +12,10 @@ use crate::{
 
 const MEMORY_MIN: u64 = 1024 * 1024;
 const DISK_MIN: u64 = 64 * 1024;
+/// Less than the loader and the C library take.
+const ADDRESS_SPACE_MIN: u64 = 1024 * 1024;
+/// Less than the arguments and the environment of an empty program take.
+const STACK_MIN: u64 = 8 * 1024;
 
 pub(super) fn validate(
     raw: Option<&RawResources>,
@@ -111,6 +115,23 @@ fn rlimits(raw: &RawResources, problems: &mut Problems) -> Vec<Rlimit> {
         let rule = format!("is written twice: `{readable}` says it already");
         problems.push(Draft::new(&limit.key, rule));
     }
+    for limit in written {
+        refuse_impossible(limit, problems);
+    }
     let core = raw.core_dump_max.value().map(|size| Rlimit::fixed(Resource::Core, size.0));
     written.iter().map(|limit| limit.value).chain(core).collect()
+}
+
+/// With which no program starts.
+fn refuse_impossible(limit: &Located<Rlimit>, problems: &mut Problems) {
+    let (least, named) = match limit.value.resource {
+        Resource::AddressSpace => (ADDRESS_SPACE_MIN, "1 MiB"),
+        Resource::Stack => (STACK_MIN, "8 KiB"),
+        Resource::Cpu => (1, "1 s"),
+        _ => return,
+    };
+    if limit.value.soft < Bound::At(least) {
+        let rule = format!("is less than {named}, with which no program starts");
+        problems.push(Draft::new(&limit.place, rule).found(limit.value.soft));
+    }
 }

@@ -22,6 +22,7 @@ mod seccomp;
 mod step;
 mod suggestion;
 mod syscall;
+mod telling;
 mod usage;
 mod view;
 

@@ -15,9 +15,9 @@ use rustix::{
 
 use crate::{
     CapabilityError, DeviceLimit, DeviceLimitError, Downgrade, Group, GroupError, Host, Identity,
-    IdentityError, Limits, Part, PathRuleError, PriorityError, Refused, Request, RlimitError,
-    Scheduler, Step, Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit,
-    seccomp, view,
+    IdentityError, Limits, Part, PathRuleError, PriorityError, Refused, Request, Resource,
+    RlimitError, Scheduler, Step, Umask, ViewError, capability, cgroup, identity, landlock,
+    priority, rlimit, seccomp, view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -276,6 +276,14 @@ impl Plan {
             self.attempt_one(Part::Paths, paths.restrict())?;
         }
         self.attempt_one(Part::Seccomp, self.seccomp.install())
+    }
+
+    pub(crate) fn filters_calls(&self) -> bool {
+        !self.seccomp.is_empty()
+    }
+
+    pub(crate) fn limits_each(&self, resource: Resource) -> bool {
+        self.rlimits.iter().any(|limit| limit.resource == resource)
     }
 
     /// Whose process it will be, if the request named anybody: for `HOME`, `USER` and the owner of

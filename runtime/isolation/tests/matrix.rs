@@ -20,10 +20,12 @@ const END: &str = "<!-- end of matrix -->\n";
 const OUTCOMES: [&str; 4] = ["enforced", "accepted", "downgraded", "refused"];
 /// Hosts of the same kind differ in these: whether there is swap, a disk's scheduler, a disk that can be
 /// throttled, all of root's capabilities, namespaces of users. The table has the best that was seen.
-const DEPENDS_ON_HOST: [&str; 8] = [
+const DEPENDS_ON_HOST: [&str; 10] = [
     "swap max",
     "io weight",
     "io per device",
+    "io per device: buffered writes",
+    "i/o priority: later",
     "rlimits above the node's",
     "private /tmp",
     "read-only paths",
