@@ -122,16 +122,18 @@ fn rlimits(raw: &RawResources, problems: &mut Problems) -> Vec<Rlimit> {
     written.iter().map(|limit| limit.value).chain(core).collect()
 }
 
-/// With which no program starts.
+/// What the kernel would take, and what would end or mean something else at once.
 fn refuse_impossible(limit: &Located<Rlimit>, problems: &mut Problems) {
-    let (least, named) = match limit.value.resource {
-        Resource::AddressSpace => (ADDRESS_SPACE_MIN, "1 MiB"),
-        Resource::Stack => (STACK_MIN, "8 KiB"),
-        Resource::Cpu => (1, "1 s"),
+    const STARTS_NOTHING: &str = "with which no program starts";
+    let (least, rule) = match limit.value.resource {
+        Resource::AddressSpace => {
+            (ADDRESS_SPACE_MIN, format!("is less than 1 MiB, {STARTS_NOTHING}"))
+        }
+        Resource::Stack => (STACK_MIN, format!("is less than 8 KiB, {STARTS_NOTHING}")),
+        Resource::Cpu => (1, "is less than 1 s, for which the kernel takes it".to_owned()),
         _ => return,
     };
     if limit.value.soft < Bound::At(least) {
-        let rule = format!("is less than {named}, with which no program starts");
         problems.push(Draft::new(&limit.place, rule).found(limit.value.soft));
     }
 }
