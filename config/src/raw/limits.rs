@@ -83,6 +83,15 @@ fn level(number: &str, lowest: u8, highest: u8) -> Result<u8, (String, Option<St
     level.ok_or_else(|| (format!("must have a level from {lowest} to {highest}"), None))
 }
 
+fn lacks_level(what: &str, example: &str) -> (String, Option<String>) {
+    (format!("needs {what} after the word"), Some(format!("as in {example:?}")))
+}
+
+/// What the kernel's manual and its tools call by another name.
+fn meant_by(ours: &str, text: &str, known: &[&str]) -> (String, Option<String>) {
+    (not_among(text, known).0, Some(format!("did you mean {ours:?}?")))
+}
+
 impl Read for Scheduler {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         const KNOWN: [&str; 5] = ["normal", "batch", "idle", "fifo:10", "round_robin:10"];
@@ -92,6 +101,11 @@ impl Read for Scheduler {
             ("idle", None) => Ok(Self::Idle),
             ("fifo", Some(priority)) => level(priority, 1, 99).map(Self::Fifo),
             ("round_robin", Some(priority)) => level(priority, 1, 99).map(Self::RoundRobin),
+            ("fifo", None) => Err(lacks_level("a priority from 1 to 99", "fifo:10")),
+            ("round_robin", None) | ("rr", _) => {
+                Err(lacks_level("a priority from 1 to 99", "round_robin:10"))
+            }
+            ("other", None) => Err(meant_by("normal", text, &KNOWN)),
             _ => Err(not_among(text, &KNOWN)),
         })
     }
@@ -108,6 +122,10 @@ impl Read for IoPriority {
             ("realtime", Some(number)) => level(number, 0, 7).map(Self::Realtime),
             ("best_effort", Some(number)) => level(number, 0, 7).map(Self::BestEffort),
             ("idle", None) => Ok(Self::Idle),
+            ("realtime", None) => Err(lacks_level("a level from 0 to 7", "realtime:4")),
+            ("best_effort", None) => Err(lacks_level("a level from 0 to 7", "best_effort:4")),
+            ("rt", _) => Err(meant_by("realtime:4", text, &KNOWN)),
+            ("be", _) => Err(meant_by("best_effort:4", text, &KNOWN)),
             _ => Err(not_among(text, &KNOWN)),
         })
     }

@@ -1,6 +1,6 @@
 //! `[services.X.resources]`: what limits mean together.
 
-use blackhole_isolation::{Bandwidth, DiskRates, Resource, Rlimit};
+use blackhole_isolation::{Bandwidth, Bound, DiskRates, Resource, Rlimit};
 
 use super::Context;
 use crate::{
@@ -14,6 +14,10 @@ const MEMORY_MIN: u64 = 1024 * 1024;
 /// The kernel counts whole packets, and on loopback they are as large as this.
 const BANDWIDTH_MIN: u64 = 64 * 1024;
 const DISK_MIN: u64 = 64 * 1024;
+/// Less than the loader and the C library take.
+const ADDRESS_SPACE_MIN: u64 = 1024 * 1024;
+/// Less than the arguments and the environment of an empty program take.
+const STACK_MIN: u64 = 8 * 1024;
 
 pub(super) fn validate(
     raw: Option<&RawResources>,
@@ -152,6 +156,25 @@ fn rlimits(raw: &RawResources, problems: &mut Problems) -> Vec<Rlimit> {
         let rule = format!("is written twice: `{readable}` says it already");
         problems.push(Draft::new(&limit.key, rule));
     }
+    for limit in written {
+        refuse_impossible(limit, problems);
+    }
     let core = raw.core_dump_max.value().map(|size| Rlimit::fixed(Resource::Core, size.0));
     written.iter().map(|limit| limit.value).chain(core).collect()
+}
+
+/// What the kernel would take, and what would end or mean something else at once.
+fn refuse_impossible(limit: &Located<Rlimit>, problems: &mut Problems) {
+    const STARTS_NOTHING: &str = "with which no program starts";
+    let (least, rule) = match limit.value.resource {
+        Resource::AddressSpace => {
+            (ADDRESS_SPACE_MIN, format!("is less than 1 MiB, {STARTS_NOTHING}"))
+        }
+        Resource::Stack => (STACK_MIN, format!("is less than 8 KiB, {STARTS_NOTHING}")),
+        Resource::Cpu => (1, "is less than 1 s, for which the kernel takes it".to_owned()),
+        _ => return,
+    };
+    if limit.value.soft < Bound::At(least) {
+        problems.push(Draft::new(&limit.place, rule).found(limit.value.soft));
+    }
 }

@@ -44,7 +44,10 @@ pub(super) fn validate(
         Kind::Native { mode: Mode::Subprocess, .. } => Speaker::Subprocess,
         Kind::Native { mode: Mode::Embedded, .. } => Speaker::Embedded,
     };
-    warn_embedded(raw, speaker, problems);
+    if speaker == Speaker::Embedded {
+        refuse_embedded(raw, default, problems);
+        warn_embedded(raw, problems);
+    }
     let folder = &context.source.folder;
     let probes = probes::validate(raw, speaker, folder, problems);
     let resources = resources::validate(raw.resources.value(), context, problems);
@@ -117,23 +120,28 @@ fn key<T>(field: &Field<T>) -> Option<&Place> {
     field.given().map(|located| &located.key)
 }
 
-/// What a process of its own would have been needed for.
-fn warn_embedded(raw: &RawService, speaker: Speaker, problems: &mut Problems) {
-    if speaker != Speaker::Embedded {
-        return;
+/// Rights that it must not have, and limits that must hold, where nothing can keep it from them.
+fn refuse_embedded(raw: &RawService, default: Defaults, problems: &mut Problems) {
+    let strict = raw.enforce.value().copied().unwrap_or(default.enforcement) == Enforcement::Strict;
+    let resources = key(&raw.resources).filter(|_| strict);
+    let rights = [key(&raw.user), key(&raw.sandbox)];
+    for place in rights.into_iter().chain([resources]).flatten() {
+        let rule = "cannot hold with `mode = \"embedded\"`: it runs inside the node's process";
+        let hint = "write `mode = \"subprocess\"`, or leave it out";
+        problems.push(Draft::new(place, rule).hint(hint));
     }
+}
+
+/// What a process of its own would have been needed for.
+fn warn_embedded(raw: &RawService, problems: &mut Problems) {
     let needs_process = [
-        key(&raw.user),
-        key(&raw.group),
         key(&raw.working_directory),
         key(&raw.environment),
         key(&raw.environment_files),
         key(&raw.clear_environment),
         key(&raw.resources),
         key(&raw.enforce),
-        key(&raw.sandbox),
         key(&raw.secrets),
-        key(&raw.supplementary_groups),
         key(&raw.tier),
         key(&raw.scale),
     ];

@@ -64,6 +64,23 @@ fn keys_that_a_group_or_the_node_overrules_are_told() {
 }
 
 #[test]
+fn what_an_embedded_service_must_be_held_by_is_refused() {
+    let refused = |keys: &str| {
+        let text = format!("[services.identity]\nmode = \"embedded\"\n{keys}\n");
+        read(&text).expect_err("it cannot hold").to_string()
+    };
+    for (key, keys) in [
+        ("sandbox", "sandbox = \"standard\""),
+        ("user", "user = \"www-data\""),
+        ("resources", "enforce = \"strict\"\nresources = { memory = \"1GiB\" }"),
+    ] {
+        let told = refused(keys);
+        let rule = format!("`services.identity.{key}` cannot hold with `mode = \"embedded\"`");
+        assert!(told.contains(&rule), "{told}");
+    }
+}
+
+#[test]
 fn files_of_variables_are_read_in_order_and_relative_to_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("one.env"), "# first\nA=1\nB='two words'\n").expect("a file");

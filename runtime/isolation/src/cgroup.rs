@@ -8,6 +8,7 @@
 mod ceilings;
 mod consumption;
 mod controller;
+mod directories;
 mod file;
 mod group;
 mod groups;
@@ -17,6 +18,7 @@ mod notice;
 mod process_list;
 mod room;
 mod settings;
+mod settle;
 mod survey;
 mod usage;
 

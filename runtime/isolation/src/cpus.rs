@@ -17,14 +17,31 @@ pub struct CpuListError {
 }
 
 impl CpuList {
-    pub(crate) fn numbers(&self) -> &BTreeSet<usize> {
-        &self.0
-    }
-
     pub(crate) fn raw(&self) -> CpuSet {
         let mut raw = CpuSet::new();
         self.0.iter().for_each(|cpu| raw.set(*cpu));
         raw
+    }
+}
+
+impl CpuList {
+    fn of(cpus: impl Iterator<Item = usize>) -> Option<Self> {
+        let cpus: BTreeSet<_> = cpus.collect();
+        (!cpus.is_empty()).then_some(Self(cpus))
+    }
+
+    /// Those that are also among `others`.
+    pub(crate) fn within(&self, others: &Self) -> Option<Self> {
+        Self::of(self.0.intersection(&others.0).copied())
+    }
+
+    /// Those that are not among `others`.
+    pub(crate) fn without(&self, others: &Self) -> Option<Self> {
+        Self::of(self.0.difference(&others.0).copied())
+    }
+
+    pub(crate) fn of_raw(raw: &CpuSet) -> Option<Self> {
+        Self::of((0..CpuSet::MAX_CPU).filter(|cpu| raw.is_set(*cpu)))
     }
 }
 

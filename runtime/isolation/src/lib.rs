@@ -9,6 +9,7 @@ mod capability;
 mod capacity;
 mod cgroup;
 mod cpus;
+mod disks;
 mod enforcement;
 mod host;
 mod identity;
@@ -23,6 +24,7 @@ mod seccomp;
 mod step;
 mod suggestion;
 mod syscall;
+mod telling;
 mod usage;
 mod view;
 

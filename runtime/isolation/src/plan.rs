@@ -17,8 +17,8 @@ use rustix::{
 use crate::{
     CapabilityError, DeviceLimit, DeviceLimitError, Downgrade, Group, GroupError, Host, Identity,
     IdentityError, Limits, Part, PathRuleError, PriorityError, Processes, Refused, Request,
-    RlimitError, Step, Umask, ViewError, capability, cgroup, identity, landlock, priority, rlimit,
-    seccomp, view,
+    Resource, RlimitError, Scheduler, Step, Umask, ViewError, capability, cgroup, identity,
+    landlock, priority, rlimit, seccomp, view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -117,7 +117,7 @@ pub enum IsolationError {
 pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
     let mut plan = check(request, host)?;
     // Last, so that no group is left behind when something else is refused.
-    let limits = plan.limits(request)?;
+    let limits = plan.limits(request, host)?;
     if limits != Limits::default() {
         let Request { instance, enforcement, .. } = request;
         plan.group = host.groups.create(instance, &limits, *enforcement, &mut plan.downgraded)?;
@@ -133,7 +133,7 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
 /// As [`plan`].
 pub fn rehearse(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
     let mut plan = check(request, host)?;
-    let limits = plan.limits(request)?;
+    let limits = plan.limits(request, host)?;
     host.groups.rehearse(&limits, request.enforcement, &mut plan.downgraded)?;
     Ok(plan)
 }
@@ -173,7 +173,7 @@ fn needs_no_new_privileges(request: &Request, host: &Host) -> bool {
 
 impl Plan {
     /// What all its processes may use together, disks resolved.
-    fn limits(&mut self, request: &Request) -> Result<Limits, IsolationError> {
+    fn limits(&mut self, request: &Request, host: &Host) -> Result<Limits, IsolationError> {
         let mut limits = request.limits.clone();
         for rates in &request.disks {
             let device = DeviceLimit::of_rates(rates);
@@ -182,6 +182,12 @@ impl Plan {
                 device,
                 &mut self.downgraded,
             )?);
+        }
+        if request.priorities.scheduler.is_some_and(Scheduler::is_realtime)
+            && let Err(error) = host.groups.permits_realtime(&limits)
+        {
+            request.enforcement.relent("scheduler", error, &mut self.downgraded)?;
+            self.priorities.leave_out_scheduler();
         }
         Ok(limits)
     }
@@ -300,6 +306,14 @@ impl Plan {
             self.attempt_one(Part::Paths, paths.restrict())?;
         }
         self.attempt_one(Part::Seccomp, self.seccomp.install())
+    }
+
+    pub(crate) fn filters_calls(&self) -> bool {
+        !self.seccomp.is_empty()
+    }
+
+    pub(crate) fn limits_each(&self, resource: Resource) -> bool {
+        self.rlimits.iter().any(|limit| limit.resource == resource)
     }
 
     /// Whose process it will be, if the request named anybody: for `HOME`, `USER` and the owner of

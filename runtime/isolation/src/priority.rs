@@ -7,7 +7,7 @@ use rustix::{
     thread::{CapabilitySet, CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-use crate::{CpuList, Downgrade, Enforcement, Host, Refused, Step, syscall};
+use crate::{CpuList, Downgrade, Enforcement, Host, Refused, Step, disks::Disks, syscall};
 
 /// Who goes first. The default leaves everything as the node's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,14 +80,23 @@ pub enum PriorityError {
         /// What would be granted.
         least: String,
     },
-    /// None of the CPUs exists, or the node itself may use none of them.
-    #[error("affinity = {wanted}: this node may use none of these cpus, only {usable}")]
+    /// Some of the CPUs do not exist, or the node itself may not use them.
+    #[error(
+        "affinity = {wanted}: there is no {missing} here, only {usable}\nhint: leave {missing} out, or write `enforce = \"best_effort\"`"
+    )]
     NoSuchCpu {
         /// As asked.
         wanted: String,
+        /// Of these.
+        missing: String,
         /// As the kernel says.
         usable: String,
     },
+    /// The kernel takes it, and nothing comes of it.
+    #[error(
+        "io_priority has no effect: no disk here has a scheduler that heeds it (bfq, mq-deadline)\nhint: `echo mq-deadline > /sys/block/DISK/queue/scheduler`, or leave it out"
+    )]
+    NoHeed,
 }
 
 /// Priorities that were found settable, as the kernel wants them.
@@ -111,19 +120,32 @@ impl Priorities {
         let io = self.io.map(|io| io.check(host));
         let scheduler = self.scheduler.map(|scheduler| scheduler.check(host));
         let affinity = self.affinity.as_ref().map(check_affinity);
+        let within = self.affinity.as_ref().zip(usable_cpus());
+        let within = within.and_then(|(wanted, usable)| wanted.within(&usable));
         let score = self.oom_score_adjust.map(|score| check_oom_score(score.into(), host));
         let mut grant = Grant { enforcement, downgraded };
         Ok(Checked {
             nice: grant.of("nice", nice)?,
             io: grant.of("io_priority", io)?,
             scheduler: grant.of("scheduler", scheduler)?,
-            affinity: grant.of("affinity", affinity)?,
+            affinity: grant.of("affinity", affinity)?.or(within.map(|cpus| cpus.raw())),
             oom_score_adjust: grant.of("oom_score_adj", score)?,
         })
     }
 }
 
+impl Scheduler {
+    pub(crate) fn is_realtime(self) -> bool {
+        matches!(self, Self::Fifo(_) | Self::RoundRobin(_))
+    }
+}
+
 impl Checked {
+    /// Without what needs a real-time scheduler.
+    pub(crate) fn leave_out_scheduler(&mut self) {
+        self.scheduler = None;
+    }
+
     /// Async-signal-safe.
     pub(crate) fn apply(&self) -> Result<(), Refused> {
         if let Some(score) = &self.oom_score_adjust {
@@ -186,14 +208,21 @@ fn check_nice(wanted: i32, host: &Host) -> Result<i32, PriorityError> {
     Ok(wanted)
 }
 
+/// `None` when the kernel does not say.
+fn usable_cpus() -> Option<CpuList> {
+    CpuList::of_raw(&sched_getaffinity(None).ok()?)
+}
+
 fn check_affinity(wanted: &CpuList) -> Result<CpuSet, PriorityError> {
-    let usable = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
-    if wanted.numbers().iter().any(|cpu| usable.is_set(*cpu)) {
-        return Ok(wanted.raw());
+    let usable = usable_cpus();
+    match usable.as_ref().and_then(|usable| Some((usable, wanted.without(usable)?))) {
+        None => Ok(wanted.raw()),
+        Some((usable, missing)) => Err(PriorityError::NoSuchCpu {
+            wanted: wanted.to_string(),
+            missing: missing.to_string(),
+            usable: usable.to_string(),
+        }),
     }
-    let usable = (0..CpuSet::MAX_CPU).filter(|cpu| usable.is_set(*cpu));
-    let usable = usable.map(|cpu| cpu.to_string()).collect::<Vec<_>>().join(",");
-    Err(PriorityError::NoSuchCpu { wanted: wanted.to_string(), usable })
 }
 
 fn check_oom_score(wanted: i32, host: &Host) -> Result<Box<[u8]>, PriorityError> {
@@ -228,7 +257,10 @@ impl IoPriority {
                 least: "best-effort 0".to_owned(),
             });
         }
-        Ok(class << CLASS_SHIFT | i32::from(level))
+        match Disks::of_this_host().heed_priority() {
+            true => Ok(class << CLASS_SHIFT | i32::from(level)),
+            false => Err(PriorityError::NoHeed),
+        }
     }
 }
 
@@ -275,7 +307,8 @@ mod tests {
     #[test]
     fn an_ordinary_user_may_step_back_but_not_forward() {
         check_nice(19, &ordinary()).unwrap();
-        IoPriority::Idle.check(&ordinary()).unwrap();
+        let idle = IoPriority::Idle.check(&ordinary());
+        assert!(matches!(idle, Ok(_) | Err(PriorityError::NoHeed)), "{idle:?}");
         Scheduler::Batch.check(&ordinary()).unwrap();
         let error = IoPriority::Realtime(0).check(&ordinary()).unwrap_err();
         assert!(error.to_string().contains("needs CAP_SYS_NICE"), "{error}");
@@ -285,7 +318,25 @@ mod tests {
 
     #[test]
     fn cpus_that_do_not_exist_are_refused() {
-        let error = check_affinity(&"1000-1001".parse().unwrap()).unwrap_err();
-        assert!(error.to_string().starts_with("affinity = 1000-1001: "), "{error}");
+        let none = check_affinity(&"1000-1001".parse().unwrap()).unwrap_err();
+        assert!(none.to_string().contains("there is no 1000-1001 here"), "{none}");
+        let first = usable_cpus().unwrap().to_string();
+        let first = first.split(['-', ',']).next().unwrap();
+        let some = check_affinity(&format!("{first},1000").parse().unwrap()).unwrap_err();
+        assert!(some.to_string().contains("there is no 1000 here"), "{some}");
+    }
+
+    #[test]
+    fn who_need_not_have_all_cpus_has_those_that_are_there() {
+        let first = usable_cpus().unwrap().to_string();
+        let first = first.split(['-', ',']).next().unwrap();
+        let wanted = Priorities {
+            affinity: Some(format!("{first},1000").parse().unwrap()),
+            ..Priorities::default()
+        };
+        let mut downgraded = Vec::new();
+        let checked = wanted.check(&ordinary(), Enforcement::BestEffort, &mut downgraded).unwrap();
+        let got = CpuList::of_raw(&checked.affinity.unwrap()).unwrap();
+        assert_eq!((got.to_string().as_str(), downgraded[0].key), (first, "affinity"));
     }
 }

@@ -188,7 +188,19 @@ impl Rlimit {
         if hard > ceiling && !host.may(CapabilitySet::SYS_RESOURCE) {
             return Err(RlimitError::AboveNode { resource, wanted: hard, ceiling });
         }
+        let hard = self.hard_after_warning(ceiling);
         Ok(Checked { resource, raw: RawRlimit { current: soft.raw(), maximum: hard.raw() } })
+    }
+
+    /// The kernel says with SIGXCPU that the CPU time is used up, but at the hard limit it kills without
+    /// a word: that comes a second later.
+    fn hard_after_warning(self, ceiling: Bound) -> Bound {
+        match self {
+            Self { resource: Resource::Cpu, soft: Bound::At(soft), hard } if hard == self.soft => {
+                Bound::At(soft.saturating_add(1)).min(ceiling)
+            }
+            Self { hard, .. } => hard,
+        }
     }
 }
 
@@ -208,6 +220,14 @@ mod tests {
             error.to_string(),
             "the soft limit of RLIMIT_CORE, unlimited, is above its hard limit, 0"
         );
+    }
+
+    #[test]
+    fn cpu_time_that_is_used_up_is_said_before_the_end() {
+        let limit = Rlimit::fixed(Resource::Cpu, Bound::At(5));
+        let checked = limit.check(&host(CapabilitySet::all())).unwrap();
+        assert_eq!((checked.raw.current, checked.raw.maximum), (Some(5), Some(6)));
+        assert_eq!(limit.hard_after_warning(Bound::At(5)), Bound::At(5));
     }
 
     #[test]

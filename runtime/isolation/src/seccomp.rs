@@ -125,6 +125,10 @@ pub(crate) struct Checked {
 
 impl Checked {
     /// Needs `no_new_privs`. Async-signal-safe.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.program.is_empty()
+    }
+
     pub(crate) fn install(&self) -> Result<(), Refused> {
         match self.program.is_empty() {
             true => Ok(()),

@@ -46,7 +46,7 @@ use self::{
 use crate::{
     logs::Closed,
     nursery::{Member, NodeContext, find_service},
-    registry::{Change, Exited},
+    registry::{Change, Exited, killed_for_memory},
 };
 
 /// What the actor is told.
@@ -262,7 +262,7 @@ impl State {
     }
 
     fn finish(&mut self, remains: Remains) {
-        let (reason, exit) = self.policy.classify(remains.ended, remains.oom);
+        let (reason, exit) = self.policy.classify(remains.ended, remains.oom_kills > 0);
         if let Some(leak) = remains.leak {
             self.record(Change::Leaked(leak));
         }
@@ -270,7 +270,14 @@ impl State {
             Ended::Code(code) => (Some(code), None),
             Ended::Signal(number) => (None, Some(body::signal_name(number))),
         };
-        let message = self.message(reason, code, signal.as_deref());
+        let mut message = self.message(reason, code, signal.as_deref());
+        if let Some(cause) = remains.cause {
+            message += &format!(": {cause}");
+        }
+        // One process is what the reason says already.
+        if remains.oom_kills > u64::from(reason == Reason::Oom) {
+            message += &format!("; {}", killed_for_memory(remains.oom_kills));
+        }
         self.record(Change::Exited(Exited {
             pid: Some(self.body.pid()),
             reason,

@@ -1,9 +1,14 @@
 //! What of a file would hold on this host, here and now, for `bh check`: nothing is started, made or
 //! changed. The answer is that of the start, key by key, because it is asked of the same plan.
 
-use std::{error::Error, num::NonZeroU32, path::PathBuf};
+use std::{
+    error::Error,
+    fs,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
 
-use blackhole_config::{Config, Scope, Service};
+use blackhole_config::{Config, Kind, Mode, Scope, Service};
 use blackhole_isolation::{
     Enforcement, Groups, Host, Limits, Mounts, Network, Part, Priorities, Processes, ProjectQuota,
     Request, Sandbox, Temporary, View, rehearse,
@@ -53,20 +58,31 @@ pub struct Survey {
     host: Host,
     cpus: usize,
     memory: Option<u64>,
+    swap: Option<u64>,
+    /// All processes and threads together.
+    tasks: Option<u64>,
 }
 
 impl Survey {
     /// Looks at this host.
     pub fn of_this_host() -> Self {
         let groups = Groups::survey(&Mounts::detect());
-        let kibibytes = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-        });
+        let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let bytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            let kibibytes = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+            Some(kibibytes * 1024)
+        };
+        let number = |name: &str| {
+            let text = fs::read_to_string(Path::new("/proc/sys/kernel").join(name));
+            text.ok()?.trim().parse::<u64>().ok()
+        };
         Self {
             host: Host::detect().with_groups(groups),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
-            memory: kibibytes.map(|kibibytes| kibibytes * 1024),
+            memory: bytes("MemTotal:"),
+            swap: bytes("SwapTotal:"),
+            tasks: number("pid_max").into_iter().chain(number("threads-max")).min(),
         }
     }
 
@@ -83,14 +99,17 @@ impl Survey {
             service: &service.name,
             instance: NonZeroU32::MIN,
         };
+        if is_embedded(service) {
+            return inside_node(service, &scope);
+        }
         let request = request_of(service, &scope);
         let mut verdicts =
             self.of_request(&request, &[own_directory(&scope), scope.own_secrets_dir()]);
+        check_working_directory(&request, service, &scope, &mut verdicts);
         if service.resources.files_max.is_some() {
             let files = verdicts.iter_mut().filter(|it| it.key == "resources.rlimits.nofile");
             files.for_each(|verdict| verdict.key = "resources.files_max".to_owned());
         }
-        self.compare(service, &mut verdicts);
         // The node sees to it itself, on every host; where the kernel can, that does as well.
         verdicts.extend(service.resources.disk.map(|_| Verdict {
             key: "resources.disk".to_owned(),
@@ -100,6 +119,7 @@ impl Survey {
                 Err(error) => format!("measured by the node: {error}"),
             },
         }));
+        self.compare(service, &own_directory(&scope), &mut verdicts);
         verdicts.extend(service.secrets.iter().map(|secret| {
             let (holds, why) = match secrets::look(&secret.source) {
                 Ok(()) => (Holds::Enforced, String::new()),
@@ -135,7 +155,9 @@ impl Survey {
             Ok(plan) => plan,
             Err(error) => return (Holds::Refused, told(&error)),
         };
-        let Some(lacking) = plan.downgraded().first() else {
+        // A key that means little alone is tried beside another one.
+        let key = fragment.key.rsplit('.').next().unwrap_or_default();
+        let Some(lacking) = plan.downgraded().iter().find(|lacking| lacking.key == key) else {
             return (Holds::Enforced, String::new());
         };
         let may_lack = match fragment.part {
@@ -147,20 +169,27 @@ impl Survey {
     }
 
     /// Limits that this host can never reach.
-    fn compare(&self, service: &Service, verdicts: &mut [Verdict]) {
+    fn compare(&self, service: &Service, own: &Path, verdicts: &mut [Verdict]) {
         let resources = &service.resources;
         let above = |key: &str, limit: Option<f64>, has: Option<f64>, what: &str| {
             let reached = limit.zip(has).is_none_or(|(limit, has)| limit <= has);
             (!reached).then(|| (format!("resources.{key}"), format!("this host has only {what}")))
         };
-        let bytes = self.memory.unwrap_or_default();
-        let memory = self.memory.map(|memory| memory as f64);
-        let has = format!("{} MiB", bytes / (1 << 20));
+        let mebibytes = |bytes: Option<u64>| format!("{} MiB", bytes.unwrap_or_default() >> 20);
+        let as_float = |number: Option<u64>| number.map(|number| number as f64);
+        let (memory, has) = (as_float(self.memory), mebibytes(self.memory));
         let cpus = format!("{} CPUs", self.cpus);
+        let swap = format!("{} of swap", mebibytes(self.swap));
+        let tasks = format!("room for {} tasks", self.tasks.unwrap_or_default());
+        let disk = disk_size(own);
+        let disk_has = format!("{} where its directory is", mebibytes(disk));
         let found = [
             above("cpu", resources.cpu, Some(self.cpus as f64), &cpus),
             above("memory", resources.memory.map(|it| it as f64), memory, &has),
-            above("memory_high", resources.memory_high.map(|it| it as f64), memory, &has),
+            above("memory_high", as_float(resources.memory_high), memory, &has),
+            above("swap", as_float(resources.swap), as_float(self.swap), &swap),
+            above("tasks_max", resources.tasks_max.map(f64::from), as_float(self.tasks), &tasks),
+            above("disk", as_float(resources.disk), as_float(disk), &disk_has),
         ];
         for (key, why) in found.into_iter().flatten() {
             for verdict in verdicts.iter_mut().filter(|it| it.key == key && it.why.is_empty()) {
@@ -168,6 +197,68 @@ impl Survey {
             }
         }
     }
+}
+
+/// Of the file system on which a directory is, or will be.
+fn disk_size(directory: &Path) -> Option<u64> {
+    let there = directory.ancestors().find(|path| path.exists())?;
+    let size = rustix::fs::statvfs(there).ok()?;
+    Some(size.f_blocks.saturating_mul(size.f_frsize))
+}
+
+/// A service that begins in a directory which it does not see is not started.
+fn check_working_directory(
+    request: &Request,
+    service: &Service,
+    scope: &Scope<'_>,
+    verdicts: &mut [Verdict],
+) {
+    let written = service.working_directory.as_ref().map(|path| PathBuf::from(path.render(scope)));
+    let Some(directory) = written.or_else(|| std::env::current_dir().ok()) else { return };
+    let covered = |paths: &[PathBuf]| {
+        paths.iter().any(|path| directory.starts_with(path) && directory != *path)
+    };
+    let view = &request.view;
+    let temporary = ["/tmp", "/var/tmp"].map(PathBuf::from);
+    let parts = [
+        (Part::PrivateTmp, view.temporary == Temporary::Private && covered(&temporary)),
+        (Part::Hidden, covered(&view.hidden)),
+    ];
+    for (part, _) in parts.into_iter().filter(|(_, is_covered)| *is_covered) {
+        let key = format!("sandbox.{}", part.key());
+        let is_optional = request.optional.contains(&part);
+        for verdict in verdicts.iter_mut().filter(|it| it.key == key && it.holds == Holds::Enforced)
+        {
+            verdict.holds = if is_optional { Holds::Downgraded } else { Holds::Refused };
+            verdict.why = format!(
+                "the service begins in `{}`, which it would not see: write `working_directory`",
+                directory.display()
+            );
+        }
+    }
+}
+
+const INSIDE_NODE: &str = "with `mode = \"embedded\"` it runs inside the node's process";
+
+fn is_embedded(service: &Service) -> bool {
+    matches!(service.kind, Kind::Native { mode: Mode::Embedded, .. })
+}
+
+/// Only a process can be limited.
+fn inside_node(service: &Service, scope: &Scope<'_>) -> Vec<Verdict> {
+    let fragments = fragments(&request_of(service, scope), &[]).into_iter().map(|it| it.key);
+    let disk = service.resources.disk.map(|_| "resources.disk".to_owned());
+    let lacking = |key| Verdict { key, holds: Holds::Downgraded, why: INSIDE_NODE.to_owned() };
+    fragments.chain(disk).map(lacking).collect()
+}
+
+/// What a service inside the node is not held by, each with its key and the reason.
+pub(crate) fn lacking_inside_node(service: &Service, scope: &Scope<'_>) -> Vec<String> {
+    let told = |verdict: Verdict| {
+        let key = verdict.key.rsplit('.').next().unwrap_or_default();
+        format!("{key}: {}", verdict.why)
+    };
+    inside_node(service, scope).into_iter().map(told).collect()
 }
 
 /// One key alone, as a request of its own.
@@ -237,6 +328,9 @@ fn limits(whole: &Request) -> Vec<(String, Request)> {
 
 fn process_limits(whole: &Request) -> Vec<(String, Request)> {
     let mut found = Vec::new();
+    if whole.umask.is_some() {
+        found.push(("umask".into(), Request { umask: whole.umask, ..Request::default() }));
+    }
     for limit in &whole.rlimits {
         let request = Request { rlimits: vec![*limit], ..Request::default() };
         found.push((format!("rlimits.{}", limit.resource.key()), request));
@@ -251,11 +345,13 @@ fn process_limits(whole: &Request) -> Vec<(String, Request)> {
         ("oom_score_adj", Priorities { oom_score_adjust: all.oom_score_adjust, ..none() }),
     ];
     let asked = alone.into_iter().filter(|(_, priorities)| *priorities != Priorities::default());
-    found.extend(
-        asked.map(|(key, priorities)| {
-            (key.to_owned(), Request { priorities, ..Request::default() })
-        }),
-    );
+    // Which scheduler it may have depends on the group that it is in.
+    let shared =
+        Limits { cpu: whole.limits.cpu, cpu_weight: whole.limits.cpu_weight, ..Limits::default() };
+    found.extend(asked.map(|(key, priorities)| {
+        let limits = if key == "scheduler" { shared.clone() } else { Limits::default() };
+        (key.to_owned(), Request { priorities, limits, ..Request::default() })
+    }));
     found
 }
 

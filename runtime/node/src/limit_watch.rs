@@ -18,7 +18,7 @@ use blackhole_actors::Clock;
 use blackhole_isolation::{GroupUsage, Notice, Plan};
 use blackhole_policy::{
     moment::Moment,
-    usage_alert::{Alert, MemoryAlert, NEAR_PERCENT, QuotaAlert},
+    usage_alert::{Alert, MemoryAlert, NEAR_PERCENT, OomAlert, QuotaAlert},
 };
 use blackhole_protocol::InstanceId;
 use rustix::{
@@ -144,7 +144,7 @@ struct Watched {
 }
 
 enum Judge {
-    Memory(MemoryAlert),
+    Memory(MemoryAlert, OomAlert),
     Quota(QuotaAlert),
 }
 
@@ -187,7 +187,9 @@ impl Watcher {
         let Some(group) = plan.group() else { return };
         match group.memory_notice(NEAR_PERCENT) {
             Ok(Some(notice)) => {
-                self.watch(instance, kept, Judge::Memory(MemoryAlert::default()), Some(notice));
+                let kills = group.oom().ok().flatten().map_or(0, |oom| oom.kills);
+                let judge = Judge::Memory(MemoryAlert::default(), OomAlert::new(kills));
+                self.watch(instance, kept, judge, Some(notice));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%instance, %error, "its memory is not watched"),
@@ -274,9 +276,9 @@ impl Watched {
             }
             None => return,
         };
-        let alert = self.judge.on_look(now, &usage);
+        let alerts = self.judge.on_look(now, &usage);
         self.next_look = self.judge.next_look().or(untold);
-        if let Some(alert) = alert {
+        for alert in alerts.into_iter().flatten() {
             let generation = registry.generation(&self.instance);
             registry.record(&self.instance, generation, Change::Alerted(alert));
         }
@@ -284,19 +286,23 @@ impl Watched {
 }
 
 impl Judge {
-    fn on_look(&mut self, now: Moment, usage: &GroupUsage) -> Option<Alert> {
+    fn on_look(&mut self, now: Moment, usage: &GroupUsage) -> [Option<Alert>; 2] {
         match self {
-            Self::Memory(judge) => {
-                let (charged, limit) = usage.memory_bytes.zip(usage.memory_max_bytes)?;
-                judge.on_look(now, usage.memory_in_use_bytes.unwrap_or(charged), charged, limit)
+            Self::Memory(near, killed) => {
+                let of_limit = usage.memory_bytes.zip(usage.memory_max_bytes);
+                let in_use = usage.memory_in_use_bytes;
+                let near = of_limit.and_then(|(charged, limit)| {
+                    near.on_look(now, in_use.unwrap_or(charged), charged, limit)
+                });
+                [near, usage.oom_kills.and_then(|kills| killed.on_look(kills))]
             }
-            Self::Quota(judge) => judge.on_look(now, usage.throttled?),
+            Self::Quota(judge) => [usage.throttled.and_then(|it| judge.on_look(now, it)), None],
         }
     }
 
     fn next_look(&self) -> Option<Moment> {
         match self {
-            Self::Memory(judge) => judge.next_look(),
+            Self::Memory(judge, _) => judge.next_look(),
             Self::Quota(judge) => judge.next_look(),
         }
     }

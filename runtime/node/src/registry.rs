@@ -24,6 +24,7 @@ mod state;
 
 pub(crate) use adjustments::ADMISSION;
 pub use change::{Change, Exited};
+pub(crate) use entry::killed_for_memory;
 pub use entry::{Entry, HistoryEntry};
 pub use event::{EVENT_LOG_TARGET, Event};
 pub use histogram::Histogram;

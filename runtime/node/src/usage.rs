@@ -26,6 +26,7 @@ pub(crate) struct Usage {
     pub(crate) memory_bytes: u64,
     pub(crate) memory_peak_bytes: Option<u64>,
     pub(crate) memory_max_bytes: Option<u64>,
+    pub(crate) oom_kills: Option<u64>,
     pub(crate) swap_bytes: Option<u64>,
     /// Processor time since the process began or its group was made.
     pub(crate) cpu: Duration,
@@ -186,6 +187,7 @@ impl Usage {
             memory_bytes: group.memory_in_use_bytes.unwrap_or(tree.memory_bytes),
             memory_peak_bytes: group.memory_peak_bytes.or(tree.memory_peak_bytes),
             memory_max_bytes: group.memory_max_bytes,
+            oom_kills: group.oom_kills,
             swap_bytes: group.swap_bytes,
             cpu: group.cpu.unwrap_or(tree.cpu),
             cpu_percent: 0.0,

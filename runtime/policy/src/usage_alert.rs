@@ -37,6 +37,11 @@ pub enum Alert {
         /// The limit.
         limit: u64,
     },
+    /// The kernel killed processes of the instance for want of memory.
+    OomKilled {
+        /// How many since the last look.
+        processes: u64,
+    },
     /// The processor quota holds the instance back.
     Throttled {
         /// Of the time, in percent.
@@ -97,6 +102,26 @@ impl MemoryAlert {
     /// When to look again even if the kernel says nothing.
     pub fn next_look(&self) -> Option<Moment> {
         self.next_look
+    }
+}
+
+/// Processes of one instance that the kernel killed for want of memory: each is said.
+#[derive(Debug, Clone, Copy)]
+pub struct OomAlert {
+    counted: u64,
+}
+
+impl OomAlert {
+    /// `kills` that were counted before are not said.
+    pub fn new(kills: u64) -> Self {
+        Self { counted: kills }
+    }
+
+    /// `kills` is how many there were so far.
+    pub fn on_look(&mut self, kills: u64) -> Option<Alert> {
+        let processes = kills.saturating_sub(self.counted);
+        self.counted = kills;
+        (processes > 0).then_some(Alert::OomKilled { processes })
     }
 }
 

@@ -110,9 +110,12 @@ impl SpawnError {
         self.stage == Stage::Execute && self.source.raw_os_error() == Some(libc::ENOENT)
     }
 
-    /// Whether somebody has removed the control group that the process was to begin in.
+    /// Whether somebody has removed the control group that the process was to begin in, or the right to
+    /// change it.
     pub fn is_group_gone(&self) -> bool {
-        let gone = [Some(libc::ENODEV), Some(libc::ENOENT)].contains(&self.source.raw_os_error());
+        let gone = [libc::ENODEV, libc::ENOENT, libc::EROFS]
+            .map(Some)
+            .contains(&self.source.raw_os_error());
         let entering = Stage::Isolation(IsolationStep::EnterGroup);
         gone && [Stage::Clone, entering].contains(&self.stage)
     }

@@ -14,6 +14,30 @@ fn is_enforced(node: &TestNode, service: &str) -> bool {
     node.service(service)["usage"]["scope"] == "group"
 }
 
+/// A shell whose command the kernel kills for want of memory lives on, and ends as it likes.
+#[test]
+fn a_process_killed_for_want_of_memory_is_told_though_its_service_lives_on() {
+    let node = TestNode::start_all(
+        r#"
+        [services.shell]
+        command = ["sh", "-c", '"$0" eat-memory 512; until [ -e "$1" ]; do sleep 0.1; done; exit 3', "{misbehaving}", "{directory}/end"]
+        resources = { memory = "64MiB" }
+        restart = "temporary"
+        "#,
+    );
+    if !is_enforced(&node, "shell") {
+        blackhole_tests::skipped("this host lets nobody limit memory");
+        return;
+    }
+    let killed = until("it is told", || events(&node, "oom_killed"), |it| !it.is_empty());
+    let sentence = "the kernel killed 1 of its processes for want of memory";
+    assert_eq!((&killed[0]["service"], &killed[0]["message"]), (&"shell".into(), &sentence.into()));
+    std::fs::write(node.path("end"), "").expect("a file");
+    let ends = until("it has ended", || node.history("shell"), |ends| !ends.is_empty());
+    assert_eq!(ends[0]["reason"], "exit", "{ends:?}");
+    assert_eq!(ends[0]["message"], format!("exited with 3; {sentence}"));
+}
+
 #[test]
 fn memory_near_its_limit_and_a_quota_that_holds_back_are_said_once() {
     let node = TestNode::start_all(

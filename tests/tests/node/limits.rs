@@ -65,6 +65,36 @@ fn a_descriptor_hog_stops_at_the_number_of_files() {
     assert!(opened.is_some_and(|opened| (15..=27).contains(&opened)), "{text}");
 }
 
+/// Who reads that a signal ended it learns which of its limits that was.
+#[test]
+fn the_limit_behind_a_signal_is_named() {
+    let cases = [
+        (
+            r#""spin", "60000""#,
+            "resources = { rlimits = { cpu = 1 } }",
+            "SIGXCPU: it used all the CPU time of `rlimits.cpu`",
+        ),
+        (
+            r#""fill", "{directory}/file", "8""#,
+            "resources = { rlimits = { fsize = \"1MiB\" } }",
+            "SIGXFSZ: it wrote a file larger than `rlimits.fsize`",
+        ),
+        (
+            r#""mount""#,
+            "sandbox = { seccomp = \"strict\" }",
+            "SIGSYS: it made a system call that its sandbox forbids",
+        ),
+    ];
+    for (words, keys, why) in cases {
+        let (end, _) = run(words, keys).expect("everybody may lower them");
+        assert_eq!(
+            (&end["reason"], end["message"].as_str()),
+            (&"signal".into(), Some(&*format!("was ended by {why}"))),
+            "{end}"
+        );
+    }
+}
+
 #[test]
 fn every_readable_key_reaches_the_process() {
     let node = TestNode::start_all(
@@ -96,7 +126,7 @@ fn every_readable_key_reaches_the_process() {
     assert_eq!(line(&limits, "Max open files"), "Max open files 100 200 files");
     assert_eq!(line(&limits, "Max locked memory"), "Max locked memory 65536 65536 bytes");
     assert_eq!(line(&limits, "Max core file size"), "Max core file size 0 0 bytes");
-    assert_eq!(line(&limits, "Max cpu time"), "Max cpu time 3600 3600 seconds");
+    assert_eq!(line(&limits, "Max cpu time"), "Max cpu time 3600 3601 seconds");
     let status = read("status");
     assert_eq!(line(&status, "Cpus_allowed_list"), "Cpus_allowed_list: 0");
     assert_eq!(line(&status, "Umask"), "Umask: 0027");

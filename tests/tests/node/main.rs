@@ -5,6 +5,7 @@ mod alerts;
 mod children;
 mod deaths;
 mod examples;
+mod holding;
 mod limits;
 mod many;
 mod native;

@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Controller;
 use crate::BandwidthError;
 
 /// A group that could not be made, changed, read or removed.
@@ -33,7 +32,7 @@ pub enum GroupError {
         name: String,
     },
     /// The directory.
-    #[error("could not create the group `{}`", path.display())]
+    #[error("could not create the group `{}`{}", path.display(), hint(source))]
     Create {
         /// Where.
         path: PathBuf,
@@ -49,7 +48,7 @@ pub enum GroupError {
         source: io::Error,
     },
     /// A limit.
-    #[error("could not write `{text}` to `{}`", path.display())]
+    #[error("could not write `{text}` to `{}`{}", path.display(), hint(source))]
     Write {
         /// Where.
         path: PathBuf,
@@ -93,9 +92,42 @@ pub enum GroupError {
 }
 
 impl GroupError {
-    pub(crate) fn lacking(key: &'static str, controller: Controller, reason: &str) -> Self {
-        let reason = format!("there is no usable `{controller}` controller ({reason})");
-        Self::NotEnforceable { key, reason }
+    /// Of what the kernel said, if it was asked.
+    pub(super) fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Create { source, .. }
+            | Self::Open { source, .. }
+            | Self::Write { source, .. }
+            | Self::Read { source, .. }
+            | Self::Remove { source, .. } => Some(source.kind()),
+            Self::NotEnforceable { .. }
+            | Self::Bandwidth(_)
+            | Self::Name { .. }
+            | Self::Form { .. }
+            | Self::Busy { .. } => None,
+        }
+    }
+}
+
+/// What the reader of the kernel's bare word can do.
+fn hint(source: &io::Error) -> &'static str {
+    use io::ErrorKind::{
+        InvalidInput, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
+    match source.kind() {
+        PermissionDenied | ReadOnlyFilesystem => {
+            "\nhint: start the node as root, or in a group that was given to it, as by `systemd-run --user --scope -p Delegate=yes`"
+        }
+        NotFound => {
+            "\nhint: it was there when the node was started: mount it again, and start the node again"
+        }
+        InvalidInput => {
+            "\nhint: this kernel does not take this value: write another one, or leave it out"
+        }
+        StorageFull => {
+            "\nhint: a group above permits no more of them: raise its `cgroup.max.descendants`"
+        }
+        _ => "",
     }
 }
 

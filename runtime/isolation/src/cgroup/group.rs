@@ -22,10 +22,13 @@ use rustix::{
 };
 
 use super::{
-    Controller, GroupError, Groups, Limits, file,
-    groups::{check_name, is_empty, make, prepare},
+    Controller, GroupError, Groups, Limits,
+    directories::Directories,
+    file,
+    groups::{check_name, is_empty, make},
     process_list,
-    settings::Setting,
+    settings::{Presence, Setting},
+    settle::Terms,
 };
 use crate::{
     Bandwidth, BandwidthError, Downgrade, Enforcement, Refused, Step, bandwidth::Loaded,
@@ -59,37 +62,25 @@ impl Groups {
         downgraded: &mut Vec<Downgrade>,
     ) -> Result<Option<Group>, GroupError> {
         check_name(name)?;
-        let offered = self.controllers_for(limits, enforcement, downgraded)?;
-        let bandwidth = self.bandwidth_for(limits, enforcement, downgraded)?;
-        if offered.is_empty() && bandwidth.is_none() {
+        let mut settled = self.settle(limits, enforcement, downgraded)?;
+        let bandwidth = self.load_bandwidth(&mut settled, enforcement, downgraded)?;
+        let mut terms = Terms { enforcement, downgraded };
+        let directories = self.make_directories(name, &mut settled, &mut terms)?;
+        if directories.is_empty() {
             return Ok(None);
         }
-        let needed = |controller: &Controller| offered.contains(controller);
-        let legacy = self.legacy.iter().filter(|(controller, _)| needed(controller));
-        let legacy: BTreeMap<_, _> =
-            legacy.map(|(controller, root)| (*controller, root.join(name))).collect();
-        let unified = self.unified.as_ref().map(|root| root.join(name));
-        let directories: Vec<PathBuf> = unified.iter().chain(legacy.values()).cloned().collect();
-        let made = (|| {
-            directories.iter().try_for_each(|directory| make_anew(directory))?;
-            legacy.iter().try_for_each(|(controller, path)| prepare(*controller, path))?;
-            let group = Group::open(unified, self.unified_controllers.clone(), legacy)?;
-            group.limit(limits, enforcement, downgraded)?;
-            if let (Some(bandwidth), Some(descriptor)) = (&bandwidth, group.descriptor()) {
-                let attached = bandwidth.attach(descriptor).map_err(GroupError::from);
-                enforcement.settle("network", attached, downgraded)?;
-            }
-            Ok(Some(group))
-        })();
-        if made.is_err() {
-            // Whatever is in the way of that is in the way of the next start too, and said then.
-            let _left = directories.iter().try_for_each(|path| process_list::remove(path));
-        }
-        made
+        let Directories { unified, legacy } = directories.clone();
+        let made =
+            Group::open(unified, self.unified_controllers.clone(), legacy).and_then(|group| {
+                group.limit(&settled, enforcement, downgraded)?;
+                if let Some(bandwidth) = &bandwidth {
+                    enforcement.settle("network", group.attach(bandwidth), downgraded)?;
+                }
+                Ok(group)
+            });
+        made.inspect_err(|_| directories.remove()).map(Some)
     }
-}
 
-impl Groups {
     /// What [`Groups::create`] would refuse or leave out; nothing is made.
     ///
     /// # Errors
@@ -100,14 +91,14 @@ impl Groups {
         enforcement: Enforcement,
         downgraded: &mut Vec<Downgrade>,
     ) -> Result<(), GroupError> {
-        self.controllers_for(limits, enforcement, downgraded)?;
-        self.bandwidth_for(limits, enforcement, downgraded).map(drop)
+        let mut settled = self.settle(limits, enforcement, downgraded)?;
+        self.load_bandwidth(&mut settled, enforcement, downgraded).map(drop)
     }
 
     /// What is to be attached to the group, if the limits need that.
-    fn bandwidth_for(
+    fn load_bandwidth(
         &self,
-        limits: &Limits,
+        limits: &mut Limits,
         enforcement: Enforcement,
         downgraded: &mut Vec<Downgrade>,
     ) -> Result<Option<Loaded>, GroupError> {
@@ -122,53 +113,16 @@ impl Groups {
             key: "network",
             reason: enforcement::told(&error),
         });
-        Ok(enforcement.settle("network", loaded, downgraded)?.flatten())
-    }
-
-    /// The controllers that limits need and that are there.
-    fn controllers_for(
-        &self,
-        limits: &Limits,
-        enforcement: Enforcement,
-        downgraded: &mut Vec<Downgrade>,
-    ) -> Result<BTreeSet<Controller>, GroupError> {
-        let mut offered = BTreeSet::new();
-        for (controller, key) in limits.needed() {
-            match self.offers(controller) {
-                Ok(()) => drop(offered.insert(controller)),
-                Err(reason) => {
-                    let lacking = GroupError::lacking(key, controller, &reason);
-                    enforcement.relent(key, lacking, downgraded)?;
-                }
-            }
+        let loaded = enforcement.settle("network", loaded, downgraded)?.flatten();
+        if loaded.is_none() {
+            limits.bandwidth = Bandwidth::default();
         }
-        if self.legacy.contains_key(&Controller::Memory) {
-            check_legacy_memory(limits, enforcement, downgraded)?;
-        }
-        Ok(offered)
+        Ok(loaded)
     }
-}
-
-/// What v1 accepts and does not do.
-fn check_legacy_memory(
-    limits: &Limits,
-    enforcement: Enforcement,
-    downgraded: &mut Vec<Downgrade>,
-) -> Result<(), GroupError> {
-    let swap_alone = limits.swap_max.is_some() && limits.memory_max.is_none();
-    let lacking = [
-        (limits.memory_high.is_some(), "memory_high", "v1 heeds it only when the host is short"),
-        (swap_alone, "swap", "v1 limits memory and swap together: write `memory` as well"),
-    ];
-    for (key, reason) in lacking.into_iter().filter(|it| it.0).map(|(_, key, why)| (key, why)) {
-        let error = GroupError::NotEnforceable { key, reason: reason.to_owned() };
-        enforcement.relent(key, error, downgraded)?;
-    }
-    Ok(())
 }
 
 /// What a crash left behind may have limits that nobody asks for now.
-fn make_anew(directory: &Path) -> Result<(), GroupError> {
+pub(super) fn make_anew(directory: &Path) -> Result<(), GroupError> {
     if directory.is_dir() {
         if !is_empty(directory)? {
             let processes = process_list::processes(directory)?.len();
@@ -230,6 +184,14 @@ impl Group {
     /// What to clone into.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(|unified| unified.descriptor.as_fd())
+    }
+
+    fn attach(&self, bandwidth: &Loaded) -> Result<(), GroupError> {
+        let Some(descriptor) = self.descriptor() else {
+            let reason = "the hierarchy of cgroup v2 is gone".to_owned();
+            return Err(GroupError::NotEnforceable { key: "network", reason });
+        };
+        Ok(bandwidth.attach(descriptor)?)
     }
 
     /// The processes in it, grandchildren included.
@@ -317,7 +279,10 @@ fn write_all(
     let refused: Vec<Setting> =
         settings.into_iter().filter(|setting| setting.write_in(directory).is_err()).collect();
     for setting in refused {
-        if let Err(error) = setting.write_in(directory) {
+        let is_said = downgraded.iter().any(|downgrade| downgrade.key == setting.key);
+        if let Err(error) = setting.write_in(directory)
+            && !is_said
+        {
             enforcement.relent(setting.key, error, downgraded)?;
         }
     }
@@ -327,11 +292,14 @@ fn write_all(
 impl Setting {
     fn write_in(&self, directory: &Path) -> Result<(), GroupError> {
         let found = self.files.iter().map(|name| directory.join(name)).find(|path| path.exists());
-        let path = found.ok_or_else(|| GroupError::NotEnforceable {
-            key: self.key,
-            reason: format!("the kernel has no `{}`", self.files.join("` or `")),
-        })?;
-        file::write(path, &self.text)
+        match (found, self.presence) {
+            (Some(path), _) => file::write(path, &self.text),
+            (None, Presence::WhereThere) => Ok(()),
+            (None, Presence::Needed) => Err(GroupError::NotEnforceable {
+                key: self.key,
+                reason: format!("the kernel has no `{}`", self.files.join("` or `")),
+            }),
+        }
     }
 }
 

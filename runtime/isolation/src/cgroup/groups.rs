@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use super::{
     process_list::{processes, remove},
     room::{give_back_room, make_room},
 };
+use crate::enforcement::told;
 
 /// The groups of one node. Where a controller is in no hierarchy that the node may use, the reason
 /// is kept for the reader.
@@ -29,6 +31,8 @@ pub struct Groups {
     unavailable: BTreeMap<Controller, String>,
     /// Those that were moved out of the way, or may be.
     own_processes: BTreeSet<u32>,
+    /// In a survey: below which group of v2 the node's own would be.
+    pub(super) surveyed: BTreeMap<Controller, PathBuf>,
 }
 
 /// The leaf into which the node moves.
@@ -153,6 +157,14 @@ impl Groups {
         }
     }
 
+    /// Where a controller's files are: the node's own directory, or in a survey the one above it.
+    pub(super) fn place_of(&self, controller: Controller) -> Option<&Path> {
+        let unified =
+            self.unified.as_ref().filter(|_| self.unified_controllers.contains(&controller));
+        let place = self.legacy.get(&controller).or(unified);
+        place.or_else(|| self.surveyed.get(&controller)).map(PathBuf::as_path)
+    }
+
     /// Where the node's own directories are.
     pub fn roots(&self) -> BTreeSet<&Path> {
         self.unified.iter().chain(self.legacy.values()).map(PathBuf::as_path).collect()
@@ -216,9 +228,12 @@ pub(super) fn check_name(name: &str) -> Result<(), GroupError> {
     }
 }
 
-/// One that is there already is as good.
+/// One that is there already is as good. Whatever the umask, everybody may look into it, and only its
+/// owner make groups below it.
 pub(super) fn make(path: &Path) -> Result<(), GroupError> {
-    match fs::create_dir(path) {
+    let made = fs::create_dir(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
+    match made {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
             Err(GroupError::Create { path: path.to_owned(), source })
         }
@@ -239,12 +254,6 @@ pub(super) fn prepare(controller: Controller, directory: &Path) -> Result<(), Gr
         file::write(directory.join(name), file::read(parent.join(name))?.trim())?;
     }
     Ok(())
-}
-
-/// An error and its causes in one line.
-fn told(error: &GroupError) -> String {
-    use std::error::Error;
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// A node that was started again by its guardian finds itself in the leaf already, and has its
@@ -295,4 +304,31 @@ fn hand_down(group: &Path, controller: Controller) -> Result<(), GroupError> {
 /// Whether a group and all below it have no processes.
 pub(super) fn is_empty(directory: &Path) -> Result<bool, GroupError> {
     Ok(processes(directory)?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::umask;
+
+    use super::*;
+
+    /// On a thread that has a umask of its own.
+    fn made_under(mask: u32) -> u32 {
+        let make = move || {
+            crate::syscall::unshare(libc::CLONE_FS).expect("a thread may have its own");
+            umask(rustix::fs::Mode::from_bits_truncate(mask));
+            let directory = tempfile::tempdir().expect("a directory");
+            let group = directory.path().join("group");
+            super::make(&group).expect("it is made");
+            fs::metadata(group).expect("it is there").permissions().mode() & 0o777
+        };
+        std::thread::spawn(make).join().expect("it ends")
+    }
+
+    #[test]
+    fn who_may_make_groups_below_is_not_up_to_the_umask() {
+        for mask in [0, 0o077] {
+            assert_eq!(made_under(mask), 0o755, "umask {mask:o}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::PathBuf};
 
-use crate::{Bandwidth, CpuList, DiskRates};
+use crate::{Bandwidth, CpuList, DiskRates, disks::Disks};
 
 /// What all processes of an instance may use together. The default limits nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,25 @@ pub struct Limits {
     pub bandwidth: Bandwidth,
 }
 
+impl Limits {
+    /// As if the key had not been written.
+    pub(super) fn leave_out(&mut self, key: &str) {
+        match key {
+            "cpu" => self.cpu = None,
+            "cpu_weight" => self.cpu_weight = None,
+            "cpus" => self.cpus = None,
+            "memory" => self.memory_max = None,
+            "memory_high" => self.memory_high = None,
+            "memory_low" => self.memory_low = None,
+            "swap" => self.swap_max = None,
+            "io_weight" => self.io_weight = None,
+            "io" => self.devices.clear(),
+            "tasks_max" => self.tasks_max = None,
+            other => unreachable!("no setting has the key `{other}`"),
+        }
+    }
+}
+
 /// CPU time per time, in thousandths of one CPU; at least 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CpuQuota(u32);
@@ -55,14 +74,27 @@ pub struct DeviceLimit {
     pub write_operations: Option<u64>,
 }
 
-/// A path whose disk is not known.
+/// A path without a disk to be limited.
 #[derive(Debug, thiserror::Error)]
-#[error("could not find the disk of `{}`", path.display())]
-pub struct DeviceLimitError {
-    /// As given.
-    pub path: PathBuf,
-    /// Why.
-    pub source: io::Error,
+#[non_exhaustive]
+pub enum DeviceLimitError {
+    /// Nothing to look at.
+    #[error("could not find the disk of `{}`", path.display())]
+    Look {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its file system lies in memory, on the network, or on several disks.
+    #[error(
+        "`{}` is on no disk of its own that could be limited\nhint: name the disk itself, such as `/dev/sda`, or a path on it",
+        path.display()
+    )]
+    NoDisk {
+        /// As given.
+        path: PathBuf,
+    },
 }
 
 /// The period in which the kernel counts CPU time, in microseconds: its default.
@@ -112,10 +144,17 @@ impl DeviceLimit {
     /// When the path cannot be looked at.
     pub fn of_disk(path: impl Into<PathBuf>) -> Result<Self, DeviceLimitError> {
         let path = path.into();
-        let found = disk_of(&path);
-        found
-            .map(|device| Self { device, ..Self::default() })
-            .map_err(|source| DeviceLimitError { path, source })
+        match disk_of(&path) {
+            Ok(device) if !Disks::of_this_host().has(device) => {
+                Err(DeviceLimitError::NoDisk { path })
+            }
+            Ok(device) => Ok(Self { device, ..Self::default() }),
+            Err(source) => Err(DeviceLimitError::Look { path, source }),
+        }
+    }
+
+    pub(super) fn limits_writes(&self) -> bool {
+        self.write_bytes.is_some() || self.write_operations.is_some()
     }
 
     pub(crate) fn of_rates(rates: &DiskRates) -> Result<Self, DeviceLimitError> {

@@ -1,6 +1,6 @@
 //! How v1 and v2 are told what a group may use: which file, and what text.
 
-use super::{Controller, DeviceLimit, Limits, limits::CPU_PERIOD};
+use super::{Controller, DeviceLimit, Limits, Weight, limits::CPU_PERIOD};
 
 /// One write to one of the kernel's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,18 +10,29 @@ pub(super) struct Setting {
     /// Of these the first that exists.
     pub(super) files: &'static [&'static str],
     pub(super) text: String,
+    pub(super) presence: Presence,
+}
+
+/// Whether a group must have the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Needed,
+    /// One of several kinds of the same: each kernel has its own.
+    WhereThere,
 }
 
 fn set(key: &'static str, files: &'static [&'static str], text: impl ToString) -> Setting {
-    Setting { key, files, text: text.to_string() }
+    Setting { key, files, text: text.to_string(), presence: Presence::Needed }
+}
+
+fn where_there(setting: Setting) -> Setting {
+    Setting { presence: Presence::WhereThere, ..setting }
 }
 
 impl Limits {
-    /// The controllers without which something asked would not be enforced, each with a key that
-    /// needs it.
-    pub(super) fn needed(&self) -> impl Iterator<Item = (Controller, &'static str)> {
-        let controllers = Controller::ALL.into_iter();
-        controllers.filter_map(|it| Some((it, self.v2_settings(it).first()?.key)))
+    /// Whether something that is asked would not be enforced without the controller.
+    pub(super) fn need(&self, controller: Controller) -> bool {
+        !self.v2_settings(controller).is_empty()
     }
 
     /// In the order in which they must be written.
@@ -44,10 +55,16 @@ impl Limits {
             ],
             Controller::Tasks => vec![self.tasks_max.map(|it| set("tasks_max", &["pids.max"], it))],
             Controller::Io => {
-                let files = &["io.weight", "io.bfq.weight"];
-                let weight = self.io_weight.map(|it| set("io_weight", files, it.0));
+                let weight = |it: Weight| {
+                    // iocost's and bfq's: a disk heeds one of them.
+                    [
+                        set("io_weight", &["io.weight"], it.0),
+                        set("io_weight", &["io.bfq.weight"], it.bfq()),
+                    ]
+                };
+                let weights = self.io_weight.map(weight).into_iter().flatten().map(where_there);
                 let devices = self.devices.iter().map(|it| set("io", &["io.max"], it.v2_line()));
-                return weight.into_iter().chain(devices).collect();
+                return weights.chain(devices).collect();
             }
         };
         some.into_iter().flatten().collect()
@@ -116,7 +133,7 @@ impl DeviceLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CpuQuota, Weight};
+    use crate::CpuQuota;
 
     fn lines(settings: impl IntoIterator<Item = Setting>) -> Vec<String> {
         settings
@@ -151,6 +168,7 @@ mod tests {
             "cpu_weight: cpu.weight = 200",
             "cpus: cpuset.cpus = 0-1",
             "io_weight: io.weight = 500",
+            "io_weight: io.bfq.weight = 136",
             "io: io.max = 8:0 rbps=1 wiops=9",
             "swap: memory.swap.max = 0",
             "memory_low: memory.low = 268435456",
@@ -183,9 +201,22 @@ mod tests {
 
     #[test]
     fn only_what_is_asked_needs_a_controller() {
-        assert_eq!(Limits::default().needed().count(), 0);
+        let needed = |limits: Limits| -> Vec<_> {
+            Controller::ALL.into_iter().filter(|it| limits.need(*it)).collect()
+        };
+        assert_eq!(needed(Limits::default()), []);
         let limits = Limits { memory_high: Some(1), ..Limits::default() };
-        let needed: Vec<_> = limits.needed().collect();
-        assert_eq!(needed, [(Controller::Memory, "memory_high")]);
+        assert_eq!(needed(limits), [Controller::Memory]);
+    }
+
+    #[test]
+    fn each_key_can_be_left_out() {
+        let mut limits = everything();
+        for controller in Controller::ALL {
+            for setting in limits.clone().v2_settings(controller) {
+                limits.leave_out(setting.key);
+            }
+        }
+        assert_eq!(limits, Limits::default());
     }
 }

@@ -28,15 +28,16 @@ impl Groups {
         bases.dedup();
         self.unified_possible = bases.iter().any(|base| writable(base).is_ok());
         for controller in Controller::ALL {
-            let found = bases.iter().try_fold(String::new(), |_, base| {
-                match could_hand_down(base, controller) {
-                    Ok(()) => Err(()),
-                    Err(reason) => Ok(reason),
-                }
+            let mut refused = String::new();
+            let found = bases.iter().find(|base| {
+                could_hand_down(base, controller).map_err(|reason| refused = reason).is_ok()
             });
             match found {
-                Err(()) => drop(self.unified_controllers.insert(controller)),
-                Ok(reason) => self.lack(controller, reason),
+                Some(base) => {
+                    self.unified_controllers.insert(controller);
+                    self.surveyed.insert(controller, base.to_path_buf());
+                }
+                None => self.lack(controller, refused),
             }
         }
     }

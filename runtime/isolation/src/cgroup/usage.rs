@@ -16,6 +16,8 @@ pub struct GroupUsage {
     pub memory_max_bytes: Option<u64>,
     /// The most memory since the group was made.
     pub memory_peak_bytes: Option<u64>,
+    /// Processes that the kernel killed for want of memory, since the group was made.
+    pub oom_kills: Option<u64>,
     /// Swap now.
     pub swap_bytes: Option<u64>,
     /// CPU time since the group was made.
@@ -120,6 +122,7 @@ impl Group {
         let reclaimable = inactive.unwrap_or(0);
         usage.memory_in_use_bytes = usage.memory_bytes.map(|it| it.saturating_sub(reclaimable));
         usage.memory_max_bytes = self.memory_max()?;
+        usage.oom_kills = self.oom()?.map(|oom| oom.kills);
         usage.swap_bytes = match self.legacy.get(&Memory) {
             Some(directory) => file::entry(&directory.join("memory.stat"), "swap")?,
             None => self.read(Memory, "", "memory.swap.current")?,

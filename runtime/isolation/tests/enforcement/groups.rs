@@ -1,4 +1,5 @@
 //! Limits of a group, on whatever hierarchies this host has.
+#![expect(unsafe_code, reason = "a test takes its thread out of the host's mounts")]
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +15,11 @@ use std::{
 
 use blackhole_isolation::{
     Controller, CpuQuota, Enforcement, GroupError, Groups, Host, IsolationError, Limits, Mounts,
-    Plan, ProcessTable, Request, plan,
+    Plan, Priorities, ProcessTable, Request, Scheduler, plan,
+};
+use rustix::{
+    mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount},
+    thread::{UnshareFlags, unshare_unsafe},
 };
 
 use crate::launch::{misbehave, say, stdout, under};
@@ -112,6 +117,70 @@ fn what_a_killed_node_has_left_is_found_and_closed_by_one_that_needs_no_groups()
     found.close(PATIENCE).expect("no process left");
     assert_eq!(reaper.join().expect("reaped").signal(), Some(SIGKILL));
     assert!(groups.roots().iter().all(|root| !root.exists()));
+}
+
+fn lenient(limits: Limits) -> Request {
+    let enforcement = Enforcement::BestEffort;
+    Request { instance: "web-0".into(), limits, enforcement, ..Request::default() }
+}
+
+#[test]
+fn cpus_that_are_not_there_are_left_out_alone() {
+    let Some(own) = OwnGroups::with(&[Controller::Cpuset]) else { return };
+    let request = lenient(Limits { cpus: "0,900".parse().ok(), ..Limits::default() });
+    let lax = Arc::new(plan(&request, &own.host).expect("it need not hold"));
+    let told = lax.downgraded()[0].to_string();
+    assert!(told.starts_with("cpus: there is no 900 here, only 0"), "{told}");
+    let mut status = Command::new("grep");
+    status.args(["Cpus_allowed_list", "/proc/self/status"]);
+    let held = stdout(&under(&lax, status).output().expect("a start"));
+    assert_eq!(held.split_whitespace().last(), Some("0"), "{held}");
+    lax.group().expect("the other cpu is there").remove(PATIENCE).expect("nobody is in it");
+    let strict = Request { enforcement: Enforcement::Strict, ..request };
+    let error = plan(&strict, &own.host).expect_err("it must hold");
+    assert!(matches!(error, IsolationError::Group(GroupError::NotEnforceable { key: "cpus", .. })));
+}
+
+/// Where the kernel shares real-time time among groups of v1, a new one has none.
+#[test]
+fn a_share_of_the_cpu_and_a_real_time_scheduler_start_or_are_told_of() {
+    let Some(own) = OwnGroups::with(&[Controller::Cpu]) else { return };
+    let limits = Limits { cpu: CpuQuota::from_cores(0.5), ..Limits::default() };
+    let priorities = Priorities { scheduler: Some(Scheduler::Fifo(10)), ..Priorities::default() };
+    let request = Request { priorities, ..lenient(limits) };
+    let plan = Arc::new(plan(&request, &own.host).expect("it need not hold"));
+    let output = under(&plan, Command::new("true")).output();
+    assert!(output.is_ok_and(|output| output.status.success()), "{:?}", plan.downgraded());
+}
+
+/// In a namespace of mounts of its own, which is a thread's.
+#[test]
+fn a_controller_that_has_gone_is_left_out_where_it_may_be() {
+    if !rustix::process::geteuid().is_root() {
+        return say("skipped: needs root");
+    }
+    let Some(own) = OwnGroups::with(&[Controller::Tasks]) else { return };
+    let host = own.host.clone();
+    let looked = std::thread::spawn(move || {
+        // SAFETY: neither memory nor descriptors are among what is unshared.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.expect("root may");
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).expect("root may");
+        for root in host.groups().roots() {
+            let gone = |path: &std::path::Path| unmount(path, UnmountFlags::DETACH).is_ok();
+            root.ancestors().find(|path| gone(path)).expect("it is mounted somewhere");
+        }
+        let request = lenient(Limits { tasks_max: Some(20), ..Limits::default() });
+        let lax = plan(&request, &host).expect("it need not hold");
+        let strict = plan(&Request { enforcement: Enforcement::Strict, ..request }, &host);
+        let group = lax.group().is_some();
+        (group, lax.downgraded()[0].to_string(), strict.expect_err("it must hold"))
+    });
+    let (group, told, error) = looked.join().expect("no panic");
+    assert!(!group && told.starts_with("tasks_max: the `pids` controller is gone: "), "{told}");
+    let IsolationError::Group(error) = error else { panic!("{error}") };
+    let text = error.to_string();
+    assert!(text.contains("the `pids` controller is gone") && text.contains("\nhint: "), "{text}");
 }
 
 #[test]

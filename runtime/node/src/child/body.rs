@@ -36,6 +36,8 @@ pub(super) enum Body {
     Embedded {
         service: Arc<dyn Embedded>,
         link: Link,
+        /// What the file asks for and only a process can be given, each with its key and the reason.
+        unenforced: Vec<String>,
         /// Of its records, as long as this lives.
         _capture: Capture,
     },
@@ -49,8 +51,10 @@ pub(super) struct Output(Arc<Capture>);
 pub(crate) struct Remains {
     /// How it ended.
     pub(super) ended: Ended,
-    /// The kernel ended it, or a process it had started, for want of memory.
-    pub(super) oom: bool,
+    /// Of its processes, itself included: those that the kernel ended for want of memory.
+    pub(super) oom_kills: u64,
+    /// What the signal that ended it tells of its limits.
+    pub(super) cause: Option<&'static str>,
     /// The last lines of its standard error; absent where [`Body::output`] knows them later.
     pub(super) stderr: Option<String>,
     /// What outlived it, if anything did.
@@ -68,7 +72,10 @@ impl Body {
 
     /// What the file asks for and does not hold, each with its key and the reason.
     pub(super) fn unenforced(&self) -> Vec<String> {
-        let Self::Process { plan, .. } = self else { return Vec::new() };
+        let plan = match self {
+            Self::Process { plan, .. } => plan,
+            Self::Embedded { unenforced, .. } => return unenforced.clone(),
+        };
         let skipped = plan.skipped().map(|part| format!("{}: the kernel refused it", part.key()));
         plan.downgraded().iter().map(ToString::to_string).chain(skipped).collect()
     }
@@ -112,11 +119,16 @@ impl Body {
                 let (plan, ooms_before) = (plan.clone(), *ooms_before);
                 tokio::spawn(async move {
                     let status = exited.await;
-                    let oom = ooms(&plan) > ooms_before;
+                    let oom_kills = ooms(&plan).saturating_sub(ooms_before);
+                    let ended = ended(status);
+                    let cause = match ended {
+                        Ended::Signal(signal) => plan.told_by(signal),
+                        Ended::Code(_) => None,
+                    };
                     // Boxed, so that a living child does not hold the room for what follows its end.
                     Box::pin(end_group(plan)).await;
                     let leak = leak(Box::pin(swept).await);
-                    let remains = Remains { ended: ended(status), oom, stderr: None, leak };
+                    let remains = Remains { ended, oom_kills, cause, stderr: None, leak };
                     // The actor ends only after this message, or with the node.
                     let _ = actor.cast(Message::Gone(remains));
                 });
@@ -126,7 +138,7 @@ impl Body {
                 tokio::spawn(async move {
                     let (ended, stderr) = ended.await;
                     let stderr = Some(stderr);
-                    let remains = Remains { ended, oom: false, stderr, leak: None };
+                    let remains = Remains { ended, oom_kills: 0, cause: None, stderr, leak: None };
                     let _ = actor.cast(Message::Gone(remains));
                 });
             }

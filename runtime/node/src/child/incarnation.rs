@@ -41,6 +41,7 @@ use super::{
 };
 use crate::{
     directories::{NOTIFY, make_owned, make_passage},
+    holding,
     logs::{Capture, LineWatch, Origin},
     notify::{NotifyAccess, NotifySocket},
     nursery::NodeContext,
@@ -230,7 +231,12 @@ impl<'a> Incarnation<'a> {
             .map_err(StartError::Embed)?;
         let (link, unopened) = self.link(node_end, assignment);
         Ok(Started {
-            body: Body::Embedded { service, link: link.clone(), _capture: capture },
+            body: Body::Embedded {
+                service,
+                link: link.clone(),
+                unenforced: holding::lacking_inside_node(self.service, &self.scope()),
+                _capture: capture,
+            },
             spec: self.spec(),
             watches: Watches {
                 startup: self.probe(self.service.startup.as_ref(), &context)?,

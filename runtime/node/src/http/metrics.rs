@@ -84,7 +84,7 @@ fn durations(page: &mut Page, rows: &[Row]) {
 /// A gauge or counter of an instance: its name, its help, its type, and its value where there is one.
 type Reading = (&'static str, &'static str, Type, fn(&Usage) -> Option<f64>);
 
-const READINGS: [Reading; 13] = [
+const READINGS: [Reading; 14] = [
     (
         "blackhole_instance_cpu_seconds_total",
         "Processor time used; of a control group across restarts.",
@@ -120,6 +120,12 @@ const READINGS: [Reading; 13] = [
         "The limit of the memory of the instance.",
         Type::Gauge,
         |usage| number(usage.memory_max_bytes),
+    ),
+    (
+        "blackhole_instance_oom_kills_total",
+        "Processes of the instance that the kernel killed for want of memory.",
+        Type::Counter,
+        |usage| number(usage.oom_kills),
     ),
     ("blackhole_instance_swap_bytes", "Swap used.", Type::Gauge, |usage| number(usage.swap_bytes)),
     (

@@ -179,8 +179,8 @@ impl Entry {
             }
             Change::Failed(why) => {
                 self.enter(State::Failed);
-                self.note.clone_from(&why);
-                Draft::of("failed", why)
+                self.note = self.with_last_end(why);
+                Draft::of("failed", self.note.clone())
             }
             Change::NearDiskLimit(text) => Draft::of("near_disk_limit", text),
             Change::Starved(silence) => starved(silence),
@@ -216,6 +216,18 @@ impl Entry {
             && last.exited.reason != Reason::Stop
         {
             *self.restarts.entry(last.exited.reason).or_default() += 1;
+        }
+    }
+
+    /// How often it ended says nothing without how it ended.
+    fn with_last_end(&self, why: String) -> String {
+        let last = self.last_exit.as_ref().map(|last| &last.exited);
+        match last.filter(|exited| exited.reason != Reason::Stop) {
+            Some(exited) => {
+                let cause = exited.message.split("\nhint:").next().unwrap_or_default();
+                format!("{why}; the last time: {cause}")
+            }
+            None => why,
         }
     }
 
@@ -281,11 +293,17 @@ fn starved(silence: Duration) -> Draft {
     Draft::of("starved", format!("was silent on its link for {silence} ms, but waits for a CPU"))
 }
 
+/// Part of a sentence.
+pub(crate) fn killed_for_memory(processes: u64) -> String {
+    format!("the kernel killed {processes} of its processes for want of memory")
+}
+
 fn alerted(alert: Alert) -> Draft {
     match alert {
         Alert::NearMemoryLimit { bytes, limit } => {
             Draft::of("near_memory_limit", format!("uses {} of {} MiB", bytes >> 20, limit >> 20))
         }
+        Alert::OomKilled { processes } => Draft::of("oom_killed", killed_for_memory(processes)),
         Alert::Throttled { percent } => Draft::of(
             "throttled",
             format!("was held back by its CPU quota for {percent} % of the time"),
