@@ -120,7 +120,8 @@ fn a_problem_of_code_names_the_key_and_the_line_that_wrote_it() {
     assert_eq!(
         report,
         "error: `services.api.restart` must be one of \"permanent\", \"transient\", \"temporary\"\n\
-         --> coding.rs:LINE\n = note: found \"allways\"\n\nthis program: 1 error"
+         --> coding.rs:LINE\n = note: found \"allways\"\n = hint: what others call \"always\" is \"permanent\" here\n\n\
+         this program: 1 error"
     );
 }
 
