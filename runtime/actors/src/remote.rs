@@ -226,9 +226,10 @@ pub struct Remote<M> {
 }
 
 struct Inner {
+    /// Given back before the last reference takes leave of the peer: nothing is said after that.
+    binding: Mutex<Option<Arc<Binding>>>,
     peer: Arc<Peer>,
     actor: Arc<str>,
-    binding: Mutex<Option<Arc<Binding>>>,
 }
 
 impl<M> Clone for Remote<M> {

@@ -139,6 +139,8 @@ struct Wire {
     small_reads: u32,
     sending: Vec<u8>,
     sent: usize,
+    /// The peer has closed its end: what is said to it is for nobody, and what it said before is still read.
+    unheard: bool,
     /// Sendings since a large buffer was needed last.
     small_sendings: u32,
 }
@@ -183,9 +185,17 @@ impl Wire {
                     return Ok(Flushed::Whole(collected));
                 }
             }
+            if self.unheard {
+                self.sent = self.sending.len();
+                continue;
+            }
             let rest = &self.sending[self.sent..];
             match Pin::new(&mut *stream).poll_write(context, rest) {
-                Poll::Ready(written) => self.sent += written?,
+                Poll::Ready(Ok(written)) => self.sent += written,
+                Poll::Ready(Err(error)) => match LinkError::from(error) {
+                    LinkError::Closed => self.unheard = true,
+                    error => return Err(error),
+                },
                 Poll::Pending => return Ok(Flushed::Partly),
             }
         }
@@ -226,7 +236,19 @@ impl Wire {
     }
 
     /// Hands over all complete frames, or as many as the end takes; what is left of a frame moves to the front.
+    /// Those before one that is the last, or is wrong, count all the same.
     fn hand_over(&mut self, end: &mut impl End) -> Result<(), LinkError> {
+        let handed = self.hand_over_frames(end);
+        end.settle();
+        let missing = handed?;
+        if !self.paused {
+            self.make_room(missing);
+        }
+        Ok(())
+    }
+
+    /// How long the frame is, with its prefix, of which only a part is there.
+    fn hand_over_frames(&mut self, end: &mut impl End) -> Result<usize, LinkError> {
         let mut missing = 0;
         self.paused = false;
         while let Some(length) = frame_length(&self.received[self.taken..self.filled]) {
@@ -246,11 +268,7 @@ impl Wire {
             end.frame(&self.received[self.taken + LENGTH_PREFIX..frame_end])?;
             self.taken = frame_end;
         }
-        end.settle();
-        if !self.paused {
-            self.make_room(missing);
-        }
-        Ok(())
+        Ok(missing)
     }
 
     /// Once for each read: to move the rest after each frame would cost a long read its square.
