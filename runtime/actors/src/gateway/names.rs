@@ -9,6 +9,8 @@ use blackhole_protocol::link::gateway::{ExitReason, FromGateway, NAME_LENGTH_MAX
 use ractor::ActorId;
 
 use super::{HostError, Restart, hosted::Door, session::Outbox};
+#[cfg(test)]
+use super::{hosted::WayIn, sessions::Seat};
 
 /// How many names a refusal lists.
 const LISTED_MAX: usize = 16;
@@ -184,7 +186,7 @@ impl Names {
                 0
             }
 
-            fn way_in(&self) -> Box<dyn super::hosted::WayIn> {
+            fn way_in(&self, _: &Arc<Seat>) -> Box<dyn WayIn> {
                 unreachable!("nobody goes in")
             }
         }

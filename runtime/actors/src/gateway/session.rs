@@ -19,7 +19,7 @@ use blackhole_protocol::link::{
 };
 use tokio::{net::UnixStream, time::Instant};
 
-use super::{Shared, hosted::WayIn};
+use super::{Shared, hosted::WayIn, sessions::Seat};
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
@@ -43,7 +43,11 @@ pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 const PORTIONS: u32 = 4;
 
 /// One peer, from its first frame to its leave.
-pub(super) async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
+pub(super) async fn session(
+    mut stream: UnixStream,
+    seat: Arc<Seat>,
+    shared: Arc<Shared>,
+) -> Result<(), LinkError> {
     let outbox = Arc::new(Outbox::default());
     outbox.say(&FromGateway::Welcome {
         version: VERSION,
@@ -55,6 +59,7 @@ pub(super) async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Resu
     shared.names.opened(&outbox);
     let mut session = Session {
         shared,
+        seat: seat.clone(),
         outbox: outbox.clone(),
         greeted: false,
         said_goodbye: false,
@@ -72,6 +77,7 @@ pub(super) async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Resu
             () = outbox.ignored() => Err(LinkError::Closed),
         }
     };
+    seat.leave();
     outbox.close();
     match ended {
         Ok(()) | Err(LinkError::Closed) => Ok(()),
@@ -268,6 +274,7 @@ struct Target {
 
 struct Session {
     shared: Arc<Shared>,
+    seat: Arc<Seat>,
     outbox: Arc<Outbox>,
     greeted: bool,
     /// The peer will send nothing more, and waits for what is undone.
@@ -313,7 +320,7 @@ impl Session {
         }
         match self.shared.names.bind(&actor, belief, &self.outbox, target) {
             Ok(door) => {
-                let way_in = door.way_in();
+                let way_in = door.way_in(&self.seat);
                 self.targets[place] = Some(Target { actor, way_in, dirty: false });
             }
             Err(refusal) => self.outbox.say(&FromGateway::Refused { target, refusal }),

@@ -4,13 +4,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
 use super::{
@@ -39,12 +42,11 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
         };
         match accepted {
             Ok((stream, _)) => {
-                let admitted = admit(stream, shared.clone());
+                let admitted = admit(stream, place, shared.clone());
                 tokio::spawn(async move {
                     if let Err(error) = admitted.await {
                         tracing::warn!(%error, "refused or cut a peer of the gateway");
                     }
-                    drop(place);
                 });
             }
             Err(error) => {
@@ -56,11 +58,18 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
 }
 
 /// Speaks to a program that may be spoken to and has not got its share already.
-async fn admit(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
+async fn admit(
+    mut stream: UnixStream,
+    place: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+) -> Result<(), LinkError> {
     let program = Program::at(&stream)?;
     let admitted = program.check().and_then(|()| shared.sessions.shares.take(program));
     match admitted {
-        Ok(_share) => session(stream, shared.clone()).await,
+        Ok(share) => {
+            let seat = Seat { left: AtomicBool::new(false), _place: place, _share: share };
+            session(stream, Arc::new(seat), shared).await
+        }
         Err(refused) => {
             farewell(&mut stream, &refused).await;
             Err(refused)
@@ -68,18 +77,50 @@ async fn admit(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkEr
     }
 }
 
+/// What one peer takes up of the gateway: until it has left and its messages are done. Else who comes again
+/// and again would leave a window of them each time.
+#[derive(Debug)]
+pub(super) struct Seat {
+    left: AtomicBool,
+    _place: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+impl Seat {
+    /// The peer is gone, and hears no answer.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl Seat {
+    /// Of a peer that has the gateway to itself.
+    pub(super) fn alone() -> Arc<Self> {
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is free");
+        let shares = Arc::new(Shares::default());
+        let share = shares.take(Program { uid: 0, pid: None }).expect("it is within its share");
+        Arc::new(Self { left: AtomicBool::new(false), _place: place, _share: share })
+    }
+}
+
 /// Those that speak to the gateway.
 #[derive(Debug)]
 pub(super) struct Sessions {
     places: Arc<Semaphore>,
-    shares: Shares,
+    shares: Arc<Shares>,
     closing: watch::Sender<bool>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
         let places = Arc::new(Semaphore::new(SESSIONS_MAX as usize));
-        Self { places, shares: Shares::default(), closing: watch::Sender::new(false) }
+        Self { places, shares: Arc::default(), closing: watch::Sender::new(false) }
     }
 }
 
@@ -89,7 +130,7 @@ impl Sessions {
         self.closing.send_replace(true);
     }
 
-    /// Waits until all of them are over, but no longer than that.
+    /// Waits until all of them are over and their messages are done, but no longer than that.
     pub(super) async fn ended(&self, patience: Duration) -> Drained {
         let all = self.places.acquire_many(SESSIONS_MAX);
         match tokio::time::timeout(patience, all).await {
@@ -108,13 +149,13 @@ struct Shares(Mutex<HashMap<Program, u32>>);
 
 /// One session's part of its program's share, until this is dropped.
 #[derive(Debug)]
-struct Share<'a> {
-    shares: &'a Shares,
+struct Share {
+    shares: Arc<Shares>,
     program: Program,
 }
 
 impl Shares {
-    fn take(&self, program: Program) -> Result<Share<'_>, LinkError> {
+    fn take(self: &Arc<Self>, program: Program) -> Result<Share, LinkError> {
         let mut taken = self.taken();
         let sessions = taken.entry(program).or_default();
         if *sessions == SESSIONS_PER_PROGRAM_MAX {
@@ -122,7 +163,7 @@ impl Shares {
             return Err(LinkError::TooManyConnections { connections_max });
         }
         *sessions += 1;
-        Ok(Share { shares: self, program })
+        Ok(Share { shares: self.clone(), program })
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<Program, u32>> {
@@ -130,7 +171,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
         let mut taken = self.shares.taken();
         if let Some(sessions) = taken.get_mut(&self.program) {
@@ -148,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_program_has_its_share_and_leaves_the_rest_to_others() {
-        let shares = Shares::default();
+        let shares = Arc::new(Shares::default());
         let [greedy, other] = [7, 8].map(|pid| Program { uid: 1000, pid: Some(pid) });
         let mut held: Vec<_> = (0..SESSIONS_PER_PROGRAM_MAX)
             .map(|_| shares.take(greedy).expect("it is within its share"))

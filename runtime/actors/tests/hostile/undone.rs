@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use blackhole_actors::Drained;
 use tokio::sync::Semaphore;
 
 use super::{
     Actor, ActorProcessingErr, ActorRef, Message, Peers, Remote, Reply, Restart, SOON, ToGateway,
-    World, append_frame_with, append_value, framed, hello, instance,
+    World, append_frame_with, append_value, framed, goodbye, hello, instance,
 };
 
 #[derive(Debug, Message)]
@@ -100,6 +101,74 @@ fn casts(count: u32) -> Vec<u8> {
         .expect("it fits");
     }
     bytes
+}
+
+fn asks(count: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for call in 0..u64::from(count) {
+        append_frame_with(&mut bytes, |bytes| {
+            append_value(&ToGateway::Call { target: 0, call, within_us: 1 << 40 }, bytes)?;
+            append_value(&1u32, bytes)
+        })
+        .expect("it fits");
+    }
+    bytes
+}
+
+/// What one program may have of a gateway's connections.
+const SHARE: u64 = 128;
+
+#[tokio::test]
+async fn a_peer_that_comes_again_has_its_share_until_what_it_left_is_done() {
+    let (world, gate, tally) = tally().await;
+    world.serves().await;
+    let mut said = framed(&[hello(), bind_tally()]);
+    said.extend(casts(100));
+    said.extend(asks(100));
+    let last = ToGateway::Goodbye { reason: "come again".into() };
+    said.extend(framed(&[last]));
+    for visit in 1..SHARE {
+        let why = goodbye(&world, &said).await;
+        assert_eq!(why, "", "visit {visit}");
+    }
+    let why = goodbye(&world, &said).await;
+    assert!(why.contains("connections already"), "`{why}`");
+    gate.add_permits(1);
+    // What is told is done, and what is asked is not: nobody hears the answer.
+    counts(&tally, (SHARE - 1) * 100).await;
+    let welcome = async {
+        loop {
+            let why = goodbye(&world, &said).await;
+            if why.is_empty() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, welcome).await.expect("its share is free");
+    counts(&tally, SHARE * 100).await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_was_told_by_peers_that_have_gone() {
+    const TOLD: u32 = 1000;
+    let (world, gate, tally) = tally().await;
+    let mut said = framed(&[hello(), bind_tally()]);
+    said.extend(casts(TOLD));
+    said.extend(framed(&[ToGateway::Goodbye { reason: "that was all".into() }]));
+    assert_eq!(goodbye(&world, &said).await, "");
+    let gateway = world.gateway.clone();
+    let mut draining = tokio::spawn(async move { gateway.drain(SOON).await });
+    // It goes as far as it can.
+    let mut early = false;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        early |= draining.is_finished();
+    }
+    assert!(!early, "what was told is not done");
+    gate.add_permits(1);
+    let drained = tokio::time::timeout(SOON, &mut draining).await.expect("it ends");
+    assert_eq!(drained.expect("no panic"), Drained::Whole);
+    assert_eq!(counted(&tally).await, u64::from(TOLD));
 }
 
 #[tokio::test]
