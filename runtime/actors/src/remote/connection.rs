@@ -495,7 +495,11 @@ impl End for Driver {
             FromGateway::Granted { messages, bytes } => connection.grant(messages, bytes),
             FromGateway::Bound { target } => {
                 let mut state = connection.lock();
-                if state.targets.bound(target)? == Wanted::NoMore && state.hears() {
+                let wanted = state.targets.bound(target)?;
+                if state.leaving {
+                    // The two crossed on their way: the successor's is wanted.
+                    state.targets.retire();
+                } else if wanted == Wanted::NoMore && state.hears() {
                     say(&mut state, &ToGateway::Release { target });
                     wake(state);
                 }

@@ -24,24 +24,27 @@ impl Liar {
 
     /// Greets one peer, lets it bind its first actor, and says something.
     async fn lie(&self, window: Window, lies: &[FromGateway]) -> UnixStream {
+        let mut said = vec![FromGateway::Bound { target: 0 }];
+        said.extend_from_slice(lies);
+        self.answer(window, &said).await
+    }
+
+    /// Greets one peer, and answers its wish to bind its first actor.
+    async fn answer(&self, window: Window, answers: &[FromGateway]) -> UnixStream {
         let (mut stream, _) = self.listener.accept().await.expect("a socket");
         let (version, schema) = (VERSION, SCHEMA);
         let (instance, generation) = (instance(), 1);
         let welcome = FromGateway::Welcome { version, schema, instance, generation, window };
-        let mut bytes = Vec::new();
-        for message in [&welcome, &FromGateway::Bound { target: 0 }].into_iter().chain(lies) {
-            append_frame(message, &mut bytes).expect("it fits");
-        }
+        let bytes = framed(std::slice::from_ref(&welcome));
         // The greeting, and the wish to bind.
         stream.read_exact(&mut [0; 8]).await.expect("it greets");
-        let welcome = bytes.len() - lies_length(lies) - BOUND;
-        stream.write_all(&bytes[..welcome]).await.expect("it reads");
+        stream.write_all(&bytes).await.expect("it reads");
         // The name of the actor is the last thing that it says before it waits.
         let mut heard = Vec::new();
         while !heard.windows(6).any(|bytes| bytes == b"holder") {
             stream.read_buf(&mut heard).await.expect("it binds");
         }
-        stream.write_all(&bytes[welcome..]).await.expect("it reads");
+        stream.write_all(&framed(answers)).await.expect("it reads");
         stream
     }
 
@@ -54,13 +57,10 @@ impl Liar {
     }
 }
 
-/// The frame of [`FromGateway::Bound`] of a small number.
-const BOUND: usize = 6;
-
-fn lies_length(lies: &[FromGateway]) -> usize {
+fn framed(messages: &[FromGateway]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    lies.iter().for_each(|lie| append_frame(lie, &mut bytes).expect("it fits"));
-    bytes.len()
+    messages.iter().for_each(|message| append_frame(message, &mut bytes).expect("it fits"));
+    bytes
 }
 
 async fn asks(holder: &Remote<HolderMessage>) -> Result<u64, CallError> {
@@ -114,6 +114,16 @@ async fn who_cannot_send_leaves_the_credit_to_the_next_who_waits_for_it() {
     assert!(matches!(too_long, Err(CastError::Encode(_))), "{too_long:?}");
     next.expect("it is sent");
     written.expect("it is read");
+}
+
+#[tokio::test]
+async fn an_actor_that_is_bound_by_a_gateway_that_leaves_is_found_at_its_successor() {
+    let (liar, holder) = Liar::begin();
+    let asking = tokio::spawn(async move { asks(&holder).await });
+    let crossed = [FromGateway::Leaving, FromGateway::Bound { target: 0 }];
+    let _stream = liar.answer(WINDOW, &crossed).await;
+    let _folder = liar.replace().await;
+    assert_eq!(asking.await.expect("no panic").expect("the successor answers"), 1 ^ 4);
 }
 
 /// Else what is remembered of them would gather for as long as there are callers.
