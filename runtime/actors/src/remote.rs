@@ -9,6 +9,7 @@
 mod connection;
 mod directory;
 mod monitor;
+mod parting;
 mod peer;
 mod pending;
 mod tries;

@@ -25,6 +25,7 @@ use tokio::{
 
 use super::{
     CastError, Lost, Unreachable,
+    parting::{Parting, Stage},
     pending::{Agreement, Bound, Calls, Targets, Wanted},
 };
 use crate::{
@@ -91,6 +92,7 @@ pub(super) struct Connection {
     /// Somebody who waits for credit may look again.
     granted: Notify,
     binding: tokio::sync::Mutex<()>,
+    parting: Parting,
 }
 
 struct State {
@@ -145,16 +147,34 @@ impl Connection {
             state: Mutex::new(state),
             granted: Notify::new(),
             binding: tokio::sync::Mutex::default(),
+            parting: Parting::default(),
         });
-        let mut driver = Driver(connection.clone());
+        let (driven, mut driver) = (connection.clone(), Driver(connection.clone()));
         tokio::spawn(async move {
-            let why = match drive(&mut stream, &mut driver).await {
-                Ok(()) => "this program closed the link".to_owned(),
-                Err(error) => error.to_string(),
+            let why = tokio::select! {
+                biased;
+                ended = drive(&mut stream, &mut driver) => match ended {
+                    Ok(()) => "this program closed the link".to_owned(),
+                    Err(error) => error.to_string(),
+                },
+                () = driven.parting.overdue(|| driven.lock().calls.are_awaited()) => {
+                    "the gateway did not close a link that was left".to_owned()
+                }
             };
-            driver.0.lose(why);
+            driven.lose(why);
         });
         connection
+    }
+
+    /// Nothing will come from it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lock().lost.is_some()
+    }
+
+    /// Ends the connection, whoever waits for it.
+    pub(super) fn cut(&self, why: String) {
+        self.lose(why);
+        self.parting.advance(Stage::Cut);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -168,6 +188,7 @@ impl Connection {
             let reason = "nobody refers to its actors any more".to_owned();
             say(&mut state, &ToGateway::Goodbye { reason });
             state.outgoing.finish();
+            self.parting.advance(Stage::Left);
         }
         wake(state);
     }
@@ -301,6 +322,7 @@ impl Connection {
             say(&mut state, &ToGateway::Goodbye { reason });
             state.leaving = true;
             state.targets.retire();
+            self.parting.advance(Stage::Retired);
         }
         wake(state);
         self.granted.notify_waiters();

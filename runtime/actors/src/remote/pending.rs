@@ -38,6 +38,11 @@ impl Calls {
         u32::try_from(waiting).expect("no more than there was credit for")
     }
 
+    /// Whether there is anybody left of those who made them.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.waiting.iter().flatten().any(|awaited| awaited.is_awaited())
+    }
+
     /// A call has its answer.
     pub(super) fn remove(&mut self, call: u64) -> Result<Box<dyn Awaited>, LinkError> {
         let place = usize::try_from(call).ok().filter(|place| *place < self.waiting.len());

@@ -126,6 +126,60 @@ async fn an_actor_that_is_bound_by_a_gateway_that_leaves_is_found_at_its_success
     assert_eq!(asking.await.expect("no panic").expect("the successor answers"), 1 ^ 4);
 }
 
+/// So many retired connections are kept for their answers.
+const RETIRED: usize = 4;
+
+#[tokio::test]
+async fn a_gateway_that_leaves_again_and_again_is_not_given_a_connection_each_time() {
+    let (liar, holder) = Liar::begin();
+    let leaves = [FromGateway::Bound { target: 0 }];
+    let leaving = framed(&[FromGateway::Leaving]);
+    let (mut asking, mut streams) = (Vec::new(), Vec::new());
+    for _ in 0..=RETIRED + 1 {
+        let holder = holder.clone();
+        asking.push(tokio::spawn(async move { asks(&holder).await }));
+        let mut stream = liar.answer(WINDOW, &leaves).await;
+        // The question is there, and is not answered.
+        let mut heard = Vec::new();
+        while !heard.windows(4).any(|bytes| bytes == b"four") {
+            stream.read_buf(&mut heard).await.expect("it asks");
+        }
+        stream.write_all(&leaving).await.expect("it reads");
+        // It takes leave of this one before it turns to the next.
+        heard.clear();
+        while !heard.windows(9).any(|bytes| bytes == b"successor") {
+            stream.read_buf(&mut heard).await.expect("it takes leave");
+        }
+        streams.push(stream);
+    }
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(SOON, streams[0].read_to_end(&mut rest)).await;
+    closed.expect("the oldest is closed").expect("a socket");
+    let lost = asking.remove(0).await.expect("no panic").expect_err("nobody answers");
+    assert!(matches!(lost, CallError::Lost(_)), "{lost}");
+    // Nobody waits for the others any more.
+    asking.iter().for_each(tokio::task::JoinHandle::abort);
+    for stream in &mut streams[1..] {
+        let closed = tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await;
+        closed.expect("each is closed").expect("a socket");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_read_a_goodbye_is_left_all_the_same() {
+    let (liar, holder) = Liar::begin();
+    let (connected, stream) = tokio::join!(holder.connect(), liar.lie(WINDOW, &[]));
+    connected.expect("it is there");
+    // More than a socket takes.
+    let text = || HolderMessage::Fail("x".repeat((1 << 20) - 100));
+    (0..2).for_each(|_| holder.try_cast(text()).expect("there is credit"));
+    drop(holder);
+    // Nothing is read; who waits for what is urgent hears of the other end's close alone.
+    let closed = stream.ready(tokio::io::Interest::PRIORITY);
+    let ready = tokio::time::timeout(SOON, closed).await.expect("it is closed");
+    assert!(ready.expect("a socket").is_read_closed());
+}
+
 /// Else what is remembered of them would gather for as long as there are callers.
 #[tokio::test]
 async fn a_gateway_that_grants_calls_without_answering_them_is_left() {
