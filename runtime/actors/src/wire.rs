@@ -120,15 +120,9 @@ impl Outgoing {
     }
 }
 
-/// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
-/// which the peer's leave is one.
-pub(crate) async fn drive(stream: &mut UnixStream, end: &mut impl End) -> Result<(), LinkError> {
-    let mut wire = Wire::default();
-    poll_fn(|context| wire.poll(stream, end, context)).await
-}
-
+/// The buffers of one connection.
 #[derive(Default)]
-struct Wire {
+pub(crate) struct Wire {
     received: Vec<u8>,
     filled: usize,
     /// Bytes of the buffer that have been handed over.
@@ -146,6 +140,21 @@ struct Wire {
 }
 
 impl Wire {
+    /// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
+    /// which the peer's leave is one.
+    pub(crate) async fn drive(
+        &mut self,
+        stream: &mut UnixStream,
+        end: &mut impl End,
+    ) -> Result<(), LinkError> {
+        poll_fn(|context| self.poll(stream, end, context)).await
+    }
+
+    /// What a peer must be sent before anything else is a frame for it: it may have the beginning already.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.sending[self.sent..]
+    }
+
     fn poll(
         &mut self,
         stream: &mut UnixStream,
@@ -189,8 +198,7 @@ impl Wire {
                 self.sent = self.sending.len();
                 continue;
             }
-            let rest = &self.sending[self.sent..];
-            match Pin::new(&mut *stream).poll_write(context, rest) {
+            match Pin::new(&mut *stream).poll_write(context, self.unsent()) {
                 Poll::Ready(Ok(written)) => self.sent += written,
                 Poll::Ready(Err(error)) => match LinkError::from(error) {
                     LinkError::Closed => self.unheard = true,
@@ -381,7 +389,7 @@ mod tests {
         let mut heard = Vec::new();
         let (driven, read) = tokio::join!(
             async {
-                let driven = drive(&mut ours, &mut talker).await;
+                let driven = Wire::default().drive(&mut ours, &mut talker).await;
                 drop(ours);
                 driven
             },

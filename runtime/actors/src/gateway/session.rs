@@ -23,7 +23,7 @@ use super::{Shared, hosted::WayIn, sessions::Seat};
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
-    wire::{Collected, End, Outgoing, drive},
+    wire::{Collected, End, Outgoing, Wire},
 };
 
 /// Actors that one peer may have bound at a time.
@@ -69,8 +69,9 @@ pub(super) async fn session(
         answered_wishes: 0,
         now: None,
     };
+    let mut wire = Wire::default();
     let ended = {
-        let mut driven = std::pin::pin!(drive(&mut stream, &mut session));
+        let mut driven = std::pin::pin!(wire.drive(&mut stream, &mut session));
         tokio::select! {
             ended = &mut driven => ended,
             () = outbox.ungreeted() => Err(LinkError::HandshakeTimeout),
@@ -82,16 +83,17 @@ pub(super) async fn session(
     match ended {
         Ok(()) | Err(LinkError::Closed) => Ok(()),
         Err(error) => {
-            farewell(&mut stream, &error).await;
+            farewell(&mut stream, wire.unsent(), &error).await;
             Err(error)
         }
     }
 }
 
-/// Tells a peer why it is cut, if it still reads.
-pub(super) async fn farewell(stream: &mut UnixStream, error: &LinkError) {
+/// Tells a peer why it is cut, if it still reads: after what it has perhaps half, or it would take the one for
+/// the rest of the other.
+pub(super) async fn farewell(stream: &mut UnixStream, unsent: &[u8], error: &LinkError) {
     use tokio::io::AsyncWriteExt;
-    let mut bytes = Vec::new();
+    let mut bytes = unsent.to_vec();
     let goodbye = FromGateway::Goodbye { reason: shortened(error.to_string()) };
     if blackhole_protocol::link::append_frame(&goodbye, &mut bytes).is_ok() {
         // A peer that does not listen learns from the closed connection.

@@ -71,7 +71,7 @@ async fn admit(
             session(stream, Arc::new(seat), shared).await
         }
         Err(refused) => {
-            farewell(&mut stream, &refused).await;
+            farewell(&mut stream, &[], &refused).await;
             Err(refused)
         }
     }

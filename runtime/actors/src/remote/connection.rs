@@ -32,7 +32,7 @@ use crate::{
     CallError, Message,
     link::{LinkError, compare},
     message::Encoder,
-    wire::{Collected, End, Outgoing, drive},
+    wire::{Collected, End, Outgoing, Wire},
 };
 
 /// What the gateway's greeting says.
@@ -151,9 +151,10 @@ impl Connection {
         });
         let (driven, mut driver) = (connection.clone(), Driver(connection.clone()));
         tokio::spawn(async move {
+            let mut wire = Wire::default();
             let why = tokio::select! {
                 biased;
-                ended = drive(&mut stream, &mut driver) => match ended {
+                ended = wire.drive(&mut stream, &mut driver) => match ended {
                     Ok(()) => "this program closed the link".to_owned(),
                     Err(error) => error.to_string(),
                 },

@@ -6,8 +6,9 @@ use blackhole_actors::Drained;
 use tokio::sync::Semaphore;
 
 use super::{
-    Actor, ActorProcessingErr, ActorRef, Message, Peers, Remote, Reply, Restart, SOON, ToGateway,
-    World, append_frame_with, append_value, framed, goodbye, hello, instance,
+    Actor, ActorProcessingErr, ActorRef, AsyncReadExt, AsyncWriteExt, FromGateway, LENGTH_PREFIX,
+    Message, Peers, Remote, Reply, Restart, SOON, ToGateway, UnixStream, World, append_frame_with,
+    append_value, decode, framed, goodbye, hello, instance,
 };
 
 #[derive(Debug, Message)]
@@ -16,7 +17,11 @@ enum TallyMessage {
     Told,
     Asked(Reply<u64>),
     Count(Reply<u64>),
+    Long(Reply<String>),
 }
+
+/// More than a socket takes, and less than what makes a peer be heard no more until it has read it.
+const LONG: usize = 700_000;
 
 /// Counts what it is sent, as soon as it may.
 struct Tally(Arc<Semaphore>);
@@ -48,6 +53,7 @@ impl Actor for Tally {
                 reply.send(*count);
             }
             TallyMessage::Count(reply) => reply.send(*count),
+            TallyMessage::Long(reply) => reply.send("x".repeat(LONG)),
         }
         Ok(())
     }
@@ -197,4 +203,45 @@ async fn what_was_told_by_a_peer_that_closed_before_it_was_read_is_done() {
     assert_eq!(stream.try_write(&said).expect("the socket is empty"), said.len());
     drop(stream);
     counts(&tally, u64::from(TOLD)).await;
+}
+
+/// The next thing that a gateway says.
+async fn heard(stream: &mut UnixStream) -> FromGateway {
+    let mut prefix = [0; LENGTH_PREFIX];
+    let hearing = async {
+        stream.read_exact(&mut prefix).await.expect("it speaks");
+        let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
+        stream.read_exact(&mut frame).await.expect("it speaks");
+        decode(&frame).expect("it speaks well")
+    };
+    tokio::time::timeout(SOON, hearing).await.expect("it speaks in time")
+}
+
+#[tokio::test]
+async fn a_goodbye_is_not_said_in_the_middle_of_an_answer() {
+    let (world, gate, _tally) = tally().await;
+    gate.add_permits(1);
+    let mut stream = world.stream().await;
+    let mut said = framed(&[hello(), bind_tally()]);
+    append_frame_with(&mut said, |bytes| {
+        append_value(&ToGateway::Call { target: 0, call: 0, within_us: 1 << 40 }, bytes)?;
+        append_value(&3u32, bytes)
+    })
+    .expect("it fits");
+    stream.write_all(&said).await.expect("it reads");
+    while heard(&mut stream).await != (FromGateway::Bound { target: 0 }) {}
+    tokio::time::timeout(SOON, stream.readable()).await.expect("an answer").expect("a socket");
+    stream.write_all(&framed(&[hello()])).await.expect("it reads");
+    // It hears of that while nothing of the answer is read.
+    for _ in 0..100 {
+        world.serves().await;
+    }
+    let mut heard = Vec::new();
+    let read = tokio::time::timeout(SOON, stream.read_to_end(&mut heard)).await;
+    read.expect("it is cut").expect("a socket");
+    // Perhaps it was not read in time, and has no end.
+    let answer = &heard[..heard.len().min(LENGTH_PREFIX + LONG)];
+    let goodbye = b"greeted twice";
+    let inside = answer.windows(goodbye.len()).any(|bytes| bytes == goodbye);
+    assert!(!inside, "a goodbye is in the answer");
 }
