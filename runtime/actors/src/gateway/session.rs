@@ -374,8 +374,12 @@ impl Session {
         }
     }
 
-    /// What has been done since the last time, if it is worth a frame.
+    /// What has been done since the last time, if it is worth a frame. A peer that was sent to the successor is
+    /// granted nothing more: it would have us work for it as long as it likes.
     fn grant(&mut self) {
+        if self.outbox.leaving.load(Ordering::Acquire) {
+            return;
+        }
         let (messages, bytes) = (&self.outbox.done_messages, &self.outbox.done_bytes);
         if messages.load(Ordering::Relaxed) < WINDOW.messages / PORTIONS
             && bytes.load(Ordering::Relaxed) < WINDOW.bytes / PORTIONS

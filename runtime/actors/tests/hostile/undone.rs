@@ -6,9 +6,9 @@ use blackhole_actors::Drained;
 use tokio::sync::Semaphore;
 
 use super::{
-    Actor, ActorProcessingErr, ActorRef, AsyncReadExt, AsyncWriteExt, FromGateway, LENGTH_PREFIX,
-    Message, Peers, Remote, Reply, Restart, SOON, ToGateway, UnixStream, World, append_frame_with,
-    append_value, decode, framed, goodbye, hello, instance,
+    Actor, ActorProcessingErr, ActorRef, AsyncReadExt, AsyncWriteExt, FromGateway, HolderMessage,
+    LENGTH_PREFIX, Message, Peers, Remote, Reply, Restart, SOON, ToGateway, UnixStream, WINDOW,
+    World, append_frame_with, append_value, decode, framed, goodbye, hello, instance,
 };
 
 #[derive(Debug, Message)]
@@ -215,6 +215,41 @@ async fn heard(stream: &mut UnixStream) -> FromGateway {
         decode(&frame).expect("it speaks well")
     };
     tokio::time::timeout(SOON, hearing).await.expect("it speaks in time")
+}
+
+#[tokio::test]
+async fn a_peer_that_was_sent_to_the_successor_is_granted_nothing_more() {
+    const PORTION: u32 = WINDOW.messages / 4;
+    let (world, gate, tally) = tally().await;
+    gate.add_permits(1);
+    let mut stream = world.stream().await;
+    let (actor, message) = ("holder".to_owned(), HolderMessage::NAME.to_owned());
+    let holder = ToGateway::Bind { target: 1, actor, message, schema: HolderMessage::SCHEMA };
+    let mut said = framed(&[hello(), bind_tally(), holder]);
+    // Who waits for an answer is not taken for one that has nothing to wait for.
+    append_frame_with(&mut said, |bytes| {
+        append_value(&ToGateway::Call { target: 1, call: 0, within_us: 1 << 40 }, bytes)?;
+        append_value(&0u32, bytes)
+    })
+    .expect("it fits");
+    stream.write_all(&said).await.expect("it reads");
+    while heard(&mut stream).await != (FromGateway::Bound { target: 1 }) {}
+    let gateway = world.gateway.clone();
+    let draining = tokio::spawn(async move { gateway.drain(SOON).await });
+    while heard(&mut stream).await != FromGateway::Leaving {}
+    let mut sent = 1;
+    while sent < WINDOW.messages {
+        let portion = PORTION.min(WINDOW.messages - sent);
+        stream.write_all(&casts(portion)).await.expect("it reads");
+        sent += portion;
+        counts(&tally, u64::from(sent - 1)).await;
+    }
+    stream.write_all(&casts(1)).await.expect("it reads");
+    let last = heard(&mut stream).await;
+    let FromGateway::Goodbye { reason } = last else { panic!("{last:?}") };
+    assert_eq!(reason, "the peer sent more than it had been granted");
+    let drained = tokio::time::timeout(SOON, draining).await.expect("it ends");
+    assert_eq!(drained.expect("no panic"), Drained::Whole);
 }
 
 #[tokio::test]
