@@ -18,7 +18,7 @@ use std::fmt;
 use blackhole_derive::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::InstanceId;
+use crate::{InstanceId, Name};
 
 /// The version of everything in this module. Any change to a message counts it up.
 pub const VERSION: u16 = 2;
@@ -31,6 +31,8 @@ pub const SCHEMA: u64 = super::schema(&[
     Refusal::SCHEMA,
     Failure::SCHEMA,
     ExitReason::SCHEMA,
+    InstanceId::SCHEMA,
+    Name::SCHEMA,
 ]);
 
 /// What a gateway lets each of its peers have undone.
