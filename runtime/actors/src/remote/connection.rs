@@ -512,7 +512,7 @@ impl End for Driver {
         match message {
             FromGateway::Failed { call, failure } => {
                 let awaited = connection.lock().calls.remove(call)?;
-                awaited.resolve(Err(failure.into()));
+                awaited.resolve(Err(failure.shortened().into()));
                 Ok(())
             }
             FromGateway::Granted { messages, bytes } => connection.grant(messages, bytes),
@@ -529,10 +529,12 @@ impl End for Driver {
                 Ok(())
             }
             FromGateway::Refused { target, refusal } => {
-                connection.lock().targets.refused(target, refusal)
+                connection.lock().targets.refused(target, refusal.shortened())
             }
             FromGateway::Released { target } => connection.lock().targets.released(target),
-            FromGateway::Down { target, reason } => connection.lock().targets.down(target, reason),
+            FromGateway::Down { target, reason } => {
+                connection.lock().targets.down(target, reason.shortened())
+            }
             FromGateway::Leaving => {
                 connection.retire();
                 Ok(())

@@ -1,6 +1,6 @@
 //! Gateways that say what is not so: references to their actors fail, and recover with the successor.
 
-use blackhole_actors::CastError;
+use blackhole_actors::{CastError, Refusal, Unreachable};
 use blackhole_protocol::link::gateway::Window;
 
 use super::{
@@ -72,10 +72,7 @@ async fn asks(holder: &Remote<HolderMessage>) -> Result<u64, CallError> {
 async fn a_gateway_that_breaks_the_rules_is_left_and_its_successor_is_found() {
     for lie in [
         FromGateway::Bound { target: 0 },
-        FromGateway::Refused {
-            target: 0,
-            refusal: blackhole_actors::Refusal::TooMany { targets_max: 0 },
-        },
+        FromGateway::Refused { target: 0, refusal: Refusal::TooMany { targets_max: 0 } },
         FromGateway::Released { target: 0 },
         FromGateway::Granted { messages: 0, bytes: u32::MAX },
         FromGateway::Granted { messages: u32::MAX, bytes: 0 },
@@ -178,6 +175,18 @@ async fn a_gateway_that_does_not_read_a_goodbye_is_left_all_the_same() {
     let closed = stream.ready(tokio::io::Interest::PRIORITY);
     let ready = tokio::time::timeout(SOON, closed).await.expect("it is closed");
     assert!(ready.expect("a socket").is_read_closed());
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_with_many_long_texts_is_quoted_in_short() {
+    let (liar, holder) = Liar::begin();
+    let (actor, known) = ("x".repeat(400_000), vec!["y".repeat(4000); 100]);
+    let refusal = Refusal::Unknown { actor, known };
+    let refused = [FromGateway::Refused { target: 0, refusal }];
+    let (outcome, _stream) = tokio::join!(holder.connect(), liar.answer(WINDOW, &refused));
+    let refused = outcome.expect_err("it is refused");
+    let Unreachable::Refused { source, .. } = refused else { panic!("{refused}") };
+    assert!(source.to_string().len() < 20_000, "{} bytes", source.to_string().len());
 }
 
 /// Else what is remembered of them would gather for as long as there are callers.
