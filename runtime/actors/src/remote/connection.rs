@@ -212,7 +212,7 @@ impl Connection {
             return Err(Unreachable::Refused { instance: self.instance.clone(), source: refusal });
         }
         let (agreed, agreement) = oneshot::channel();
-        let mut wish = Wish { connection: self, agreement };
+        let mut wish = Wish { connection: self, agreement, answered: false };
         {
             let mut state = self.lock();
             if !state.hears() {
@@ -223,12 +223,23 @@ impl Connection {
             say(&mut state, &ToGateway::Bind { target, actor, message, schema });
             wake(state);
         }
-        match (&mut wish.agreement).await {
+        let answer = (&mut wish.agreement).await;
+        wish.answered = true;
+        match answer {
             Ok(Ok(bound)) => Ok(Binding { connection: self.clone(), bound }),
             Ok(Err(source)) => {
                 Err(Unreachable::Refused { instance: self.instance.clone(), source })
             }
             Err(_dropped) => Err(self.loss(&self.lock()).into()),
+        }
+    }
+
+    /// A wish was given up before it was answered.
+    fn forgo(&self) {
+        let mut state = self.lock();
+        if state.targets.forgo() > UNANSWERED_MAX {
+            drop(state);
+            self.cut("the gateway does not answer who wants to bind its actors".to_owned());
         }
     }
 
@@ -473,18 +484,27 @@ impl Drop for Binding {
     }
 }
 
+/// So many wishes may have been given up that the gateway has not answered; it is left then.
+const UNANSWERED_MAX: u32 = 64;
+
 /// The wish to bind an actor. If it is given up after the gateway has agreed to it, and before anybody has
 /// heard of that, the number is given back.
 struct Wish<'a> {
     connection: &'a Connection,
     agreement: oneshot::Receiver<Agreement>,
+    answered: bool,
 }
 
 impl Drop for Wish<'_> {
     fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
         self.agreement.close();
-        if let Ok(Ok(unheard)) = self.agreement.try_recv() {
-            self.connection.give_back(unheard.target);
+        match self.agreement.try_recv() {
+            Ok(Ok(unheard)) => self.connection.give_back(unheard.target),
+            Ok(Err(_refused)) => {}
+            Err(_unanswered) => self.connection.forgo(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Gateways that say what is not so: references to their actors fail, and recover with the successor.
 
-use blackhole_actors::{CastError, Refusal, Unreachable};
+use std::time::Duration;
+
+use blackhole_actors::{CastError, Patience, Refusal, Unreachable};
 use blackhole_protocol::link::gateway::Window;
 
 use super::{
@@ -187,6 +189,24 @@ async fn a_gateway_that_refuses_with_many_long_texts_is_quoted_in_short() {
     let refused = outcome.expect_err("it is refused");
     let Unreachable::Refused { source, .. } = refused else { panic!("{refused}") };
     assert!(source.to_string().len() < 20_000, "{} bytes", source.to_string().len());
+}
+
+#[tokio::test]
+async fn a_gateway_that_never_answers_who_wants_to_bind_is_left() {
+    const WISHES: u32 = 100;
+    let (liar, holder) = Liar::begin();
+    let wishing = tokio::spawn({
+        let holder = holder.clone();
+        async move { holder.connect().await }
+    });
+    let mut stream = liar.answer(WINDOW, &[]).await;
+    wishing.abort();
+    let hasty = holder.with_patience(Patience::WaitFor(Duration::ZERO));
+    for _ in 0..WISHES {
+        hasty.connect().await.expect_err("nobody agrees");
+    }
+    let closed = tokio::time::timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+    closed.expect("it is closed").expect("a socket");
 }
 
 /// Else what is remembered of them would gather for as long as there are callers.
