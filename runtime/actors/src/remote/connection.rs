@@ -263,16 +263,22 @@ impl Connection {
         }
     }
 
-    /// Credit for a message, if there is any.
+    /// Credit for a message, or why there is none.
     pub(super) fn room_now(&self) -> Result<Room<'_>, CastError> {
         if let Some(room) = self.credited().map_err(Unreachable::from)? {
             return Ok(room);
         }
-        let messages = self.window.messages - self.lock().messages;
-        Err(CastError::Full { instance: self.instance.clone(), messages })
+        Err(self.full())
     }
 
-    fn credited(&self) -> Result<Option<Room<'_>>, Lost> {
+    /// Why nothing more can be sent for now.
+    pub(super) fn full(&self) -> CastError {
+        let messages = self.window.messages - self.lock().messages;
+        CastError::Full { instance: self.instance.clone(), messages }
+    }
+
+    /// Credit for a message, if there is any.
+    pub(super) fn credited(&self) -> Result<Option<Room<'_>>, Lost> {
         let state = self.lock();
         if !state.hears() {
             return Err(self.loss(&state));

@@ -180,6 +180,21 @@ async fn a_gateway_that_does_not_read_a_goodbye_is_left_all_the_same() {
 }
 
 #[tokio::test]
+async fn who_tells_an_actor_that_does_not_get_on_waits_no_longer_than_its_patience() {
+    let (liar, holder) = Liar::begin();
+    let window = Window { messages: 1, bytes: WINDOW.bytes };
+    let (connected, _stream) = tokio::join!(holder.connect(), liar.lie(window, &[]));
+    connected.expect("it is there");
+    holder.try_cast(HolderMessage::Fail(String::new())).expect("there is credit for one");
+    for patience in [Patience::FailFast, Patience::WaitFor(Duration::from_millis(10))] {
+        let holder = holder.clone().with_patience(patience);
+        let told = holder.cast(HolderMessage::Fail(String::new()));
+        let refused = tokio::time::timeout(SOON, told).await.expect("it gives up");
+        assert!(matches!(refused, Err(CastError::Full { messages: 1, .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_that_refuses_with_many_long_texts_is_quoted_in_short() {
     let (liar, holder) = Liar::begin();
     let (actor, known) = ("x".repeat(400_000), vec!["y".repeat(4000); 100]);

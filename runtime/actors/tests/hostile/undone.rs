@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blackhole_actors::Drained;
+use blackhole_actors::{CastError, Drained};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -279,4 +279,24 @@ async fn a_goodbye_is_not_said_in_the_middle_of_an_answer() {
     let goodbye = b"greeted twice";
     let inside = answer.windows(goodbye.len()).any(|bytes| bytes == goodbye);
     assert!(!inside, "a goodbye is in the answer");
+}
+
+/// What was accepted is counted, once each: what is refused is refused in words.
+#[tokio::test]
+async fn what_an_actor_that_does_not_get_on_was_told_is_all_done_when_it_does() {
+    let (world, gate, tally) = tally().await;
+    let remote = remote(&world);
+    remote.connect().await.expect("it is there");
+    let mut accepted = 0;
+    let refused = loop {
+        match remote.try_cast(TallyMessage::Told) {
+            Ok(()) => accepted += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, CastError::Full { .. }), "{refused}");
+    gate.add_permits(1);
+    counts(&tally, accepted).await;
+    remote.cast(TallyMessage::Told).await.expect("there is room again");
+    counts(&tally, accepted + 1).await;
 }
