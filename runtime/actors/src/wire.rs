@@ -32,6 +32,8 @@ const READ_SHARE: usize = 8;
 const KEPT_READS: u32 = 64;
 /// A buffer that has grown beyond this is kept only as long as it is made use of.
 const KEPT_LENGTH_MAX: usize = 256 * 1024;
+/// A buffer that has grown beyond this is kept by nobody.
+const FREED_LENGTH: usize = 1 << 20;
 /// A buffer that is not made use of is let go after so many sendings.
 const KEPT_SENDINGS: u32 = 64;
 
@@ -76,6 +78,8 @@ pub(crate) enum Collected {
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
+    /// Bytes that were collected last, and may still be on their way.
+    collected: usize,
     waker: Option<Waker>,
     last: bool,
 }
@@ -92,6 +96,11 @@ impl Outgoing {
     /// Bytes that wait.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Bytes that wait, and those before them of which the last is not sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.collected + self.bytes.len()
     }
 
     /// Nothing will be appended any more.
@@ -116,6 +125,7 @@ impl Outgoing {
         } else {
             std::mem::swap(&mut self.bytes, sent);
         }
+        self.collected = sent.len();
         if self.last { Collected::Last } else { Collected::More }
     }
 }
@@ -218,7 +228,8 @@ impl Wire {
         }
         self.sending.clear();
         self.sent = 0;
-        if self.sending.capacity() > KEPT_LENGTH_MAX && self.small_sendings > KEPT_SENDINGS {
+        let (length, is_idle) = (self.sending.capacity(), self.small_sendings > KEPT_SENDINGS);
+        if length > FREED_LENGTH || (length > KEPT_LENGTH_MAX && is_idle) {
             self.sending = Vec::new();
         }
     }
@@ -334,6 +345,38 @@ mod tests {
             wire.fit(100, 0);
         }
         assert_eq!(wire.received.len(), READ_LENGTH_MIN);
+    }
+
+    #[test]
+    fn what_was_collected_counts_until_all_of_it_is_sent() {
+        let (mut outgoing, mut sent) = (Outgoing::default(), Vec::new());
+        let frame = |outgoing: &mut Outgoing| {
+            outgoing
+                .append(|bytes| {
+                    bytes.push(7);
+                    Ok(())
+                })
+                .expect("it fits");
+        };
+        let waker = Waker::noop();
+        frame(&mut outgoing);
+        outgoing.collect(&mut sent, waker);
+        frame(&mut outgoing);
+        assert_eq!((outgoing.len(), outgoing.unsent()), (5, 10));
+        sent.clear();
+        outgoing.collect(&mut sent, waker);
+        assert_eq!((outgoing.len(), outgoing.unsent()), (0, 5));
+        sent.clear();
+        outgoing.collect(&mut sent, waker);
+        assert_eq!(outgoing.unsent(), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_was_needed_once_is_not_kept() {
+        let mut wire = Wire { sending: vec![0; FREED_LENGTH + 1], ..Wire::default() };
+        wire.sent = wire.sending.len();
+        wire.finish_sending();
+        assert_eq!(wire.sending.capacity(), 0);
     }
 
     /// Says a lot about each frame, and notes where the frames were.

@@ -175,7 +175,7 @@ impl Outbox {
     }
 
     fn unread(&self) -> usize {
-        self.lock().outgoing.len()
+        self.lock().outgoing.unsent()
     }
 
     fn close(&self) {

@@ -26,7 +26,7 @@ use crate::link::{LinkError, Program};
 const SESSIONS_MAX: u32 = 1024;
 /// How many of them may be one program, so that it shuts nobody else out. One that refers to any number of
 /// actors needs a single one; a node speaks for each service that is embedded in it.
-const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 8;
+const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 64;
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -197,7 +197,7 @@ mod tests {
         let refused = shares.take(greedy).expect_err("it has its share").to_string();
         assert_eq!(
             refused,
-            "the peer's program has 128 connections already, which is the most for one"
+            "the peer's program has 16 connections already, which is the most for one"
         );
         let _others = shares.take(other).expect("there is room for others");
         held.pop();

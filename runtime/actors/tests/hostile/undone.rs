@@ -122,7 +122,7 @@ fn asks(count: u32) -> Vec<u8> {
 }
 
 /// What one program may have of a gateway's connections.
-const SHARE: u64 = 128;
+const SHARE: u64 = 16;
 
 #[tokio::test]
 async fn a_peer_that_comes_again_has_its_share_until_what_it_left_is_done() {
