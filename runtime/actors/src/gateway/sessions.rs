@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -30,6 +30,9 @@ const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 64;
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Of peers that are refused, one in so long is worth a line: who comes again and again fills no log.
+const REFUSED_EVERY: Duration = Duration::from_secs(1);
+
 /// Accepts until the listener is of no use.
 pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
     let Sessions { places, closing, .. } = &shared.sessions;
@@ -42,10 +45,10 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
         };
         match accepted {
             Ok((stream, _)) => {
-                let admitted = admit(stream, place, shared.clone());
+                let shared = shared.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = admitted.await {
-                        tracing::warn!(%error, "refused or cut a peer of the gateway");
+                    if let Err(error) = admit(stream, place, shared.clone()).await {
+                        shared.sessions.warn(&error);
                     }
                 });
             }
@@ -114,17 +117,30 @@ impl Seat {
 pub(super) struct Sessions {
     places: Arc<Semaphore>,
     shares: Arc<Shares>,
+    refused: Mutex<Refused>,
     closing: watch::Sender<bool>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
         let places = Arc::new(Semaphore::new(SESSIONS_MAX as usize));
-        Self { places, shares: Arc::default(), closing: watch::Sender::new(false) }
+        Self {
+            places,
+            shares: Arc::default(),
+            refused: Mutex::default(),
+            closing: watch::Sender::new(false),
+        }
     }
 }
 
 impl Sessions {
+    fn warn(&self, error: &LinkError) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(others) = refused.note(Instant::now()) {
+            tracing::warn!(%error, others, "refused or cut a peer of the gateway");
+        }
+    }
+
     /// No further ones are accepted.
     pub(super) fn close(&self) {
         self.closing.send_replace(true);
@@ -140,6 +156,26 @@ impl Sessions {
                 Drained::Cut { peers: SESSIONS_MAX - free.min(SESSIONS_MAX) }
             }
         }
+    }
+}
+
+/// Peers that were refused or cut.
+#[derive(Debug, Default)]
+struct Refused {
+    said_at: Option<Instant>,
+    /// How many since then.
+    unsaid: u32,
+}
+
+impl Refused {
+    /// Whether one more is worth a line; then, how many others there were since the last one.
+    fn note(&mut self, now: Instant) -> Option<u32> {
+        if self.said_at.is_some_and(|said| now.duration_since(said) < REFUSED_EVERY) {
+            self.unsaid = self.unsaid.saturating_add(1);
+            return None;
+        }
+        self.said_at = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
     }
 }
 
@@ -186,6 +222,17 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_that_are_refused_one_in_a_while_is_logged_and_the_others_are_counted() {
+        let (mut refused, begun) = (Refused::default(), Instant::now());
+        assert_eq!(refused.note(begun), Some(0));
+        for _ in 0..100 {
+            assert_eq!(refused.note(begun + REFUSED_EVERY / 2), None);
+        }
+        assert_eq!(refused.note(begun + REFUSED_EVERY), Some(100));
+        assert_eq!(refused.note(begun + REFUSED_EVERY * 2), Some(0));
+    }
 
     #[test]
     fn a_program_has_its_share_and_leaves_the_rest_to_others() {
