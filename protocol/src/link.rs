@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use blackhole_derive::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::InstanceId;
+use crate::{InstanceId, Name};
 
 pub use depth::DEPTH_MAX;
 pub use frame::{
@@ -36,6 +36,8 @@ pub const SCHEMA: u64 = schema(&[
     Query::SCHEMA,
     Answer::SCHEMA,
     gateway::ExitReason::SCHEMA,
+    InstanceId::SCHEMA,
+    Name::SCHEMA,
 ]);
 
 /// The largest frame, in bytes, that either side sends or accepts.

@@ -4,6 +4,7 @@
 
 use std::{fmt, num::NonZeroU32, str::FromStr, sync::Arc};
 
+use blackhole_derive::Schema;
 use serde::{Deserialize, Serialize};
 
 /// The longest name, in bytes: it must fit into a socket path together with a runtime directory.
@@ -12,7 +13,7 @@ pub const NAME_LENGTH_MAX: usize = 48;
 /// A service's or a group's name: `[a-z][a-z0-9_-]*`, at most [`NAME_LENGTH_MAX`] bytes.
 ///
 /// Cloning is cheap: the text is shared.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Schema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(Arc<str>);
 
@@ -81,7 +82,7 @@ impl fmt::Debug for Name {
 }
 
 /// One of a service's processes: the service and a number that counts from 1.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, Schema)]
 pub struct InstanceId {
     /// The service.
     pub service: Name,

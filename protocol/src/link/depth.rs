@@ -1,4 +1,4 @@
-//! How deep values may be nested: serde's traits, passed on with a count of levels.
+//! How deep values may be nested, and how many a list may be said to have: serde's traits, passed on with counts.
 //!
 //! A type that contains itself is read by a function that calls itself, as often as the bytes say. So each
 //! value inside another one is counted, and one too many is an error on both sides, long before the stack
@@ -10,14 +10,22 @@ mod reading;
 mod tests;
 mod writing;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use super::FRAME_LENGTH_MAX;
 
 /// How many levels of values inside values a message may have: each list, map, structure, variant and
 /// option is one.
 pub const DEPTH_MAX: u32 = 128;
 
+/// How many elements the lists and maps of a value may have together: as many as a frame has bytes, so that only
+/// elements without any can be too many.
+#[expect(clippy::cast_possible_truncation, reason = "a frame has a length of 32 bits")]
+pub(super) const ELEMENTS_MAX: u32 = FRAME_LENGTH_MAX as u32;
+
 /// What serde's errors, which are only text, say of a value that is too deep.
 pub(super) const TOO_DEEP: &str = "it is nested too deep";
+
+/// As [`TOO_DEEP`], of one whose lists have too many elements.
+pub(super) const TOO_MANY: &str = "its lists have too many elements";
 
 /// A value that is read, at the outermost level.
 pub(super) struct Read<V>(pub(super) V);
@@ -32,35 +40,5 @@ impl<'a, V> Written<'a, V> {
     /// At the outermost level.
     pub(super) fn whole(value: &'a V) -> Self {
         Self { value, left: DEPTH_MAX }
-    }
-}
-
-/// A part of serde's conversation, and how many levels are left below it.
-struct Limited<T> {
-    inner: T,
-    left: u32,
-}
-
-impl<T> Limited<T> {
-    /// The same a level below, where there is one.
-    fn below<E>(self, too_deep: impl FnOnce(&'static str) -> E) -> Result<(T, u32), E> {
-        match self.left.checked_sub(1) {
-            Some(left) => Ok((self.inner, left)),
-            None => Err(too_deep(TOO_DEEP)),
-        }
-    }
-}
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Read<V> {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        V::deserialize(Limited { inner: deserializer, left: DEPTH_MAX }).map(Self)
-    }
-}
-
-impl<V: Serialize + ?Sized> Serialize for Written<'_, V> {
-    #[inline]
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(Limited { inner: serializer, left: self.left })
     }
 }

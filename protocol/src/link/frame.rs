@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     FRAME_LENGTH_MAX,
-    depth::{DEPTH_MAX, Read, TOO_DEEP, Written},
+    depth::{DEPTH_MAX, ELEMENTS_MAX, Read, TOO_DEEP, TOO_MANY, Written},
 };
 
 /// Bytes of the length in front of each frame.
@@ -50,6 +50,9 @@ pub enum DecodeError {
     /// The message has more levels of values inside values.
     #[error("a message from the link is nested deeper than {DEPTH_MAX} levels")]
     TooDeep,
+    /// The lists of the message are said to have more elements.
+    #[error("a message from the link has lists with more than {ELEMENTS_MAX} elements together")]
+    TooMany,
     /// The message has a variant that this program does not know.
     #[error("`{message}` has no variant number {variant}")]
     UnknownVariant {
@@ -118,6 +121,7 @@ pub fn take_value<V: DeserializeOwned>(bytes: &mut &[u8]) -> Result<V, DecodeErr
     let (Read(value), used) =
         bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(|error| match error {
             OtherString(text) if text == TOO_DEEP => DecodeError::TooDeep,
+            OtherString(text) if text == TOO_MANY => DecodeError::TooMany,
             error => DecodeError::Malformed(error),
         })?;
     *bytes = &bytes[used..];

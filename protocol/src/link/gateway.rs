@@ -18,7 +18,7 @@ use std::fmt;
 use blackhole_derive::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::InstanceId;
+use crate::{InstanceId, Name};
 
 /// The version of everything in this module. Any change to a message counts it up.
 pub const VERSION: u16 = 2;
@@ -31,6 +31,8 @@ pub const SCHEMA: u64 = super::schema(&[
     Refusal::SCHEMA,
     Failure::SCHEMA,
     ExitReason::SCHEMA,
+    InstanceId::SCHEMA,
+    Name::SCHEMA,
 ]);
 
 /// What a gateway lets each of its peers have undone.
@@ -44,6 +46,9 @@ pub const GREETING_LENGTH_MAX: usize = 4096;
 
 /// The longest text that tells a peer why, in bytes; of a longer one the beginning is sent.
 pub const TEXT_LENGTH_MAX: usize = 1024;
+
+/// How many of the actors that there are a refusal names.
+pub const KNOWN_MAX: usize = 16;
 
 /// The beginning of a text, if it is longer than [`TEXT_LENGTH_MAX`].
 pub fn shortened(mut text: String) -> String {
@@ -268,6 +273,29 @@ impl Failure {
             Self::Malformed(why) => Self::Malformed(shortened(why)),
             Self::Unsendable(why) => Self::Unsendable(shortened(why)),
             Self::Unanswered | Self::Panicked => self,
+        }
+    }
+}
+
+impl Refusal {
+    /// The same, with texts that fit into a frame.
+    #[must_use]
+    pub fn shortened(self) -> Self {
+        match self {
+            Self::Unknown { actor, known } => Self::Unknown {
+                actor: shortened(actor),
+                known: known.into_iter().take(KNOWN_MAX).map(shortened).collect(),
+            },
+            Self::Schema { actor, their_message, their_schema, our_message, our_schema } => {
+                Self::Schema {
+                    actor: shortened(actor),
+                    their_message: shortened(their_message),
+                    their_schema,
+                    our_message: shortened(our_message),
+                    our_schema,
+                }
+            }
+            Self::TooMany { .. } => self,
         }
     }
 }

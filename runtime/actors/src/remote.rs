@@ -9,6 +9,7 @@
 mod connection;
 mod directory;
 mod monitor;
+mod parting;
 mod peer;
 mod pending;
 mod tries;
@@ -31,7 +32,11 @@ use tokio::time::Instant;
 pub use directory::{Boxed, Directory, Standing};
 pub use monitor::{Down, Monitor};
 
-use self::{connection::Binding, peer::Peer, tries::Tries};
+use self::{
+    connection::{Binding, Room},
+    peer::Peer,
+    tries::Tries,
+};
 use crate::{CallError, Message, Reply, link::LinkError};
 
 /// What happens to a message for a process that is not there.
@@ -226,9 +231,10 @@ pub struct Remote<M> {
 }
 
 struct Inner {
+    /// Given back before the last reference takes leave of the peer: nothing is said after that.
+    binding: Mutex<Option<Arc<Binding>>>,
     peer: Arc<Peer>,
     actor: Arc<str>,
-    binding: Mutex<Option<Arc<Binding>>>,
 }
 
 impl<M> Clone for Remote<M> {
@@ -302,26 +308,44 @@ impl<M: Message> Remote<M> {
         }
     }
 
-    /// Sends a message that wants no answer, and waits until it may be sent: while the process is
-    /// away for as long as the patience says, and for as long as it is slow.
+    /// Sends a message that wants no answer, and waits until it may be sent, for as long as the patience says:
+    /// while the process is away, and while it has too much undone.
     ///
-    /// `Ok` means that the message is on its way, not that it was acted upon.
+    /// `Ok` means that the message is on its way, not that it was acted upon: with a process that is killed
+    /// goes all that it had not done, which is [`WINDOW`](blackhole_protocol::link::gateway::WINDOW) at most.
+    /// Who has to know asks.
     ///
     /// # Errors
-    /// When it was not sent.
+    /// When it was not sent: [`CastError::Full`] when the process is there, and does not get on.
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
         let mut tries = Tries::new(self.patience);
         loop {
             let binding = self.binding(&mut tries).await?;
-            let lost = match binding.connection.room().await {
-                Ok(room) => return room.tell(binding.target(), message),
+            let lost = match self.room(&binding, &mut tries).await {
+                Ok(Some(room)) => return room.tell(binding.target(), message),
+                Ok(None) => return Err(binding.connection.full()),
                 Err(lost) => lost,
             };
             tries.again(lost.into()).await?;
         }
     }
 
-    /// Sends a message that wants no answer, now or not at all.
+    /// Credit for a message, unless the patience ends before there is any.
+    async fn room<'a>(
+        &self,
+        binding: &'a Binding,
+        tries: &mut Tries,
+    ) -> Result<Option<Room<'a>>, Lost> {
+        if let Some(room) = binding.connection.credited()? {
+            return Ok(Some(room));
+        }
+        let wait = tries.patience_left().wait_max();
+        let room = tokio::time::timeout(wait, binding.connection.room()).await;
+        room.map_or(Ok(None), |room| room.map(Some))
+    }
+
+    /// Sends a message that wants no answer, now or not at all. What `Ok` means is what it means for
+    /// [`cast`](Self::cast).
     ///
     /// # Errors
     /// [`CastError::Full`] when the other process has too much undone, [`CastError::NotConnected`]

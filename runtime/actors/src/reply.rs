@@ -151,11 +151,16 @@ impl<T> Future for Answer<T> {
 
 /// Who waits for an answer from another process.
 pub(crate) trait Awaited: Send {
+    fn is_awaited(&self) -> bool;
     fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>);
 }
 
 /// So a question that came from afar may be handed on to yet another process.
 impl<T: DeserializeOwned + Send + 'static> Awaited for Reply<T> {
+    fn is_awaited(&self) -> bool {
+        Reply::is_awaited(self)
+    }
+
     fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>) {
         let answer = outcome.and_then(|mut bytes| {
             let answer =

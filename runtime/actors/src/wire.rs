@@ -32,6 +32,8 @@ const READ_SHARE: usize = 8;
 const KEPT_READS: u32 = 64;
 /// A buffer that has grown beyond this is kept only as long as it is made use of.
 const KEPT_LENGTH_MAX: usize = 256 * 1024;
+/// A buffer that has grown beyond this is kept by nobody.
+const FREED_LENGTH: usize = 1 << 20;
 /// A buffer that is not made use of is let go after so many sendings.
 const KEPT_SENDINGS: u32 = 64;
 
@@ -76,6 +78,8 @@ pub(crate) enum Collected {
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
+    /// Bytes that were collected last, and may still be on their way.
+    collected: usize,
     waker: Option<Waker>,
     last: bool,
 }
@@ -92,6 +96,11 @@ impl Outgoing {
     /// Bytes that wait.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Bytes that wait, and those before them of which the last is not sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.collected + self.bytes.len()
     }
 
     /// Nothing will be appended any more.
@@ -116,19 +125,14 @@ impl Outgoing {
         } else {
             std::mem::swap(&mut self.bytes, sent);
         }
+        self.collected = sent.len();
         if self.last { Collected::Last } else { Collected::More }
     }
 }
 
-/// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
-/// which the peer's leave is one.
-pub(crate) async fn drive(stream: &mut UnixStream, end: &mut impl End) -> Result<(), LinkError> {
-    let mut wire = Wire::default();
-    poll_fn(|context| wire.poll(stream, end, context)).await
-}
-
+/// The buffers of one connection.
 #[derive(Default)]
-struct Wire {
+pub(crate) struct Wire {
     received: Vec<u8>,
     filled: usize,
     /// Bytes of the buffer that have been handed over.
@@ -139,11 +143,28 @@ struct Wire {
     small_reads: u32,
     sending: Vec<u8>,
     sent: usize,
+    /// The peer has closed its end: what is said to it is for nobody, and what it said before is still read.
+    unheard: bool,
     /// Sendings since a large buffer was needed last.
     small_sendings: u32,
 }
 
 impl Wire {
+    /// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
+    /// which the peer's leave is one.
+    pub(crate) async fn drive(
+        &mut self,
+        stream: &mut UnixStream,
+        end: &mut impl End,
+    ) -> Result<(), LinkError> {
+        poll_fn(|context| self.poll(stream, end, context)).await
+    }
+
+    /// What a peer must be sent before anything else is a frame for it: it may have the beginning already.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.sending[self.sent..]
+    }
+
     fn poll(
         &mut self,
         stream: &mut UnixStream,
@@ -183,9 +204,16 @@ impl Wire {
                     return Ok(Flushed::Whole(collected));
                 }
             }
-            let rest = &self.sending[self.sent..];
-            match Pin::new(&mut *stream).poll_write(context, rest) {
-                Poll::Ready(written) => self.sent += written?,
+            if self.unheard {
+                self.sent = self.sending.len();
+                continue;
+            }
+            match Pin::new(&mut *stream).poll_write(context, self.unsent()) {
+                Poll::Ready(Ok(written)) => self.sent += written,
+                Poll::Ready(Err(error)) => match LinkError::from(error) {
+                    LinkError::Closed => self.unheard = true,
+                    error => return Err(error),
+                },
                 Poll::Pending => return Ok(Flushed::Partly),
             }
         }
@@ -200,7 +228,8 @@ impl Wire {
         }
         self.sending.clear();
         self.sent = 0;
-        if self.sending.capacity() > KEPT_LENGTH_MAX && self.small_sendings > KEPT_SENDINGS {
+        let (length, is_idle) = (self.sending.capacity(), self.small_sendings > KEPT_SENDINGS);
+        if length > FREED_LENGTH || (length > KEPT_LENGTH_MAX && is_idle) {
             self.sending = Vec::new();
         }
     }
@@ -226,7 +255,19 @@ impl Wire {
     }
 
     /// Hands over all complete frames, or as many as the end takes; what is left of a frame moves to the front.
+    /// Those before one that is the last, or is wrong, count all the same.
     fn hand_over(&mut self, end: &mut impl End) -> Result<(), LinkError> {
+        let handed = self.hand_over_frames(end);
+        end.settle();
+        let missing = handed?;
+        if !self.paused {
+            self.make_room(missing);
+        }
+        Ok(())
+    }
+
+    /// How long the frame is, with its prefix, of which only a part is there.
+    fn hand_over_frames(&mut self, end: &mut impl End) -> Result<usize, LinkError> {
         let mut missing = 0;
         self.paused = false;
         while let Some(length) = frame_length(&self.received[self.taken..self.filled]) {
@@ -246,11 +287,7 @@ impl Wire {
             end.frame(&self.received[self.taken + LENGTH_PREFIX..frame_end])?;
             self.taken = frame_end;
         }
-        end.settle();
-        if !self.paused {
-            self.make_room(missing);
-        }
-        Ok(())
+        Ok(missing)
     }
 
     /// Once for each read: to move the rest after each frame would cost a long read its square.
@@ -310,6 +347,38 @@ mod tests {
         assert_eq!(wire.received.len(), READ_LENGTH_MIN);
     }
 
+    #[test]
+    fn what_was_collected_counts_until_all_of_it_is_sent() {
+        let (mut outgoing, mut sent) = (Outgoing::default(), Vec::new());
+        let frame = |outgoing: &mut Outgoing| {
+            outgoing
+                .append(|bytes| {
+                    bytes.push(7);
+                    Ok(())
+                })
+                .expect("it fits");
+        };
+        let waker = Waker::noop();
+        frame(&mut outgoing);
+        outgoing.collect(&mut sent, waker);
+        frame(&mut outgoing);
+        assert_eq!((outgoing.len(), outgoing.unsent()), (5, 10));
+        sent.clear();
+        outgoing.collect(&mut sent, waker);
+        assert_eq!((outgoing.len(), outgoing.unsent()), (0, 5));
+        sent.clear();
+        outgoing.collect(&mut sent, waker);
+        assert_eq!(outgoing.unsent(), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_was_needed_once_is_not_kept() {
+        let mut wire = Wire { sending: vec![0; FREED_LENGTH + 1], ..Wire::default() };
+        wire.sent = wire.sending.len();
+        wire.finish_sending();
+        assert_eq!(wire.sending.capacity(), 0);
+    }
+
     /// Says a lot about each frame, and notes where the frames were.
     #[derive(Default)]
     struct Talker {
@@ -363,7 +432,7 @@ mod tests {
         let mut heard = Vec::new();
         let (driven, read) = tokio::join!(
             async {
-                let driven = drive(&mut ours, &mut talker).await;
+                let driven = Wire::default().drive(&mut ours, &mut talker).await;
                 drop(ours);
                 driven
             },

@@ -68,8 +68,29 @@ fn ended(entry: &Entry, generation: Generation) -> Option<ExitReason> {
             reason: end.exited.reason.as_str().to_owned(),
             message: end.exited.message.clone(),
         }),
-        // Its end is no longer remembered.
-        None if entry.generation > generation => Some(ExitReason::Unknown),
-        None => None,
+        None if entry.generation == generation => None,
+        // Its end is no longer remembered, or it never was: who waited for one that is only claimed would do so
+        // for as long as the node lives.
+        None => Some(ExitReason::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroU32, time::Duration};
+
+    use super::*;
+    use crate::registry::{Change, Kind};
+
+    #[tokio::test]
+    async fn the_end_of_an_incarnation_that_never_was_is_not_waited_for() {
+        let registry = Registry::new();
+        let service = "a".parse().expect("a name");
+        let instance = InstanceId { service, index: NonZeroU32::MIN };
+        registry.add(instance.clone(), None, Kind::Command, State::Pending);
+        registry.record(&instance, Generation(1), Change::Spawned { pid: 1 });
+        let claimed = exit(registry, instance, Generation(u64::MAX));
+        let told = tokio::time::timeout(Duration::from_secs(30), claimed).await;
+        assert_eq!(told.expect("it is told"), ExitReason::Unknown);
     }
 }

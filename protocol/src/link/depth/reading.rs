@@ -1,13 +1,63 @@
-//! The levels of a value that is being read.
+//! The levels of a value that is being read, and how many elements its lists have.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::{
-    Deserializer,
-    de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor},
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-use super::Limited;
+use super::{DEPTH_MAX, ELEMENTS_MAX, Read, TOO_DEEP, TOO_MANY};
+
+/// A part of serde's conversation, and what is left of what it may be made to say.
+struct Limited<'a, T> {
+    inner: T,
+    limits: Limits<'a>,
+}
+
+#[derive(Clone, Copy)]
+struct Limits<'a> {
+    /// Levels below this one.
+    levels: u32,
+    /// Elements of lists and maps in the value as a whole. An element may have no bytes, so these do not bound
+    /// how many are claimed.
+    elements: &'a Cell<u32>,
+}
+
+impl<'a> Limits<'a> {
+    fn below<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.levels.checked_sub(1) {
+            Some(levels) => Ok(Self { levels, ..self }),
+            None => Err(E::custom(TOO_DEEP)),
+        }
+    }
+
+    fn take_element<E: serde::de::Error>(self) -> Result<(), E> {
+        match self.elements.get().checked_sub(1) {
+            Some(left) => {
+                self.elements.set(left);
+                Ok(())
+            }
+            None => Err(E::custom(TOO_MANY)),
+        }
+    }
+
+    fn over<T>(self, inner: T) -> Limited<'a, T> {
+        Limited { inner, limits: self }
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Read<V> {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let elements = Cell::new(ELEMENTS_MAX);
+        let limits = Limits { levels: DEPTH_MAX, elements: &elements };
+        V::deserialize(limits.over(deserializer)).map(Self)
+    }
+}
+
+/// Visits a list or a map, whose length is said by the peer.
+struct Counted<'a, V>(Limited<'a, V>);
 
 /// What has no levels is passed on as it is.
 macro_rules! plain {
@@ -15,6 +65,17 @@ macro_rules! plain {
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
             self.inner.$method(visitor)
+        }
+    )*};
+}
+
+/// What has as many values inside as the peer says is visited a level below, and they are counted.
+macro_rules! counted {
+    ($($method:ident)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            let limits = self.limits.below()?;
+            self.inner.$method(Counted(limits.over(visitor)))
         }
     )*};
 }
@@ -28,13 +89,13 @@ macro_rules! nested {
             $($argument: $kind,)*
             visitor: V,
         ) -> Result<V::Value, D::Error> {
-            let (inner, left) = self.below(D::Error::custom)?;
-            inner.$method($($argument,)* Limited { inner: visitor, left })
+            let limits = self.limits.below()?;
+            self.inner.$method($($argument,)* limits.over(visitor))
         }
     )*};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
     type Error = D::Error;
 
     plain! {
@@ -46,13 +107,13 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<D> {
         deserialize_ignored_any
     }
 
+    counted! { deserialize_seq deserialize_map }
+
     nested! {
         deserialize_option()
         deserialize_newtype_struct(name: &'static str)
-        deserialize_seq()
         deserialize_tuple(length: usize)
         deserialize_tuple_struct(name: &'static str, length: usize)
-        deserialize_map()
         deserialize_struct(name: &'static str, fields: &'static [&'static str])
         deserialize_enum(name: &'static str, variants: &'static [&'static str])
     }
@@ -72,7 +133,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<D> {
     }
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Limited<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for Limited<'_, V> {
     type Value = V::Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,40 +147,51 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Limited<V> {
 
     #[inline]
     fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<V::Value, D::Error> {
-        self.inner.visit_some(Limited { inner: value, left: self.left })
+        self.inner.visit_some(self.limits.over(value))
     }
 
     #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<V::Value, D::Error> {
-        self.inner.visit_newtype_struct(Limited { inner: value, left: self.left })
+        self.inner.visit_newtype_struct(self.limits.over(value))
     }
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Limited { inner: values, left: self.left })
+        self.inner.visit_seq(self.limits.over(values))
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(Limited { inner: entries, left: self.left })
+        self.inner.visit_map(self.limits.over(entries))
     }
 
     #[inline]
     fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_enum(Limited { inner: variant, left: self.left })
+        self.inner.visit_enum(self.limits.over(variant))
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Limited<S> {
-    type Value = S::Value;
+impl<'de, V: Visitor<'de>> Visitor<'de> for Counted<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.inner.expecting(formatter)
+    }
 
     #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.inner.deserialize(Limited { inner: deserializer, left: self.left })
+    fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<V::Value, A::Error> {
+        let Limited { inner, limits } = self.0;
+        inner.visit_seq(Counted(limits.over(values)))
+    }
+
+    #[inline]
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
+        let Limited { inner, limits } = self.0;
+        inner.visit_map(Counted(limits.over(entries)))
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Counted<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -127,16 +199,20 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.inner.next_element_seed(Limited { inner: seed, left: self.left })
+        let element = self.0.next_element_seed(seed)?;
+        if element.is_some() {
+            self.0.limits.take_element()?;
+        }
+        Ok(element)
     }
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.0.size_hint()
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Counted<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -144,12 +220,42 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.inner.next_key_seed(Limited { inner: seed, left: self.left })
+        let key = self.0.next_key_seed(seed)?;
+        if key.is_some() {
+            self.0.limits.take_element()?;
+        }
+        Ok(key)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(Limited { inner: seed, left: self.left })
+        self.0.next_value_seed(seed)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Limited<'_, S> {
+    type Value = S::Value;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        self.inner.deserialize(self.limits.over(deserializer))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
+    type Error = A::Error;
+
+    #[inline]
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        self.inner.next_element_seed(self.limits.over(seed))
     }
 
     #[inline]
@@ -158,9 +264,31 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<A> {
     }
 }
 
-impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Limited<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<'_, A> {
     type Error = A::Error;
-    type Variant = Limited<A::Variant>;
+
+    #[inline]
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        self.inner.next_key_seed(self.limits.over(seed))
+    }
+
+    #[inline]
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.next_value_seed(self.limits.over(seed))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint()
+    }
+}
+
+impl<'de, 'a, A: EnumAccess<'de>> EnumAccess<'de> for Limited<'a, A> {
+    type Error = A::Error;
+    type Variant = Limited<'a, A::Variant>;
 
     #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(
@@ -168,11 +296,11 @@ impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Limited<A> {
         seed: S,
     ) -> Result<(S::Value, Self::Variant), A::Error> {
         let (value, variant) = self.inner.variant_seed(seed)?;
-        Ok((value, Limited { inner: variant, left: self.left }))
+        Ok((value, self.limits.over(variant)))
     }
 }
 
-impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limited<A> {
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limited<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -182,7 +310,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limited<A> {
 
     #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.newtype_variant_seed(Limited { inner: seed, left: self.left })
+        self.inner.newtype_variant_seed(self.limits.over(seed))
     }
 
     #[inline]
@@ -191,7 +319,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limited<A> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner.tuple_variant(length, Limited { inner: visitor, left: self.left })
+        self.inner.tuple_variant(length, self.limits.over(visitor))
     }
 
     #[inline]
@@ -200,6 +328,6 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limited<A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner.struct_variant(fields, Limited { inner: visitor, left: self.left })
+        self.inner.struct_variant(fields, self.limits.over(visitor))
     }
 }

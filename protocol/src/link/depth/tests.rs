@@ -83,6 +83,27 @@ fn a_peer_cannot_nest_a_value_deeper_than_the_stack() {
     }
 }
 
+/// Nine bytes claim a list that would take centuries to go through, and each byte of a list another one.
+#[test]
+fn a_list_of_nothing_cannot_be_said_to_be_longer_than_a_frame() {
+    let endless = [253, 255, 255, 255, 255, 255, 255, 255, 255];
+    let refused = decode::<Vec<()>>(&endless);
+    assert!(matches!(refused, Err(DecodeError::TooMany)), "{refused:?}");
+    let refused = decode::<Vec<[(); 4]>>(&endless);
+    assert!(matches!(refused, Err(DecodeError::TooMany)), "{refused:?}");
+    let long = [252, 0, 0, 16, 0];
+    assert_eq!(decode::<Vec<()>>(&long).expect("decodes").len(), FRAME_LENGTH_MAX);
+    let mut many = vec![200];
+    (0..200).for_each(|_| many.extend(long));
+    let refused = decode::<Vec<Vec<()>>>(&many);
+    assert!(matches!(refused, Err(DecodeError::TooMany)), "{refused:?}");
+    // Elements that have bytes are as many as fit.
+    let full = vec![7u8; FRAME_LENGTH_MAX - 16];
+    let mut bytes = Vec::new();
+    append_frame(&full, &mut bytes).expect("it fits");
+    assert!(decode::<Vec<u8>>(&bytes[LENGTH_PREFIX..]).expect("decodes") == full);
+}
+
 /// Threads have 2 MiB, of which this takes its share.
 #[test]
 fn the_deepest_value_needs_little_stack() {

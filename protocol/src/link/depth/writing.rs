@@ -10,9 +10,30 @@ use serde::{
     },
 };
 
-use super::{Limited, Written};
+use super::{TOO_DEEP, Written};
+
+/// A part of serde's conversation, and how many levels are left below it.
+struct Limited<T> {
+    inner: T,
+    left: u32,
+}
+
+impl<V: Serialize + ?Sized> Serialize for Written<'_, V> {
+    #[inline]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(Limited { inner: serializer, left: self.left })
+    }
+}
 
 impl<T> Limited<T> {
+    /// The same a level below, where there is one.
+    fn below<E>(self, too_deep: impl FnOnce(&'static str) -> E) -> Result<(T, u32), E> {
+        match self.left.checked_sub(1) {
+            Some(left) => Ok((self.inner, left)),
+            None => Err(too_deep(TOO_DEEP)),
+        }
+    }
+
     fn value<'a, V: ?Sized>(&self, value: &'a V) -> Written<'a, V> {
         Written { value, left: self.left }
     }

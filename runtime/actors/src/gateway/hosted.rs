@@ -12,7 +12,7 @@ use blackhole_protocol::link::gateway::Failure;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::{sync::Mutex, time::Instant};
 
-use super::session::Ticket;
+use super::{session::Ticket, sessions::Seat};
 use crate::{
     Message,
     message::{DecodeError, Decoder},
@@ -29,7 +29,7 @@ pub(super) trait Door: fmt::Debug + Send + Sync {
     /// Their shape.
     fn schema(&self) -> u64;
     /// A way in for one session.
-    fn way_in(&self) -> Box<dyn WayIn>;
+    fn way_in(&self, seat: &Arc<Seat>) -> Box<dyn WayIn>;
 }
 
 /// One session's way to one actor. Collects what one read has brought.
@@ -154,7 +154,10 @@ impl<A: Actor<Msg: Message>> Actor for Hosted<A> {
 }
 
 /// Messages from other processes, in the order in which they came.
-struct Batch<M>(Vec<Envelope<M>>);
+struct Batch<M> {
+    envelopes: Vec<Envelope<M>>,
+    seat: Arc<Seat>,
+}
 
 struct Envelope<M> {
     message: M,
@@ -170,10 +173,10 @@ enum Worth {
 
 impl Worth {
     /// Nobody waits for the answer any more.
-    fn is_late(&self, now: Instant) -> bool {
+    fn is_late(&self, now: Instant, seat: &Seat) -> bool {
         match self {
             Self::Statement { .. } => false,
-            Self::Question { deadline } => now >= *deadline,
+            Self::Question { deadline } => now >= *deadline || seat.is_left(),
         }
     }
 }
@@ -198,13 +201,14 @@ impl<A: Actor<Msg: Message>> Actor for Companion<A> {
         batch: Batch<A::Msg>,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
+        let Batch { envelopes, seat } = batch;
         let mut now = Instant::now();
-        for (position, envelope) in batch.0.into_iter().enumerate() {
+        for (position, envelope) in envelopes.into_iter().enumerate() {
             // To look at the clock takes as long as to handle a small message.
             if position % BETWEEN_LOOKS == BETWEEN_LOOKS - 1 {
                 now = Instant::now();
             }
-            if envelope.worth.is_late(now) {
+            if envelope.worth.is_late(now, &seat) {
                 continue;
             }
             self.inside.handle(self.actor.clone(), envelope.message).await?;
@@ -232,13 +236,15 @@ impl<M: Message> Door for TypedDoor<M> {
         M::SCHEMA
     }
 
-    fn way_in(&self) -> Box<dyn WayIn> {
-        Box::new(TypedWayIn { companion: self.0.clone(), collected: Vec::new() })
+    fn way_in(&self, seat: &Arc<Seat>) -> Box<dyn WayIn> {
+        let (companion, seat) = (self.0.clone(), seat.clone());
+        Box::new(TypedWayIn { companion, seat, collected: Vec::new() })
     }
 }
 
 struct TypedWayIn<M> {
     companion: ActorRef<Batch<M>>,
+    seat: Arc<Seat>,
     collected: Vec<Envelope<M>>,
 }
 
@@ -260,8 +266,9 @@ impl<M: Message> WayIn for TypedWayIn<M> {
     }
 
     fn settle(&mut self) {
-        let collected = Batch(std::mem::take(&mut self.collected));
-        match self.companion.send_message(collected) {
+        let envelopes = std::mem::take(&mut self.collected);
+        let batch = Batch { envelopes, seat: self.seat.clone() };
+        match self.companion.send_message(batch) {
             // The replies in it are dropped, and say so; statements are lost with their actor.
             Ok(()) | Err(MessagingErr::SendErr(_)) => {}
             Err(error) => tracing::error!(%error, "could not reach a hosted actor: this is a bug"),

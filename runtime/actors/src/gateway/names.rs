@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use blackhole_protocol::link::gateway::{ExitReason, FromGateway, NAME_LENGTH_MAX, Refusal};
+use blackhole_protocol::link::gateway::{
+    ExitReason, FromGateway, KNOWN_MAX, NAME_LENGTH_MAX, Refusal,
+};
 use ractor::ActorId;
 
 use super::{HostError, Restart, hosted::Door, session::Outbox};
-
-/// How many names a refusal lists.
-const LISTED_MAX: usize = 16;
+#[cfg(test)]
+use super::{hosted::WayIn, sessions::Seat};
 
 /// The table. An entry without an actor is a name that is being filled.
 #[derive(Debug, Default)]
@@ -81,10 +82,7 @@ impl Names {
         let mut table = self.table();
         let Some(Some(entry)) = table.entries.get_mut(actor) else {
             drop(table);
-            return Err(Refusal::Unknown {
-                actor: actor.to_owned(),
-                known: self.known(LISTED_MAX),
-            });
+            return Err(Refusal::Unknown { actor: actor.to_owned(), known: self.known(KNOWN_MAX) });
         };
         let (message, schema) = (entry.door.message(), entry.door.schema());
         if (message, schema) != belief {
@@ -184,7 +182,7 @@ impl Names {
                 0
             }
 
-            fn way_in(&self) -> Box<dyn super::hosted::WayIn> {
+            fn way_in(&self, _: &Arc<Seat>) -> Box<dyn WayIn> {
                 unreachable!("nobody goes in")
             }
         }

@@ -19,11 +19,11 @@ use blackhole_protocol::link::{
 };
 use tokio::{net::UnixStream, time::Instant};
 
-use super::{Shared, hosted::WayIn};
+use super::{Shared, hosted::WayIn, sessions::Seat};
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
-    wire::{Collected, End, Outgoing, drive},
+    wire::{Collected, End, Outgoing, Wire},
 };
 
 /// Actors that one peer may have bound at a time.
@@ -43,7 +43,11 @@ pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 const PORTIONS: u32 = 4;
 
 /// One peer, from its first frame to its leave.
-pub(super) async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
+pub(super) async fn session(
+    mut stream: UnixStream,
+    seat: Arc<Seat>,
+    shared: Arc<Shared>,
+) -> Result<(), LinkError> {
     let outbox = Arc::new(Outbox::default());
     outbox.say(&FromGateway::Welcome {
         version: VERSION,
@@ -55,6 +59,7 @@ pub(super) async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Resu
     shared.names.opened(&outbox);
     let mut session = Session {
         shared,
+        seat: seat.clone(),
         outbox: outbox.clone(),
         greeted: false,
         said_goodbye: false,
@@ -64,28 +69,31 @@ pub(super) async fn session(mut stream: UnixStream, shared: Arc<Shared>) -> Resu
         answered_wishes: 0,
         now: None,
     };
+    let mut wire = Wire::default();
     let ended = {
-        let mut driven = std::pin::pin!(drive(&mut stream, &mut session));
+        let mut driven = std::pin::pin!(wire.drive(&mut stream, &mut session));
         tokio::select! {
             ended = &mut driven => ended,
             () = outbox.ungreeted() => Err(LinkError::HandshakeTimeout),
             () = outbox.ignored() => Err(LinkError::Closed),
         }
     };
+    seat.leave();
     outbox.close();
     match ended {
         Ok(()) | Err(LinkError::Closed) => Ok(()),
         Err(error) => {
-            farewell(&mut stream, &error).await;
+            farewell(&mut stream, wire.unsent(), &error).await;
             Err(error)
         }
     }
 }
 
-/// Tells a peer why it is cut, if it still reads.
-pub(super) async fn farewell(stream: &mut UnixStream, error: &LinkError) {
+/// Tells a peer why it is cut, if it still reads: after what it has perhaps half, or it would take the one for
+/// the rest of the other.
+pub(super) async fn farewell(stream: &mut UnixStream, unsent: &[u8], error: &LinkError) {
     use tokio::io::AsyncWriteExt;
-    let mut bytes = Vec::new();
+    let mut bytes = unsent.to_vec();
     let goodbye = FromGateway::Goodbye { reason: shortened(error.to_string()) };
     if blackhole_protocol::link::append_frame(&goodbye, &mut bytes).is_ok() {
         // A peer that does not listen learns from the closed connection.
@@ -167,7 +175,7 @@ impl Outbox {
     }
 
     fn unread(&self) -> usize {
-        self.lock().outgoing.len()
+        self.lock().outgoing.unsent()
     }
 
     fn close(&self) {
@@ -268,6 +276,7 @@ struct Target {
 
 struct Session {
     shared: Arc<Shared>,
+    seat: Arc<Seat>,
     outbox: Arc<Outbox>,
     greeted: bool,
     /// The peer will send nothing more, and waits for what is undone.
@@ -313,7 +322,7 @@ impl Session {
         }
         match self.shared.names.bind(&actor, belief, &self.outbox, target) {
             Ok(door) => {
-                let way_in = door.way_in();
+                let way_in = door.way_in(&self.seat);
                 self.targets[place] = Some(Target { actor, way_in, dirty: false });
             }
             Err(refusal) => self.outbox.say(&FromGateway::Refused { target, refusal }),
@@ -365,8 +374,12 @@ impl Session {
         }
     }
 
-    /// What has been done since the last time, if it is worth a frame.
+    /// What has been done since the last time, if it is worth a frame. A peer that was sent to the successor is
+    /// granted nothing more: it would have us work for it as long as it likes.
     fn grant(&mut self) {
+        if self.outbox.leaving.load(Ordering::Acquire) {
+            return;
+        }
         let (messages, bytes) = (&self.outbox.done_messages, &self.outbox.done_bytes);
         if messages.load(Ordering::Relaxed) < WINDOW.messages / PORTIONS
             && bytes.load(Ordering::Relaxed) < WINDOW.bytes / PORTIONS

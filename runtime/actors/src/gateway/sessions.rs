@@ -4,13 +4,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
 use super::{
@@ -23,9 +26,12 @@ use crate::link::{LinkError, Program};
 const SESSIONS_MAX: u32 = 1024;
 /// How many of them may be one program, so that it shuts nobody else out. One that refers to any number of
 /// actors needs a single one; a node speaks for each service that is embedded in it.
-const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 8;
+const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 64;
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Of peers that are refused, one in so long is worth a line: who comes again and again fills no log.
+const REFUSED_EVERY: Duration = Duration::from_secs(1);
 
 /// Accepts until the listener is of no use.
 pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
@@ -39,12 +45,11 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
         };
         match accepted {
             Ok((stream, _)) => {
-                let admitted = admit(stream, shared.clone());
+                let shared = shared.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = admitted.await {
-                        tracing::warn!(%error, "refused or cut a peer of the gateway");
+                    if let Err(error) = admit(stream, place, shared.clone()).await {
+                        shared.sessions.warn(&error);
                     }
-                    drop(place);
                 });
             }
             Err(error) => {
@@ -56,15 +61,54 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
 }
 
 /// Speaks to a program that may be spoken to and has not got its share already.
-async fn admit(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkError> {
+async fn admit(
+    mut stream: UnixStream,
+    place: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+) -> Result<(), LinkError> {
     let program = Program::at(&stream)?;
     let admitted = program.check().and_then(|()| shared.sessions.shares.take(program));
     match admitted {
-        Ok(_share) => session(stream, shared.clone()).await,
+        Ok(share) => {
+            let seat = Seat { left: AtomicBool::new(false), _place: place, _share: share };
+            session(stream, Arc::new(seat), shared).await
+        }
         Err(refused) => {
-            farewell(&mut stream, &refused).await;
+            farewell(&mut stream, &[], &refused).await;
             Err(refused)
         }
+    }
+}
+
+/// What one peer takes up of the gateway: until it has left and its messages are done. Else who comes again
+/// and again would leave a window of them each time.
+#[derive(Debug)]
+pub(super) struct Seat {
+    left: AtomicBool,
+    _place: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+impl Seat {
+    /// The peer is gone, and hears no answer.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl Seat {
+    /// Of a peer that has the gateway to itself.
+    pub(super) fn alone() -> Arc<Self> {
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is free");
+        let shares = Arc::new(Shares::default());
+        let share = shares.take(Program { uid: 0, pid: None }).expect("it is within its share");
+        Arc::new(Self { left: AtomicBool::new(false), _place: place, _share: share })
     }
 }
 
@@ -72,24 +116,37 @@ async fn admit(mut stream: UnixStream, shared: Arc<Shared>) -> Result<(), LinkEr
 #[derive(Debug)]
 pub(super) struct Sessions {
     places: Arc<Semaphore>,
-    shares: Shares,
+    shares: Arc<Shares>,
+    refused: Mutex<Refused>,
     closing: watch::Sender<bool>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
         let places = Arc::new(Semaphore::new(SESSIONS_MAX as usize));
-        Self { places, shares: Shares::default(), closing: watch::Sender::new(false) }
+        Self {
+            places,
+            shares: Arc::default(),
+            refused: Mutex::default(),
+            closing: watch::Sender::new(false),
+        }
     }
 }
 
 impl Sessions {
+    fn warn(&self, error: &LinkError) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(others) = refused.note(Instant::now()) {
+            tracing::warn!(%error, others, "refused or cut a peer of the gateway");
+        }
+    }
+
     /// No further ones are accepted.
     pub(super) fn close(&self) {
         self.closing.send_replace(true);
     }
 
-    /// Waits until all of them are over, but no longer than that.
+    /// Waits until all of them are over and their messages are done, but no longer than that.
     pub(super) async fn ended(&self, patience: Duration) -> Drained {
         let all = self.places.acquire_many(SESSIONS_MAX);
         match tokio::time::timeout(patience, all).await {
@@ -102,19 +159,39 @@ impl Sessions {
     }
 }
 
+/// Peers that were refused or cut.
+#[derive(Debug, Default)]
+struct Refused {
+    said_at: Option<Instant>,
+    /// How many since then.
+    unsaid: u32,
+}
+
+impl Refused {
+    /// Whether one more is worth a line; then, how many others there were since the last one.
+    fn note(&mut self, now: Instant) -> Option<u32> {
+        if self.said_at.is_some_and(|said| now.duration_since(said) < REFUSED_EVERY) {
+            self.unsaid = self.unsaid.saturating_add(1);
+            return None;
+        }
+        self.said_at = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
 /// How many sessions each program has.
 #[derive(Debug, Default)]
 struct Shares(Mutex<HashMap<Program, u32>>);
 
 /// One session's part of its program's share, until this is dropped.
 #[derive(Debug)]
-struct Share<'a> {
-    shares: &'a Shares,
+struct Share {
+    shares: Arc<Shares>,
     program: Program,
 }
 
 impl Shares {
-    fn take(&self, program: Program) -> Result<Share<'_>, LinkError> {
+    fn take(self: &Arc<Self>, program: Program) -> Result<Share, LinkError> {
         let mut taken = self.taken();
         let sessions = taken.entry(program).or_default();
         if *sessions == SESSIONS_PER_PROGRAM_MAX {
@@ -122,7 +199,7 @@ impl Shares {
             return Err(LinkError::TooManyConnections { connections_max });
         }
         *sessions += 1;
-        Ok(Share { shares: self, program })
+        Ok(Share { shares: self.clone(), program })
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<Program, u32>> {
@@ -130,7 +207,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
         let mut taken = self.shares.taken();
         if let Some(sessions) = taken.get_mut(&self.program) {
@@ -147,8 +224,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_many_that_are_refused_one_in_a_while_is_logged_and_the_others_are_counted() {
+        let (mut refused, begun) = (Refused::default(), Instant::now());
+        assert_eq!(refused.note(begun), Some(0));
+        for _ in 0..100 {
+            assert_eq!(refused.note(begun + REFUSED_EVERY / 2), None);
+        }
+        assert_eq!(refused.note(begun + REFUSED_EVERY), Some(100));
+        assert_eq!(refused.note(begun + REFUSED_EVERY * 2), Some(0));
+    }
+
+    #[test]
     fn a_program_has_its_share_and_leaves_the_rest_to_others() {
-        let shares = Shares::default();
+        let shares = Arc::new(Shares::default());
         let [greedy, other] = [7, 8].map(|pid| Program { uid: 1000, pid: Some(pid) });
         let mut held: Vec<_> = (0..SESSIONS_PER_PROGRAM_MAX)
             .map(|_| shares.take(greedy).expect("it is within its share"))
@@ -156,7 +244,7 @@ mod tests {
         let refused = shares.take(greedy).expect_err("it has its share").to_string();
         assert_eq!(
             refused,
-            "the peer's program has 128 connections already, which is the most for one"
+            "the peer's program has 16 connections already, which is the most for one"
         );
         let _others = shares.take(other).expect("there is room for others");
         held.pop();

@@ -25,13 +25,14 @@ use tokio::{
 
 use super::{
     CastError, Lost, Unreachable,
+    parting::{Parting, Stage},
     pending::{Agreement, Bound, Calls, Targets, Wanted},
 };
 use crate::{
     CallError, Message,
     link::{LinkError, compare},
     message::Encoder,
-    wire::{Collected, End, Outgoing, drive},
+    wire::{Collected, End, Outgoing, Wire},
 };
 
 /// What the gateway's greeting says.
@@ -91,6 +92,7 @@ pub(super) struct Connection {
     /// Somebody who waits for credit may look again.
     granted: Notify,
     binding: tokio::sync::Mutex<()>,
+    parting: Parting,
 }
 
 struct State {
@@ -145,16 +147,35 @@ impl Connection {
             state: Mutex::new(state),
             granted: Notify::new(),
             binding: tokio::sync::Mutex::default(),
+            parting: Parting::default(),
         });
-        let mut driver = Driver(connection.clone());
+        let (driven, mut driver) = (connection.clone(), Driver(connection.clone()));
         tokio::spawn(async move {
-            let why = match drive(&mut stream, &mut driver).await {
-                Ok(()) => "this program closed the link".to_owned(),
-                Err(error) => error.to_string(),
+            let mut wire = Wire::default();
+            let why = tokio::select! {
+                biased;
+                ended = wire.drive(&mut stream, &mut driver) => match ended {
+                    Ok(()) => "this program closed the link".to_owned(),
+                    Err(error) => error.to_string(),
+                },
+                () = driven.parting.overdue(|| driven.lock().calls.are_awaited()) => {
+                    "the gateway did not close a link that was left".to_owned()
+                }
             };
-            driver.0.lose(why);
+            driven.lose(why);
         });
         connection
+    }
+
+    /// Nothing will come from it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lock().lost.is_some()
+    }
+
+    /// Ends the connection, whoever waits for it.
+    pub(super) fn cut(&self, why: String) {
+        self.lose(why);
+        self.parting.advance(Stage::Cut);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -168,6 +189,7 @@ impl Connection {
             let reason = "nobody refers to its actors any more".to_owned();
             say(&mut state, &ToGateway::Goodbye { reason });
             state.outgoing.finish();
+            self.parting.advance(Stage::Left);
         }
         wake(state);
     }
@@ -190,7 +212,7 @@ impl Connection {
             return Err(Unreachable::Refused { instance: self.instance.clone(), source: refusal });
         }
         let (agreed, agreement) = oneshot::channel();
-        let mut wish = Wish { connection: self, agreement };
+        let mut wish = Wish { connection: self, agreement, answered: false };
         {
             let mut state = self.lock();
             if !state.hears() {
@@ -201,12 +223,23 @@ impl Connection {
             say(&mut state, &ToGateway::Bind { target, actor, message, schema });
             wake(state);
         }
-        match (&mut wish.agreement).await {
+        let answer = (&mut wish.agreement).await;
+        wish.answered = true;
+        match answer {
             Ok(Ok(bound)) => Ok(Binding { connection: self.clone(), bound }),
             Ok(Err(source)) => {
                 Err(Unreachable::Refused { instance: self.instance.clone(), source })
             }
             Err(_dropped) => Err(self.loss(&self.lock()).into()),
+        }
+    }
+
+    /// A wish was given up before it was answered.
+    fn forgo(&self) {
+        let mut state = self.lock();
+        if state.targets.forgo() > UNANSWERED_MAX {
+            drop(state);
+            self.cut("the gateway does not answer who wants to bind its actors".to_owned());
         }
     }
 
@@ -230,16 +263,22 @@ impl Connection {
         }
     }
 
-    /// Credit for a message, if there is any.
+    /// Credit for a message, or why there is none.
     pub(super) fn room_now(&self) -> Result<Room<'_>, CastError> {
         if let Some(room) = self.credited().map_err(Unreachable::from)? {
             return Ok(room);
         }
-        let messages = self.window.messages - self.lock().messages;
-        Err(CastError::Full { instance: self.instance.clone(), messages })
+        Err(self.full())
     }
 
-    fn credited(&self) -> Result<Option<Room<'_>>, Lost> {
+    /// Why nothing more can be sent for now.
+    pub(super) fn full(&self) -> CastError {
+        let messages = self.window.messages - self.lock().messages;
+        CastError::Full { instance: self.instance.clone(), messages }
+    }
+
+    /// Credit for a message, if there is any.
+    pub(super) fn credited(&self) -> Result<Option<Room<'_>>, Lost> {
         let state = self.lock();
         if !state.hears() {
             return Err(self.loss(&state));
@@ -301,6 +340,7 @@ impl Connection {
             say(&mut state, &ToGateway::Goodbye { reason });
             state.leaving = true;
             state.targets.retire();
+            self.parting.advance(Stage::Retired);
         }
         wake(state);
         self.granted.notify_waiters();
@@ -450,18 +490,27 @@ impl Drop for Binding {
     }
 }
 
+/// So many wishes may have been given up that the gateway has not answered; it is left then.
+const UNANSWERED_MAX: u32 = 64;
+
 /// The wish to bind an actor. If it is given up after the gateway has agreed to it, and before anybody has
 /// heard of that, the number is given back.
 struct Wish<'a> {
     connection: &'a Connection,
     agreement: oneshot::Receiver<Agreement>,
+    answered: bool,
 }
 
 impl Drop for Wish<'_> {
     fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
         self.agreement.close();
-        if let Ok(Ok(unheard)) = self.agreement.try_recv() {
-            self.connection.give_back(unheard.target);
+        match self.agreement.try_recv() {
+            Ok(Ok(unheard)) => self.connection.give_back(unheard.target),
+            Ok(Err(_refused)) => {}
+            Err(_unanswered) => self.connection.forgo(),
         }
     }
 }
@@ -489,23 +538,29 @@ impl End for Driver {
         match message {
             FromGateway::Failed { call, failure } => {
                 let awaited = connection.lock().calls.remove(call)?;
-                awaited.resolve(Err(failure.into()));
+                awaited.resolve(Err(failure.shortened().into()));
                 Ok(())
             }
             FromGateway::Granted { messages, bytes } => connection.grant(messages, bytes),
             FromGateway::Bound { target } => {
                 let mut state = connection.lock();
-                if state.targets.bound(target)? == Wanted::NoMore && state.hears() {
+                let wanted = state.targets.bound(target)?;
+                if state.leaving {
+                    // The two crossed on their way: the successor's is wanted.
+                    state.targets.retire();
+                } else if wanted == Wanted::NoMore && state.hears() {
                     say(&mut state, &ToGateway::Release { target });
                     wake(state);
                 }
                 Ok(())
             }
             FromGateway::Refused { target, refusal } => {
-                connection.lock().targets.refused(target, refusal)
+                connection.lock().targets.refused(target, refusal.shortened())
             }
             FromGateway::Released { target } => connection.lock().targets.released(target),
-            FromGateway::Down { target, reason } => connection.lock().targets.down(target, reason),
+            FromGateway::Down { target, reason } => {
+                connection.lock().targets.down(target, reason.shortened())
+            }
             FromGateway::Leaving => {
                 connection.retire();
                 Ok(())

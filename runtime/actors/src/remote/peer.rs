@@ -15,6 +15,7 @@ use tokio::{net::UnixStream, sync::watch};
 use super::{
     Directory, Patience, Standing, Unreachable,
     connection::{self, Connection},
+    parting::Retired,
 };
 use crate::link::{LinkError, Program};
 
@@ -29,6 +30,7 @@ pub(super) struct Peer {
     address: Arc<Address>,
     directory: Option<Arc<dyn Directory>>,
     state: Mutex<State>,
+    retired: Retired,
     /// Of the incarnation that somebody asked about last, however many ask.
     exit: Mutex<Option<(u64, watch::Receiver<Option<ExitReason>>)>>,
 }
@@ -61,7 +63,8 @@ impl Peer {
         let generation = AtomicU64::new(0);
         let address = Address { instance: instance.clone(), path, from, generation };
         let state = Mutex::new(State::Idle);
-        Self { instance, address: Arc::new(address), directory, state, exit: Mutex::default() }
+        let (address, retired, exit) = (Arc::new(address), Retired::default(), Mutex::default());
+        Self { instance, address, directory, state, retired, exit }
     }
 
     pub(super) fn generation(&self) -> Option<u64> {
@@ -147,6 +150,9 @@ impl Peer {
             };
             if usable {
                 return attempt.clone();
+            }
+            if let Some(Ok(connection)) = &*attempt.borrow() {
+                self.retired.keep(Arc::downgrade(connection));
             }
         }
         let (made, attempt) = watch::channel(None);

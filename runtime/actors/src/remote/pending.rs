@@ -38,6 +38,11 @@ impl Calls {
         u32::try_from(waiting).expect("no more than there was credit for")
     }
 
+    /// Whether there is anybody left of those who made them.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.waiting.iter().flatten().any(|awaited| awaited.is_awaited())
+    }
+
     /// A call has its answer.
     pub(super) fn remove(&mut self, call: u64) -> Result<Box<dyn Awaited>, LinkError> {
         let place = usize::try_from(call).ok().filter(|place| *place < self.waiting.len());
@@ -58,6 +63,8 @@ impl Calls {
 pub(super) struct Targets {
     places: Vec<Target>,
     free: Vec<u32>,
+    /// Wishes that were given up and are not answered.
+    forgone: u32,
 }
 
 /// What the gateway answers to a wish to bind.
@@ -98,6 +105,12 @@ impl Targets {
         u32::try_from(self.places.len() - 1).expect("the gateway refuses long before that")
     }
 
+    /// Nobody waits any more for one of the answers to come: how many of these there are now.
+    pub(super) fn forgo(&mut self) -> u32 {
+        self.forgone += 1;
+        self.forgone
+    }
+
     /// The gateway agrees.
     pub(super) fn bound(&mut self, target: u32) -> Result<Wanted, LinkError> {
         let place = self.place(target)?;
@@ -113,6 +126,7 @@ impl Targets {
             return Ok(Wanted::Still);
         }
         *place = Target::Releasing;
+        self.forgone = self.forgone.saturating_sub(1);
         Ok(Wanted::NoMore)
     }
 
@@ -122,9 +136,10 @@ impl Targets {
         if !matches!(place, Target::Binding(_)) {
             return Err(LinkError::Misuse("refused what nobody wanted bound"));
         }
-        if let Target::Binding(agreed) = std::mem::replace(place, Target::Free) {
-            // Who wanted it may have gone.
-            let _ = agreed.send(Err(refusal));
+        if let Target::Binding(agreed) = std::mem::replace(place, Target::Free)
+            && agreed.send(Err(refusal)).is_err()
+        {
+            self.forgone = self.forgone.saturating_sub(1);
         }
         self.free.push(target);
         Ok(())

@@ -47,7 +47,7 @@ async fn a_peer_that_leaves_its_answers_unread_is_not_read_from_either() {
 }
 
 /// What one program may have of a gateway's connections.
-const SHARE: usize = 128;
+const SHARE: usize = 16;
 
 #[tokio::test]
 async fn a_program_that_takes_all_connections_is_refused_more_than_its_share() {
@@ -60,12 +60,12 @@ async fn a_program_that_takes_all_connections_is_refused_more_than_its_share() {
         held.push(stream);
     }
     let said = goodbye(&world, &framed(&[hello()])).await;
-    assert_eq!(said, "the peer's program has 128 connections already, which is the most for one");
+    assert_eq!(said, "the peer's program has 16 connections already, which is the most for one");
     let peers = Peers::new("one too many", world.folder.path(), None);
     let holder: Remote<HolderMessage> = peers.remote(&instance(), "holder");
     let refused = holder.connect().await.expect_err("it is refused");
     let Unreachable::Link { source, .. } = refused else { panic!("{refused}") };
-    assert!(source.to_string().contains("has 128 connections already"), "{source}");
+    assert!(source.to_string().contains("has 16 connections already"), "{source}");
     world.serves().await;
     drop(held);
     let connected = async {

@@ -7,6 +7,7 @@
 
 mod greed;
 mod lies;
+mod undone;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
@@ -72,6 +73,7 @@ fn instance() -> InstanceId {
 
 struct World {
     folder: tempfile::TempDir,
+    gateway: Gateway,
     holder: Remote<HolderMessage>,
 }
 
@@ -84,7 +86,7 @@ impl World {
         let listener = UnixListener::bind(folder.path().join(instance().link_file_name()));
         tokio::spawn(gateway.serve(listener.expect("the path is free")));
         let holder = Peers::new("a good peer", folder.path(), None).remote(&instance(), "holder");
-        Self { folder, holder }
+        Self { folder, gateway, holder }
     }
 
     async fn stream(&self) -> UnixStream {

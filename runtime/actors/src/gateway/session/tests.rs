@@ -26,6 +26,7 @@ fn session() -> Session {
     let shared = Shared::of(InstanceId { service, index: NonZeroU32::MIN }, 1);
     Session {
         shared,
+        seat: Seat::alone(),
         outbox: Arc::new(Outbox::default()),
         greeted: true,
         said_goodbye: false,

@@ -1,0 +1,93 @@
+//! How a connection ends that is not needed any more, whatever its gateway does: else each one that a gateway
+//! says it will leave, and keeps, would cost a descriptor.
+//!
+//! | stage     | since                                    | ends when                                   |
+//! |-----------|------------------------------------------|---------------------------------------------|
+//! | `Open`    | the greeting                             | the peer goes                               |
+//! | `Retired` | the gateway is about to stop             | no answer is awaited any more, and a moment |
+//! | `Left`    | nobody refers to its actors any more     | what was said has been sent, or a moment    |
+//! | `Cut`     | too many are retired, or it is of no use | at once                                     |
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::connection::Connection;
+
+/// How long a gateway may take to hear what was said last, and to close.
+const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many retired connections to one peer are kept for the answers that are still to come.
+const RETIRED_MAX: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Open,
+    Retired,
+    Left,
+    Cut,
+}
+
+/// The stage of one connection, which only advances.
+pub(super) struct Parting(watch::Sender<Stage>);
+
+impl Default for Parting {
+    fn default() -> Self {
+        Self(watch::Sender::new(Stage::Open))
+    }
+}
+
+impl Parting {
+    pub(super) fn advance(&self, next: Stage) {
+        self.0.send_if_modified(|stage| {
+            let advances = *stage < next;
+            *stage = next.max(*stage);
+            advances
+        });
+    }
+
+    /// Resolves when the connection is to be closed, as the gateway has not done so.
+    pub(super) async fn overdue(&self, awaits_answers: impl Fn() -> bool) {
+        let mut stages = self.0.subscribe();
+        loop {
+            let stage = *stages.borrow_and_update();
+            let timeout = async {
+                match stage {
+                    Stage::Open => std::future::pending().await,
+                    Stage::Retired | Stage::Left => tokio::time::sleep(PARTING_TIMEOUT).await,
+                    Stage::Cut => {}
+                }
+            };
+            tokio::select! {
+                _ = stages.changed() => {}
+                () = timeout => if stage != Stage::Retired || !awaits_answers() {
+                    return;
+                },
+            }
+        }
+    }
+}
+
+/// Connections to one peer that are retired, the oldest first.
+#[derive(Default)]
+pub(super) struct Retired(Mutex<Vec<Weak<Connection>>>);
+
+impl Retired {
+    /// Keeps one more, and cuts the oldest one if they are too many.
+    pub(super) fn keep(&self, connection: Weak<Connection>) {
+        let mut kept = self.kept();
+        kept.retain(|kept| kept.upgrade().is_some_and(|kept| !kept.is_lost()));
+        kept.push(connection);
+        let surplus = (kept.len() > RETIRED_MAX).then(|| kept.remove(0));
+        drop(kept);
+        if let Some(oldest) = surplus.and_then(|oldest| oldest.upgrade()) {
+            oldest.cut("too many of its predecessors have not ended".to_owned());
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Weak<Connection>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
