@@ -8,7 +8,8 @@ use super::{It, Meaning, SERVICE, of_code, of_text};
 use crate::{GroupSpec, Node, NodeBuilder, ServiceSpec, Strategy};
 
 /// Texts for keys whose schema has neither a list of values nor an example: one of them will do.
-const TEXTS: [&str; 7] = ["other", "/srv", "-none", "50%", "022", "idle", "http://localhost/"];
+const TEXTS: [&str; 8] =
+    ["other", "/srv", "-none", "50%", "1GiB", "022", "idle", "http://localhost/"];
 
 /// The group beside the service that is described.
 const GROUP: &str = "several";
