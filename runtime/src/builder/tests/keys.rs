@@ -8,8 +8,10 @@ use super::{It, Meaning, SERVICE, of_code, of_text};
 use crate::{GroupSpec, Node, NodeBuilder, ServiceSpec, Strategy};
 
 /// Texts for keys whose schema has neither a list of values nor an example: one of them will do.
-const TEXTS: [&str; 8] =
-    ["other", "/srv", "-none", "50%", "1GiB", "022", "idle", "http://localhost/"];
+const TEXTS: [&str; 7] = ["other", "/srv", "-none", "50%", "022", "idle", "http://localhost/"];
+
+/// A number for keys whose smallest value makes no sense: an address space, for example.
+const LARGE: i64 = 1 << 30;
 
 /// The group beside the service that is described.
 const GROUP: &str = "several";
@@ -107,7 +109,10 @@ fn samples(key: &str, schema: &Json) -> Vec<Sample> {
     let kind = schema["type"].as_str().or(schema["type"][0].as_str());
     match kind.expect("a schema says what it is") {
         "boolean" => vec![leaf(json!(true))],
-        "integer" => vec![leaf(json!(schema["minimum"].as_i64().map_or(1, |least| least + 1)))],
+        "integer" => {
+            let least = schema["minimum"].as_i64().map_or(1, |least| least + 1);
+            [LARGE, least].map(|number| leaf(json!(number))).into()
+        }
         "number" => vec![leaf(json!(schema["minimum"].as_f64().unwrap_or(0.0) + 0.25))],
         "array" => {
             let elements = samples(key, &schema["items"]).into_iter();
