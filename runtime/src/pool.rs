@@ -4,6 +4,9 @@
 //! their number changes at run time, by [`Pool::resize`] or by whoever else scales the service. A [`Pool`]
 //! gives each job to a free worker, one at a time, and tells whoever waits for a job what became of the
 //! process under it. Which workers there are it asks the node's registry, for each job.
+//!
+//! It is what OTP's `simple_one_for_one` is for: children of one kind, as many as are wanted now. They are
+//! counted and not named, because who asks for a worker wants any.
 
 use std::{
     collections::BTreeSet,

@@ -1,7 +1,7 @@
 //! Frames as bytes: the only place that knows bincode.
 //!
-//! Every decode is limited to [`FRAME_LENGTH_MAX`] and [`DEPTH_MAX`], and bytes left over after a value are
-//! an error.
+//! Every decode is limited to a frame's bytes, to what they can stand for in memory and to [`DEPTH_MAX`], and
+//! bytes left over after a value are an error.
 //! Reading and writing sockets is not done here.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
@@ -15,8 +15,13 @@ use super::{
 /// Bytes of the length in front of each frame.
 pub const LENGTH_PREFIX: usize = size_of::<u32>();
 
-const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<FRAME_LENGTH_MAX>> =
-    bincode::config::standard().with_limit::<FRAME_LENGTH_MAX>();
+/// bincode counts numbers as they are in memory, and up to 16 bytes of those are one byte of a frame: with a
+/// smaller limit it would refuse what it has written. That no value is longer than its frame is certain
+/// before, because nothing else is given to it.
+const DECODED_MAX: usize = 16 * FRAME_LENGTH_MAX;
+
+const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<DECODED_MAX>> =
+    bincode::config::standard().with_limit::<DECODED_MAX>();
 
 /// Why a message could not become a frame.
 #[derive(Debug, thiserror::Error)]
@@ -83,24 +88,34 @@ pub fn append_frame_with<T>(
     bytes: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<T, EncodeError>,
 ) -> Result<T, EncodeError> {
-    let start = bytes.len();
-    bytes.extend_from_slice(&[0; LENGTH_PREFIX]);
-    let written = write(bytes).and_then(|value| {
-        let length = bytes.len() - start - LENGTH_PREFIX;
-        match u32::try_from(length) {
-            Ok(prefix) if length <= FRAME_LENGTH_MAX => Ok((value, prefix)),
-            _ => Err(EncodeError::TooLong { length }),
-        }
-    });
-    match written {
-        Ok((value, prefix)) => {
-            bytes[start..start + LENGTH_PREFIX].copy_from_slice(&prefix.to_le_bytes());
-            Ok(value)
-        }
-        Err(error) => {
-            bytes.truncate(start);
-            Err(error)
-        }
+    let frame = Unfinished { start: bytes.len(), bytes };
+    frame.bytes.extend_from_slice(&[0; LENGTH_PREFIX]);
+    let value = write(frame.bytes)?;
+    frame.finish()?;
+    Ok(value)
+}
+
+/// A frame that is being made. Dropped before it is whole, also by a panic of what writes it, it takes back
+/// what was written: others share the buffer.
+struct Unfinished<'a> {
+    start: usize,
+    bytes: &'a mut Vec<u8>,
+}
+
+impl Unfinished<'_> {
+    fn finish(self) -> Result<(), EncodeError> {
+        let length = self.bytes.len() - self.start - LENGTH_PREFIX;
+        let prefix = u32::try_from(length).ok().filter(|_| length <= FRAME_LENGTH_MAX);
+        let prefix = prefix.ok_or(EncodeError::TooLong { length })?;
+        self.bytes[self.start..][..LENGTH_PREFIX].copy_from_slice(&prefix.to_le_bytes());
+        std::mem::forget(self);
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.bytes.truncate(self.start);
     }
 }
 
@@ -225,6 +240,37 @@ mod tests {
         let refused =
             append_frame(&ToNode::Unready { reason: "x".repeat(FRAME_LENGTH_MAX) }, &mut bytes);
         assert!(matches!(refused, Err(EncodeError::TooLong { .. })), "{refused:?}");
+        assert_eq!(bytes, [1]);
+    }
+
+    #[test]
+    fn what_fills_a_frame_is_decoded_whatever_it_is_made_of() {
+        let numbers = vec![0_u128; FRAME_LENGTH_MAX - 8];
+        assert_eq!(
+            decode::<Vec<u128>>(&framed(&numbers)[LENGTH_PREFIX..]).expect("decodes"),
+            numbers
+        );
+        let texts = vec!["x".to_owned(); FRAME_LENGTH_MAX / 2 - 8];
+        assert_eq!(
+            decode::<Vec<String>>(&framed(&texts)[LENGTH_PREFIX..]).expect("decodes"),
+            texts
+        );
+        let reason = ToNode::Unready { reason: "x".repeat(FRAME_LENGTH_MAX - 6) };
+        let bytes = framed(&reason);
+        assert_eq!(bytes.len(), LENGTH_PREFIX + FRAME_LENGTH_MAX);
+        assert_eq!(decode::<ToNode>(&bytes[LENGTH_PREFIX..]).expect("decodes"), reason);
+    }
+
+    #[test]
+    fn a_panic_while_a_frame_is_made_leaves_nothing() {
+        let mut bytes = vec![1];
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            append_frame_with(&mut bytes, |bytes| -> Result<(), EncodeError> {
+                bytes.push(2);
+                panic!("a message that cannot be written");
+            })
+        }));
+        assert!(made.is_err());
         assert_eq!(bytes, [1]);
     }
 

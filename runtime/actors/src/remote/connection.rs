@@ -491,7 +491,7 @@ impl Drop for Binding {
 }
 
 /// So many wishes may have been given up that the gateway has not answered; it is left then.
-const UNANSWERED_MAX: u32 = 64;
+const UNANSWERED_MAX: i32 = 64;
 
 /// The wish to bind an actor. If it is given up after the gateway has agreed to it, and before anybody has
 /// heard of that, the number is given back.

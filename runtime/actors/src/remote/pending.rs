@@ -63,8 +63,9 @@ impl Calls {
 pub(super) struct Targets {
     places: Vec<Target>,
     free: Vec<u32>,
-    /// Wishes that were given up and are not answered.
-    forgone: u32,
+    /// Wishes that were given up and are not answered. Below zero while one is answered before who gave it
+    /// up has said so.
+    forgone: i32,
 }
 
 /// What the gateway answers to a wish to bind.
@@ -106,7 +107,7 @@ impl Targets {
     }
 
     /// Nobody waits any more for one of the answers to come: how many of these there are now.
-    pub(super) fn forgo(&mut self) -> u32 {
+    pub(super) fn forgo(&mut self) -> i32 {
         self.forgone += 1;
         self.forgone
     }
@@ -126,7 +127,7 @@ impl Targets {
             return Ok(Wanted::Still);
         }
         *place = Target::Releasing;
-        self.forgone = self.forgone.saturating_sub(1);
+        self.forgone -= 1;
         Ok(Wanted::NoMore)
     }
 
@@ -139,7 +140,7 @@ impl Targets {
         if let Target::Binding(agreed) = std::mem::replace(place, Target::Free)
             && agreed.send(Err(refusal)).is_err()
         {
-            self.forgone = self.forgone.saturating_sub(1);
+            self.forgone -= 1;
         }
         self.free.push(target);
         Ok(())

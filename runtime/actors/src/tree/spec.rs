@@ -181,7 +181,8 @@ impl TreeSpec {
         self
     }
 
-    /// More than `restarts_max` restarts of all children together within `window` end the tree.
+    /// More than `restarts_max` restarts of all children together within `window` end the tree. A strict
+    /// tree takes whole seconds, at least one, as OTP does; with others it does not begin.
     pub fn restarts(mut self, restarts_max: u32, window: Duration) -> Self {
         self.spec.counting = Counting::Shared(RestartLimit { restarts_max, window });
         self

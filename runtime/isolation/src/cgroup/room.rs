@@ -40,7 +40,7 @@ fn clear_of_processes(group: &Path, own_processes: &BTreeSet<u32>) -> Result<(),
     move_to(&leaf, &pids)
 }
 
-/// Takes back what [`make_room`] did in `base`, when the node's groups below it are gone: controllers are
+/// Takes back what `make_room` did in `base`, when the node's groups below it are gone: controllers are
 /// handed down no more, the node's processes come back, the leaf goes. Nothing is done while somebody else
 /// has a group there, or is in the leaf. The topmost group, in which there is no leaf, keeps what it hands
 /// down, because who else counts on that cannot be seen.
