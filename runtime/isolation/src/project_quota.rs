@@ -52,7 +52,7 @@ pub enum ProjectQuotaError {
         path: PathBuf,
     },
     /// Somebody manages it already.
-    #[error("`{}` belongs to project {project}, which is not the node's", path.display())]
+    #[error("`{}` belongs to project {project}, which the node did not give to it", path.display())]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -102,7 +102,7 @@ impl ProjectQuota {
                 kernel::set_project(&directory, attributes, project).map_err(failed)?;
                 project
             }
-            project if is_ours(project) => project,
+            project if candidates(path).any(|it| it == project) => project,
             project => return Err(ProjectQuotaError::Foreign { path: path.to_owned(), project }),
         };
         let blocks = bytes.div_ceil(BLOCK);
@@ -128,7 +128,8 @@ impl ProjectQuota {
         let lifted = (|| {
             let directory = open_directory(path)?;
             let project = kernel::attributes(&directory)?.project;
-            match is_ours(project) && kernel::quota(&directory, project)?.blocks_max > 0 {
+            let is_ours = candidates(path).any(|it| it == project);
+            match is_ours && kernel::quota(&directory, project)?.blocks_max > 0 {
                 true => kernel::set_blocks_max(&directory, project, 0),
                 false => Ok(()),
             }
@@ -162,15 +163,16 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, flags, Mode::empty())
 }
 
-fn is_ours(project: u32) -> bool {
-    (FIRST_PROJECT..FIRST_PROJECT + PROJECTS).contains(&project)
+/// The projects that the node gives to a path. Whoever owns a directory can give it another one, that of
+/// somebody else's directory too, and must not move that one's limit by it.
+fn candidates(path: &Path) -> impl Iterator<Item = u32> {
+    let first = hash(path);
+    (0..TRIES_MAX).map(move |step| FIRST_PROJECT + first.wrapping_add(step) % PROJECTS)
 }
 
 /// The same for a path each time, unless somebody else keeps something under it.
 fn free_project(directory: &OwnedFd, path: &Path) -> Result<u32, ProjectQuotaError> {
-    let first = hash(path);
-    for step in 0..TRIES_MAX {
-        let project = FIRST_PROJECT + first.wrapping_add(step) % PROJECTS;
+    for project in candidates(path) {
         if kernel::quota(directory, project).map_err(|errno| error(path, errno))?.files == 0 {
             return Ok(project);
         }

@@ -128,16 +128,15 @@ impl Secrets {
         make(directory, OWN).map_err(failed)
     }
 
-    /// The values of a service's secrets, each from where it is kept, off this thread. One source that
-    /// does not answer is waited for once, not at every start.
+    /// The values of a service's secrets, each from where it is kept, off this thread and all at a time. A
+    /// source that does not answer is waited for once, not at every start.
     pub(crate) async fn read(&self, secrets: &[Secret]) -> Result<Values, SecretsError> {
-        let mut values = Vec::with_capacity(secrets.len());
-        for Secret { name, source } in secrets {
+        let reads = secrets.iter().map(|Secret { name, source }| async move {
             let value = self.reading.read(source).await;
             let failed = |source| SecretsError::Source { name: name.clone(), source };
-            values.push((name.clone(), value.map_err(failed)?));
-        }
-        Ok(values)
+            Ok((name.clone(), value.map_err(failed)?))
+        });
+        futures::future::try_join_all(reads).await
     }
 
     /// Puts the secrets of an instance into its directory; blocks for a file system in memory.

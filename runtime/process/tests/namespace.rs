@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::Future;
+use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +18,11 @@ use tokio::net::unix::pipe::Receiver;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Does nothing, and says so, where nobody may make such a namespace.
-#[expect(clippy::print_stderr, reason = "the reader of a test run must know what was left out")]
 fn run<T>(test: impl Future<Output = T>) {
     let unshare = "unshare --user --map-current-user --pid --fork --mount-proc true";
     if !Command::new("sh").args(["-c", unshare]).status().unwrap().success() {
-        eprintln!("skipped: this host lets nobody make such namespaces");
+        // Past the test runner, which keeps to itself what a test that passes prints.
+        let _ = writeln!(std::io::stderr(), "skipped: this host lets nobody make such namespaces");
         return;
     }
     blackhole_process::prepare().unwrap();
@@ -71,6 +74,30 @@ fn it_sees_itself_and_the_first_process_only() {
         assert_eq!(text(spawned.stdout).await, "2 /proc/1 /proc/2\nbh-init\n0\n");
         assert_eq!(spawned.process.exited().await, ExitStatus::Code(0));
         assert!(spawned.process.sweep().await.unwrap().is_empty());
+    });
+}
+
+/// Where the tests run as root, as an ordinary user, whose namespaces of users are what is to be tried.
+#[test]
+fn the_first_process_cannot_be_looked_into() {
+    const NAME: &str = "the_first_process_cannot_be_looked_into";
+    if rustix::process::geteuid().is_root() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let program = directory.path().join("test");
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let mut test = Command::new(program);
+        let output = test.args(["--exact", NAME]).uid(65_534).gid(65_534).output().unwrap();
+        std::io::stderr().write_all(&output.stderr).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    run(async {
+        let script = "grep -E 'Cap(Prm|Eff)|NoNewPrivs' /proc/1/status; \
+                      cat /proc/1/root/etc/passwd /proc/1/maps 2>&1 | grep -v denied";
+        let spawned = start(&["sh", "-c", script]);
+        let none = "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n";
+        assert_eq!(text(spawned.stdout).await, none);
     });
 }
 

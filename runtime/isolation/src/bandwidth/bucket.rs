@@ -6,7 +6,10 @@
 //! an empty bucket there passes what the rate allows, what it allows in a window, and one packet.
 //!
 //! Processors that see packets at the same time may each let one pass where one alone would have dropped
-//! it: the bucket is added to atomically, but looked at before.
+//! it: the bucket is added to atomically, but looked at before. One that was interrupted after it had found
+//! the bucket empty empties it again, which is another window's worth.
+//!
+//! Only packets of IP come here. Who has the capability `net_raw` can send others.
 
 use super::Direction;
 

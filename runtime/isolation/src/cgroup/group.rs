@@ -67,6 +67,8 @@ impl Groups {
         let mut terms = Terms { enforcement, downgraded };
         let directories = self.make_directories(name, &mut settled, &mut terms)?;
         if directories.is_empty() {
+            let nowhere = bandwidth.map_or(Ok(()), |_| Err(hierarchy_is_gone()));
+            enforcement.settle("network", nowhere, downgraded)?;
             return Ok(None);
         }
         let Directories { unified, legacy } = directories.clone();
@@ -187,11 +189,7 @@ impl Group {
     }
 
     fn attach(&self, bandwidth: &Loaded) -> Result<(), GroupError> {
-        let Some(descriptor) = self.descriptor() else {
-            let reason = "the hierarchy of cgroup v2 is gone".to_owned();
-            return Err(GroupError::NotEnforceable { key: "network", reason });
-        };
-        Ok(bandwidth.attach(descriptor)?)
+        Ok(bandwidth.attach(self.descriptor().ok_or_else(hierarchy_is_gone)?)?)
     }
 
     /// The processes in it, grandchildren included.
@@ -260,6 +258,11 @@ impl Group {
     }
 }
 
+fn hierarchy_is_gone() -> GroupError {
+    let reason = "the hierarchy of cgroup v2 is gone".to_owned();
+    GroupError::NotEnforceable { key: "network", reason }
+}
+
 impl Unified {
     fn open(directory: PathBuf) -> Result<Self, GroupError> {
         match File::open(&directory) {
@@ -278,8 +281,9 @@ fn write_all(
 ) -> Result<(), GroupError> {
     let refused: Vec<Setting> =
         settings.into_iter().filter(|setting| setting.write_in(directory).is_err()).collect();
+    let said_before = downgraded.len();
     for setting in refused {
-        let is_said = downgraded.iter().any(|downgrade| downgrade.key == setting.key);
+        let is_said = downgraded[said_before..].iter().any(|it| it.key == setting.key);
         if let Err(error) = setting.write_in(directory)
             && !is_said
         {

@@ -130,10 +130,11 @@ impl DiskWatch {
     }
 }
 
-/// What could be measured, or what the kernel has counted where that was not all.
+/// What could be measured, or what the kernel has counted where that was not all and is more: files that
+/// their owner has taken out of the project are not counted there.
 fn look(directory: &Path, quota: Option<&ProjectQuota>) -> io::Result<Found> {
     match (measure(directory)?, quota) {
-        (Found::Part(bytes), Some(quota)) => Ok(Found::Whole(quota.used()?.max(bytes))),
+        (Found::Part(bytes), Some(quota)) => Ok(Found::Part(quota.used()?.max(bytes))),
         (found, _) => Ok(found),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use blackhole_config::SecretSource;
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
@@ -55,6 +55,18 @@ impl Reading {
     }
 }
 
+/// One read, which ends whatever becomes of it.
+struct Turn {
+    place: Arc<Place>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.place.began() = None;
+    }
+}
+
 impl Default for Place {
     fn default() -> Self {
         Self { reader: Arc::new(Semaphore::new(1)), began: Mutex::default() }
@@ -74,10 +86,10 @@ impl Place {
         let deadline = Instant::now() + WAIT_MAX;
         let permit = timeout_at(deadline, self.reader.clone().acquire_owned()).await.ok()?.ok()?;
         *self.began() = Some(Instant::now());
+        let turn = Turn { place: self, _permit: permit };
         let reading = spawn_blocking(move || {
             let value = read();
-            *self.began() = None;
-            drop(permit);
+            drop(turn);
             value
         });
         timeout_at(deadline, reading).await.ok()?.ok()
