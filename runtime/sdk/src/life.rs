@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use blackhole_actors::{
     ActorSpec, Gateway, Peers, Tree, TreeError,
     link::{self, LinkError},
+    tree::SupervisorExit,
 };
 use blackhole_process::sockets::NativeListeners;
 use blackhole_protocol::link::{Assignment, ToNode};
@@ -101,8 +102,14 @@ pub(crate) async fn live<S: Service>(
         exit = life.tree.ended() => Err(ActorEnded::of(&life.tree, &exit).into()),
     };
     life.gateway.end("its service has ended").await;
-    life.tree.stop().await;
-    outcome
+    let exit = life.tree.stop().await;
+    match outcome {
+        // Whoever could not start may have been stopped because another actor had ended: that is the cause.
+        Err(LifeError::Actors(_) | LifeError::Start { .. }) if exit != SupervisorExit::Stopped => {
+            Err(ActorEnded::of(&life.tree, &exit).into())
+        }
+        outcome => outcome,
+    }
 }
 
 struct Life {
