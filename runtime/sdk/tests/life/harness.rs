@@ -130,6 +130,9 @@ impl Service for Obedient {
             panic!("as asked");
         }
         let fragile = context.spawn("fragile", Fragile::default(), ()).await?;
+        if context.settings.start.as_deref() == Some("beside a failure") {
+            context.spawn("bystander", Bystander(fragile.clone()), ()).await?;
+        }
         let starts = Arc::<AtomicU32>::default();
         let counted = Fragile(starts.clone());
         let workers = TreeSpec::one_for_one()
@@ -162,6 +165,21 @@ impl Actor for Fragile {
 
     async fn handle(&self, _: ActorRef<()>, (): (), (): &mut ()) -> Result<(), ActorProcessingErr> {
         Err("had enough".into())
+    }
+}
+
+/// Sees another actor fail before it has started itself.
+struct Bystander(ActorRef<()>);
+
+impl Actor for Bystander {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        self.0.cast(())?;
+        self.0.wait(None).await?;
+        Ok(())
     }
 }
 

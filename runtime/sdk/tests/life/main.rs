@@ -161,6 +161,17 @@ async fn a_panic_at_the_start_is_contained_and_told() {
 }
 
 #[tokio::test]
+async fn a_service_that_fails_while_it_starts_says_for_which_actor() {
+    let node = Node::begin_with(r#"{"start": "beside a failure"}"#, GRACE).await;
+    match bounded(node.host.ended()).await {
+        Ending::Failed(text) => {
+            assert!(text.contains("actor `fragile` failed: had enough"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn settings_it_does_not_know_are_refused_with_their_name() {
     let node = Node::begin_with(r#"{"stat": "panic"}"#, GRACE).await;
     match node.host.ended().await {
