@@ -16,8 +16,8 @@ use super::{
 pub const LENGTH_PREFIX: usize = size_of::<u32>();
 
 /// bincode counts numbers as they are in memory, and up to 16 bytes of those are one byte of a frame: with a
-/// smaller limit it would refuse what it has written. That no value is longer than its frame is certain
-/// before, because nothing else is given to it.
+/// smaller limit it would refuse what it has written. No text is longer than its frame, because it is copied
+/// from that; a list of small values may take so many times more memory than its frame.
 const DECODED_MAX: usize = 16 * FRAME_LENGTH_MAX;
 
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<DECODED_MAX>> =
@@ -281,6 +281,12 @@ mod tests {
         // A text that claims to be four exabytes long must not be believed.
         let boast = decode::<ToNode>(&[2, 253, 0, 0, 0, 0, 0, 0, 0, 0x40]);
         assert!(matches!(boast, Err(DecodeError::Malformed(_))), "{boast:?}");
+        // Nor is room made for one that bincode's own limit lets pass.
+        let boast = decode::<String>(&[252, 0xf8, 0xff, 0xff, 0]).expect_err("no such text came");
+        let DecodeError::Malformed(bincode::error::DecodeError::UnexpectedEnd { .. }) = boast
+        else {
+            panic!("{boast:?}")
+        };
         assert!(decode::<ToNode>(&[]).is_err());
         assert!(decode::<ToNode>(&[99]).is_err());
     }

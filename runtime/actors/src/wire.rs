@@ -308,7 +308,8 @@ impl Wire {
         if read == length && length < most {
             self.received.resize((length * 2).min(most), 0);
         }
-        self.small_reads = if read > length / READ_SHARE { 0 } else { self.small_reads + 1 };
+        self.small_reads =
+            if read > length / READ_SHARE { 0 } else { self.small_reads.saturating_add(1) };
         if self.small_reads >= KEPT_READS && length > READ_LENGTH_MIN {
             self.small_reads = 0;
             self.received.truncate((length / 2).max(READ_LENGTH_MIN));

@@ -20,7 +20,18 @@ enum CounterMessage {
     Echo { bytes: Vec<u8>, reply: Reply<Vec<u8>> },
     Drop(Reply<u64>),
     Panic(Reply<u64>),
+    Unwritable(Reply<Unwritable>),
     Stop(String),
+}
+
+/// Panics when it is written.
+#[derive(Debug, serde::Deserialize)]
+struct Unwritable;
+
+impl serde::Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("it cannot be written")
+    }
 }
 
 struct Counter;
@@ -50,6 +61,7 @@ impl Actor for Counter {
             CounterMessage::Echo { bytes, reply } => reply.send(bytes),
             CounterMessage::Drop(reply) => drop(reply),
             CounterMessage::Panic(_reply) => panic!("as it was asked to"),
+            CounterMessage::Unwritable(reply) => reply.send(Unwritable),
             CounterMessage::Stop(why) => myself.stop(Some(why)),
         }
         Ok(())
@@ -138,6 +150,19 @@ async fn a_dropped_question_is_an_error_at_once() {
     let world = world().await;
     let error = world.counter.call(CounterMessage::Drop, SOON).await.expect_err("no answer");
     assert_eq!(error.to_string(), "the actor dropped the question without an answer");
+}
+
+#[tokio::test]
+async fn an_answer_that_panics_while_it_is_written_fails_its_caller_alone() {
+    let world = world().await;
+    world.gateway.host("beside", Counter, 20, Restart::Temporary).await.expect("it starts");
+    let beside = world.peers.remote::<CounterMessage>(&instance(), "beside");
+    assert_eq!(beside.call(CounterMessage::Get, SOON).await.expect("an answer"), 20);
+    let error = world.counter.call(CounterMessage::Unwritable, SOON).await.expect_err("no answer");
+    assert!(matches!(error, CallError::Failed(Failure::Panicked)), "{error}");
+    for _ in 0..4096 {
+        assert_eq!(beside.call(CounterMessage::Get, SOON).await.expect("an answer"), 20);
+    }
 }
 
 #[tokio::test]

@@ -102,9 +102,21 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
         deserialize_any deserialize_bool
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
-        deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string
-        deserialize_bytes deserialize_byte_buf deserialize_unit deserialize_identifier
+        deserialize_f32 deserialize_f64 deserialize_char deserialize_str
+        deserialize_bytes deserialize_unit deserialize_identifier
         deserialize_ignored_any
+    }
+
+    /// Copied from the frame, which must have it: bincode would make room for what the length says first.
+    #[inline]
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.inner.deserialize_str(visitor)
+    }
+
+    /// As texts.
+    #[inline]
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.inner.deserialize_bytes(visitor)
     }
 
     counted! { deserialize_seq deserialize_map }

@@ -69,6 +69,7 @@ pub(super) async fn session(
         answered_wishes: 0,
         now: None,
     };
+    let here = Here { seat: &seat, outbox: &outbox };
     let mut wire = Wire::default();
     let ended = {
         let mut driven = std::pin::pin!(wire.drive(&mut stream, &mut session));
@@ -78,14 +79,26 @@ pub(super) async fn session(
             () = outbox.ignored() => Err(LinkError::Closed),
         }
     };
-    seat.leave();
-    outbox.close();
+    drop(here);
     match ended {
         Ok(()) | Err(LinkError::Closed) => Ok(()),
         Err(error) => {
             farewell(&mut stream, wire.unsent(), &error).await;
             Err(error)
         }
+    }
+}
+
+/// A peer that is heard. Its drop, also by a panic in a message's own code, is its going.
+struct Here<'a> {
+    seat: &'a Seat,
+    outbox: &'a Outbox,
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.seat.leave();
+        self.outbox.close();
     }
 }
 
@@ -231,10 +244,12 @@ impl Ticket {
             let why = format!("the caller has left {UNREAD_BYTES_MAX} bytes of answers unread");
             return self.fail(call, Failure::Unsendable(why));
         }
+        let unanswered = Unanswered { ticket: self, call };
         let answered = self.outbox.append(|bytes| {
             append_value(&FromGateway::Answer { call }, bytes)?;
             encode(bytes)
         });
+        std::mem::forget(unanswered);
         if let Err(error) = answered {
             self.fail(call, Failure::Unsendable(error.to_string()));
         }
@@ -243,6 +258,18 @@ impl Ticket {
     /// Says that a question will not be answered.
     pub(crate) fn fail(&self, call: u64, failure: Failure) {
         self.outbox.say(&FromGateway::Failed { call, failure: failure.shortened() });
+    }
+}
+
+/// A question whose answer is being written. Dropped by a panic of that, it says so to the caller.
+struct Unanswered<'a> {
+    ticket: &'a Ticket,
+    call: u64,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.ticket.fail(self.call, Failure::Panicked);
     }
 }
 
