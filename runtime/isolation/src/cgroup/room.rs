@@ -1,7 +1,7 @@
 //! Room for the node's groups in v2: a group can hand controllers down only while it has no processes
 //! itself, so the node and its guardian move into a leaf called `node`, and back when the node ends.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
 use super::{
     Controller, GroupError, file,
@@ -43,17 +43,24 @@ fn clear_of_processes(group: &Path, own_processes: &BTreeSet<u32>) -> Result<(),
 /// Takes back what `make_room` did in `base`, when the node's groups below it are gone: controllers are
 /// handed down no more, the node's processes come back, the leaf goes. Nothing is done while somebody else
 /// has a group there, or is in the leaf. The topmost group, in which there is no leaf, keeps what it hands
-/// down, because who else counts on that cannot be seen.
+/// down, because who else counts on that cannot be seen. The guardian may do it at the same time.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn give_back_room(base: &Path, own_processes: &BTreeSet<u32>) -> Result<(), GroupError> {
     let leaf = base.join(NODE_LEAF);
+    match take_back(base, &leaf, own_processes) {
+        Err(error) if error.kind() == Some(ErrorKind::NotFound) && !leaf.exists() => Ok(()),
+        done => done,
+    }
+}
+
+fn take_back(base: &Path, leaf: &Path, own_processes: &BTreeSet<u32>) -> Result<(), GroupError> {
     let is_unified = leaf.join("cgroup.type").exists();
-    if !is_unified || has_others(base, &leaf)? {
+    if !is_unified || has_others(base, leaf)? {
         return Ok(());
     }
-    let pids = members(&leaf)?;
+    let pids = members(leaf)?;
     if pids.iter().any(|pid| !own_processes.contains(pid)) {
         return Ok(());
     }
@@ -62,7 +69,7 @@ pub fn give_back_room(base: &Path, own_processes: &BTreeSet<u32>) -> Result<(), 
         file::write(control.clone(), &format!("-{name}"))?;
     }
     move_to(base, &pids)?;
-    fs::remove_dir(&leaf).map_err(|source| GroupError::Remove { path: leaf, source })
+    fs::remove_dir(leaf).map_err(|source| GroupError::Remove { path: leaf.to_owned(), source })
 }
 
 fn has_others(base: &Path, leaf: &Path) -> Result<bool, GroupError> {

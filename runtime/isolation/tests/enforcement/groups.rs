@@ -7,7 +7,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     process::{Command, Output},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -29,6 +29,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SLOW_HOST_PATIENCE: Duration = Duration::from_secs(60);
 const SIGKILL: i32 = 9;
 
+/// Nodes have groups of their own to divide; tests share one, and come and go in it one at a time.
+static COMING_OR_GOING: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    COMING_OR_GOING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A node's groups, gone with the test.
 pub(crate) struct OwnGroups {
     host: Host,
@@ -43,6 +50,7 @@ impl OwnGroups {
     fn at(mounts: &Mounts, needed: &[Controller]) -> Option<Self> {
         static OPENED: AtomicU32 = AtomicU32::new(0);
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let _turn = one_at_a_time();
         let name = format!("blackhole-test-{}-{number}", std::process::id());
         let groups = Groups::open(mounts, &name, &[std::process::id()]).expect("a name");
         for controller in needed {
@@ -70,6 +78,7 @@ impl OwnGroups {
 
 impl Drop for OwnGroups {
     fn drop(&mut self) {
+        let _turn = one_at_a_time();
         self.host.groups().clone().close(PATIENCE).expect("no process left");
         assert!(self.host.groups().roots().iter().all(|root| !root.exists()));
     }
@@ -96,6 +105,7 @@ fn a_memory_bomb_dies_of_its_own_limit_and_is_known_to() {
 
 #[test]
 fn what_a_killed_node_has_left_is_found_and_closed_by_one_that_needs_no_groups() {
+    let _turn = one_at_a_time();
     let mounts = Mounts::detect();
     let name = format!("blackhole-test-left-{}", std::process::id());
     assert!(Groups::left_behind(&mounts, &name).roots().is_empty());

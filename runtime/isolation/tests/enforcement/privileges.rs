@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use blackhole_isolation::{
-    Bound, Capabilities, Host, IoPriority, Priorities, Request, Resource, Rlimit, Scheduler, Umask,
-    User, plan,
+    Bound, Capabilities, Host, IoPriority, IsolationError, Priorities, PriorityError, Request,
+    Resource, Rlimit, Scheduler, Umask, User, plan,
 };
 
 use crate::launch::{is_root, misbehave, run, status, stdout, told};
@@ -99,16 +99,31 @@ fn a_file_size_limit_stops_a_writer() {
 fn priorities_are_set() {
     let priorities = Priorities {
         nice: Some(7),
-        io: Some(IoPriority::BestEffort(6)),
         scheduler: Some(Scheduler::Batch),
         affinity: Some("0".parse().unwrap()),
         oom_score_adjust: Some(321),
+        ..Priorities::default()
     };
     let request = Request { priorities, ..Request::default() };
     assert_eq!(status(&request, "Cpus_allowed_list"), "0");
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "cat /proc/self/oom_score_adj; cut -d' ' -f19,41 /proc/self/stat; ionice"]);
-    assert_eq!(stdout(&run(&request, shell)), "321\n7 3\nbest-effort: prio 6");
+    shell.args(["-c", "cat /proc/self/oom_score_adj; cut -d' ' -f19,41 /proc/self/stat"]);
+    assert_eq!(stdout(&run(&request, shell)), "321\n7 3");
+}
+
+#[test]
+fn an_io_priority_is_set_where_a_disk_heeds_it_and_refused_elsewhere() {
+    let priorities = Priorities { io: Some(IoPriority::BestEffort(6)), ..Priorities::default() };
+    let request = Request { priorities, ..Request::default() };
+    match plan(&request, &Host::detect()) {
+        Ok(_) => {
+            assert_eq!(stdout(&run(&request, Command::new("ionice"))), "best-effort: prio 6");
+        }
+        Err(error) => {
+            let expected = matches!(error, IsolationError::Priority(PriorityError::NoHeed));
+            assert!(expected, "{error}");
+        }
+    }
 }
 
 #[test]
