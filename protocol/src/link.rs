@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{InstanceId, Name};
 
-pub use depth::DEPTH_MAX;
+pub use depth::{DEPTH_MAX, ELEMENTS_SIZE_MAX};
 pub use frame::{
     DecodeError, EncodeError, LENGTH_PREFIX, append_frame, append_frame_with, append_value, decode,
     end_of_values, frame_length, greeting_of, take_value,

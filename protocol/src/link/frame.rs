@@ -1,6 +1,6 @@
 //! Frames as bytes: the only place that knows bincode.
 //!
-//! Every decode is limited to a frame's bytes, to what they can stand for in memory and to [`DEPTH_MAX`], and
+//! Every decode is limited to a frame's bytes, to [`DEPTH_MAX`] and to [`ELEMENTS_SIZE_MAX`] of memory, and
 //! bytes left over after a value are an error.
 //! Reading and writing sockets is not done here.
 
@@ -9,15 +9,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     FRAME_LENGTH_MAX,
-    depth::{DEPTH_MAX, ELEMENTS_MAX, Read, TOO_DEEP, TOO_MANY, Written},
+    depth::{DEPTH_MAX, ELEMENTS_SIZE_MAX, Read, TOO_DEEP, TOO_LARGE, Whole},
 };
 
 /// Bytes of the length in front of each frame.
 pub const LENGTH_PREFIX: usize = size_of::<u32>();
 
 /// bincode counts numbers as they are in memory, and up to 16 bytes of those are one byte of a frame: with a
-/// smaller limit it would refuse what it has written. No text is longer than its frame, because it is copied
-/// from that; a list of small values may take so many times more memory than its frame.
+/// smaller limit it would refuse what it has written. What a value takes in memory is bounded beside this: no text
+/// is longer than its frame, because it is copied from that, and lists have [`ELEMENTS_SIZE_MAX`].
 const DECODED_MAX: usize = 16 * FRAME_LENGTH_MAX;
 
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<DECODED_MAX>> =
@@ -35,6 +35,9 @@ pub enum EncodeError {
     /// The message has more levels of values inside values; nothing was sent.
     #[error("a message is nested deeper than {DEPTH_MAX} levels")]
     TooDeep,
+    /// The lists of the message have more elements than a frame has bytes; nothing was sent.
+    #[error("the lists of a message have more than {FRAME_LENGTH_MAX} elements together")]
+    TooMany,
     /// A message that wants no answer was to be asked.
     #[error("a message without a reply cannot be asked, only told")]
     NotAQuestion,
@@ -55,9 +58,11 @@ pub enum DecodeError {
     /// The message has more levels of values inside values.
     #[error("a message from the link is nested deeper than {DEPTH_MAX} levels")]
     TooDeep,
-    /// The lists of the message are said to have more elements.
-    #[error("a message from the link has lists with more than {ELEMENTS_MAX} elements together")]
-    TooMany,
+    /// The lists of the message would take more memory.
+    #[error(
+        "the lists of a message from the link take more than {ELEMENTS_SIZE_MAX} bytes of memory"
+    )]
+    TooLarge,
     /// The message has a variant that this program does not know.
     #[error("`{message}` has no variant number {variant}")]
     UnknownVariant {
@@ -122,12 +127,13 @@ impl Drop for Unfinished<'_> {
 /// Appends one value to a frame that is being made.
 pub fn append_value<V: Serialize>(value: &V, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
     use bincode::error::EncodeError::OtherString;
-    bincode::serde::encode_into_std_write(Written::whole(value), bytes, CONFIGURATION)
-        .map(drop)
-        .map_err(|error| match error {
+    bincode::serde::encode_into_std_write(Whole(value), bytes, CONFIGURATION).map(drop).map_err(
+        |error| match error {
             OtherString(text) if text == TOO_DEEP => EncodeError::TooDeep,
+            OtherString(text) if text == TOO_LARGE => EncodeError::TooMany,
             error => EncodeError::Malformed(error),
-        })
+        },
+    )
 }
 
 /// The value that `bytes` begin with; they are what follows it afterwards.
@@ -136,7 +142,7 @@ pub fn take_value<V: DeserializeOwned>(bytes: &mut &[u8]) -> Result<V, DecodeErr
     let (Read(value), used) =
         bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(|error| match error {
             OtherString(text) if text == TOO_DEEP => DecodeError::TooDeep,
-            OtherString(text) if text == TOO_MANY => DecodeError::TooMany,
+            OtherString(text) if text == TOO_LARGE => DecodeError::TooLarge,
             error => DecodeError::Malformed(error),
         })?;
     *bytes = &bytes[used..];

@@ -28,7 +28,10 @@ use crate::{
 /// ```
 ///
 /// Fields are values that serde can carry; a variant with a [`Reply`] is a question. The same type is
-/// an ordinary ractor message. What is sent in one process is decoded in the other only if both
+/// an ordinary ractor message. A message fits into a frame of a mebibyte, is nested at most 128 levels deep,
+/// and its lists take at most 32 MiB of memory in the process that reads it: a longer or deeper one is an error for
+/// whoever sends it, and larger lists are one for whoever asks, and cut the link of whoever tells. Fields are
+/// written and dropped while the link is locked, and so must not use it themselves. What is sent in one process is decoded in the other only if both
 /// have the same [`SCHEMA`](Self::SCHEMA).
 pub trait Message: Send + Sized + 'static {
     /// What the type is called, for people.

@@ -25,7 +25,10 @@ use std::{
 
 use blackhole_protocol::{
     InstanceId,
-    link::{EncodeError, gateway::Refusal},
+    link::{
+        EncodeError,
+        gateway::{NAME_LENGTH_MAX, Refusal},
+    },
 };
 use tokio::time::Instant;
 
@@ -184,6 +187,7 @@ impl Peers {
     /// A reference to an actor of one process, by the name under which it is hosted there. Nothing is
     /// sent yet.
     pub fn remote<M: Message>(&self, instance: &InstanceId, actor: &str) -> Remote<M> {
+        const { assert!(M::NAME.len() <= NAME_LENGTH_MAX, "the name of the message is too long") };
         Remote {
             inner: Arc::new(Inner {
                 peer: self.peer(instance),

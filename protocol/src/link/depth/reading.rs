@@ -1,13 +1,13 @@
-//! The levels of a value that is being read, and how many elements its lists have.
+//! The levels of a value that is being read, and what its lists take.
 
 use std::{cell::Cell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor},
+    de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-use super::{DEPTH_MAX, ELEMENTS_MAX, Read, TOO_DEEP, TOO_MANY};
+use super::{Limits, Read};
 
 /// A part of serde's conversation, and what is left of what it may be made to say.
 struct Limited<'a, T> {
@@ -15,33 +15,7 @@ struct Limited<'a, T> {
     limits: Limits<'a>,
 }
 
-#[derive(Clone, Copy)]
-struct Limits<'a> {
-    /// Levels below this one.
-    levels: u32,
-    /// Elements of lists and maps in the value as a whole. An element may have no bytes, so these do not bound
-    /// how many are claimed.
-    elements: &'a Cell<u32>,
-}
-
 impl<'a> Limits<'a> {
-    fn below<E: serde::de::Error>(self) -> Result<Self, E> {
-        match self.levels.checked_sub(1) {
-            Some(levels) => Ok(Self { levels, ..self }),
-            None => Err(E::custom(TOO_DEEP)),
-        }
-    }
-
-    fn take_element<E: serde::de::Error>(self) -> Result<(), E> {
-        match self.elements.get().checked_sub(1) {
-            Some(left) => {
-                self.elements.set(left);
-                Ok(())
-            }
-            None => Err(E::custom(TOO_MANY)),
-        }
-    }
-
     fn over<T>(self, inner: T) -> Limited<'a, T> {
         Limited { inner, limits: self }
     }
@@ -50,9 +24,8 @@ impl<'a> Limits<'a> {
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Read<V> {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let elements = Cell::new(ELEMENTS_MAX);
-        let limits = Limits { levels: DEPTH_MAX, elements: &elements };
-        V::deserialize(limits.over(deserializer)).map(Self)
+        let room = Cell::default();
+        V::deserialize(Limits::within(&room).over(deserializer)).map(Self)
     }
 }
 
@@ -74,7 +47,7 @@ macro_rules! counted {
     ($($method:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            let limits = self.limits.below()?;
+            let limits = self.limits.below(D::Error::custom)?;
             self.inner.$method(Counted(limits.over(visitor)))
         }
     )*};
@@ -89,7 +62,7 @@ macro_rules! nested {
             $($argument: $kind,)*
             visitor: V,
         ) -> Result<V::Value, D::Error> {
-            let limits = self.limits.below()?;
+            let limits = self.limits.below(D::Error::custom)?;
             self.inner.$method($($argument,)* limits.over(visitor))
         }
     )*};
@@ -213,7 +186,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Counted<'_, A> {
     ) -> Result<Option<S::Value>, A::Error> {
         let element = self.0.next_element_seed(seed)?;
         if element.is_some() {
-            self.0.limits.take_element()?;
+            self.0.limits.take(size_of::<S::Value>(), A::Error::custom)?;
         }
         Ok(element)
     }
@@ -234,14 +207,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Counted<'_, A> {
     ) -> Result<Option<S::Value>, A::Error> {
         let key = self.0.next_key_seed(seed)?;
         if key.is_some() {
-            self.0.limits.take_element()?;
+            self.0.limits.take(size_of::<S::Value>(), A::Error::custom)?;
         }
         Ok(key)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(seed)
+        let value = self.0.next_value_seed(seed)?;
+        self.0.limits.take(size_of::<S::Value>(), A::Error::custom)?;
+        Ok(value)
     }
 
     #[inline]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::DEPTH_MAX;
+use super::{DEPTH_MAX, ELEMENTS_SIZE_MAX};
 use crate::link::{
     DecodeError, EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, decode,
 };
@@ -88,20 +88,57 @@ fn a_peer_cannot_nest_a_value_deeper_than_the_stack() {
 fn a_list_of_nothing_cannot_be_said_to_be_longer_than_a_frame() {
     let endless = [253, 255, 255, 255, 255, 255, 255, 255, 255];
     let refused = decode::<Vec<()>>(&endless);
-    assert!(matches!(refused, Err(DecodeError::TooMany)), "{refused:?}");
+    assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
     let refused = decode::<Vec<[(); 4]>>(&endless);
-    assert!(matches!(refused, Err(DecodeError::TooMany)), "{refused:?}");
+    assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
     let long = [252, 0, 0, 16, 0];
     assert_eq!(decode::<Vec<()>>(&long).expect("decodes").len(), FRAME_LENGTH_MAX);
     let mut many = vec![200];
     (0..200).for_each(|_| many.extend(long));
     let refused = decode::<Vec<Vec<()>>>(&many);
-    assert!(matches!(refused, Err(DecodeError::TooMany)), "{refused:?}");
+    assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
     // Elements that have bytes are as many as fit.
     let full = vec![7u8; FRAME_LENGTH_MAX - 16];
     let mut bytes = Vec::new();
     append_frame(&full, &mut bytes).expect("it fits");
     assert!(decode::<Vec<u8>>(&bytes[LENGTH_PREFIX..]).expect("decodes") == full);
+}
+
+/// What is one byte of a frame when there is nothing in it.
+type Roomy = Option<[u64; 32]>;
+
+#[test]
+fn a_list_takes_no_more_memory_than_a_few_frames() {
+    let most = ELEMENTS_SIZE_MAX / size_of::<Roomy>();
+    let read = |elements: usize| {
+        let mut bytes = Vec::new();
+        append_frame(&vec![Roomy::None; elements], &mut bytes).expect("a byte each fits");
+        decode::<Vec<Roomy>>(&bytes[LENGTH_PREFIX..]).map(|list| list.len())
+    };
+    assert_eq!(read(most).expect("it is within the most"), most);
+    let refused = read(most + 1);
+    assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
+}
+
+#[test]
+fn the_lists_of_a_value_share_what_they_may_take() {
+    let most = ELEMENTS_SIZE_MAX / size_of::<Roomy>();
+    let mut bytes = Vec::new();
+    let map: BTreeMap<usize, Roomy> = (0..most).map(|key| (key, None)).collect();
+    append_frame(&map, &mut bytes).expect("it fits");
+    let refused = decode::<BTreeMap<usize, Roomy>>(&bytes[LENGTH_PREFIX..]).map(|map| map.len());
+    assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
+    bytes.clear();
+    append_frame(&vec![vec![Roomy::None; most / 8 + 1]; 8], &mut bytes).expect("it fits");
+    let refused = decode::<Vec<Vec<Roomy>>>(&bytes[LENGTH_PREFIX..]).map(|lists| lists.len());
+    assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
+}
+
+#[test]
+fn a_list_of_nothing_that_nobody_could_read_is_not_written() {
+    append_frame(&vec![(); FRAME_LENGTH_MAX], &mut Vec::new()).expect("it is within the most");
+    let refused = append_frame(&vec![(); FRAME_LENGTH_MAX + 1], &mut Vec::new());
+    assert!(matches!(refused, Err(EncodeError::TooMany)), "{refused:?}");
 }
 
 /// Threads have 2 MiB, of which this takes its share.

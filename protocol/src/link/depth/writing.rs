@@ -1,6 +1,6 @@
-//! The levels of a value that is being written.
+//! The levels of a value that is being written, and how many elements its lists have.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::{
     Serialize, Serializer,
@@ -10,32 +10,29 @@ use serde::{
     },
 };
 
-use super::{TOO_DEEP, Written};
+use super::{Limits, Whole, Written};
 
-/// A part of serde's conversation, and how many levels are left below it.
-struct Limited<T> {
+/// A part of serde's conversation, and what is left of what may be said.
+struct Limited<'a, T> {
     inner: T,
-    left: u32,
+    limits: Limits<'a>,
+}
+
+/// serde hands over references to elements, which do not say how large those are: only whoever reads them knows.
+const SIZE_UNKNOWN: usize = 0;
+
+impl<V: Serialize> Serialize for Whole<'_, V> {
+    #[inline]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let room = Cell::default();
+        Written { value: self.0, limits: Limits::within(&room) }.serialize(serializer)
+    }
 }
 
 impl<V: Serialize + ?Sized> Serialize for Written<'_, V> {
     #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(Limited { inner: serializer, left: self.left })
-    }
-}
-
-impl<T> Limited<T> {
-    /// The same a level below, where there is one.
-    fn below<E>(self, too_deep: impl FnOnce(&'static str) -> E) -> Result<(T, u32), E> {
-        match self.left.checked_sub(1) {
-            Some(left) => Ok((self.inner, left)),
-            None => Err(too_deep(TOO_DEEP)),
-        }
-    }
-
-    fn value<'a, V: ?Sized>(&self, value: &'a V) -> Written<'a, V> {
-        Written { value, left: self.left }
+        self.value.serialize(Limited { inner: serializer, limits: self.limits })
     }
 }
 
@@ -54,8 +51,8 @@ macro_rules! empty {
     ($($method:ident($($argument:ident: $kind:ty),*))*) => {$(
         #[inline]
         fn $method(self, $($argument: $kind),*) -> Result<S::Ok, S::Error> {
-            let (inner, _) = self.below(S::Error::custom)?;
-            inner.$method($($argument),*)
+            self.limits.below(S::Error::custom)?;
+            self.inner.$method($($argument),*)
         }
     )*};
 }
@@ -69,8 +66,8 @@ macro_rules! around {
             $($argument: $kind,)*
             value: &V,
         ) -> Result<S::Ok, S::Error> {
-            let (inner, left) = self.below(S::Error::custom)?;
-            inner.$method($($argument,)* &Written { value, left })
+            let limits = self.limits.below(S::Error::custom)?;
+            self.inner.$method($($argument,)* &Written { value, limits })
         }
     )*};
 }
@@ -78,17 +75,17 @@ macro_rules! around {
 /// What has several values inside is begun a level below.
 macro_rules! nested {
     ($($method:ident($($argument:ident: $kind:ty),*) -> $next:ident)*) => {$(
-        type $next = Limited<S::$next>;
+        type $next = Limited<'a, S::$next>;
 
         #[inline]
         fn $method(self, $($argument: $kind),*) -> Result<Self::$next, S::Error> {
-            let (inner, left) = self.below(S::Error::custom)?;
-            Ok(Limited { inner: inner.$method($($argument),*)?, left })
+            let limits = self.limits.below(S::Error::custom)?;
+            Ok(Limited { inner: self.inner.$method($($argument),*)?, limits })
         }
     )*};
 }
 
-impl<S: Serializer> Serializer for Limited<S> {
+impl<'a, S: Serializer> Serializer for Limited<'a, S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
@@ -152,13 +149,13 @@ impl<S: Serializer> Serializer for Limited<S> {
 /// One of several values, by their order alone.
 macro_rules! in_order {
     ($($next:ident::$method:ident)*) => {$(
-        impl<S: $next> $next for Limited<S> {
+        impl<S: $next> $next for Limited<'_, S> {
             type Ok = S::Ok;
             type Error = S::Error;
 
             #[inline]
             fn $method<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), S::Error> {
-                let value = self.value(value);
+                let value = Written { value, limits: self.limits };
                 self.inner.$method(&value)
             }
 
@@ -170,8 +167,24 @@ macro_rules! in_order {
     )*};
 }
 
+impl<S: SerializeSeq> SerializeSeq for Limited<'_, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    #[inline]
+    fn serialize_element<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), S::Error> {
+        self.limits.take(SIZE_UNKNOWN, S::Error::custom)?;
+        let value = Written { value, limits: self.limits };
+        self.inner.serialize_element(&value)
+    }
+
+    #[inline]
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.inner.end()
+    }
+}
+
 in_order! {
-    SerializeSeq::serialize_element
     SerializeTuple::serialize_element
     SerializeTupleStruct::serialize_field
     SerializeTupleVariant::serialize_field
@@ -180,7 +193,7 @@ in_order! {
 /// One of several values, by its name.
 macro_rules! by_name {
     ($($next:ident)*) => {$(
-        impl<S: $next> $next for Limited<S> {
+        impl<S: $next> $next for Limited<'_, S> {
             type Ok = S::Ok;
             type Error = S::Error;
 
@@ -190,7 +203,7 @@ macro_rules! by_name {
                 name: &'static str,
                 value: &V,
             ) -> Result<(), S::Error> {
-                let value = self.value(value);
+                let value = Written { value, limits: self.limits };
                 self.inner.serialize_field(name, &value)
             }
 
@@ -209,19 +222,21 @@ macro_rules! by_name {
 
 by_name! { SerializeStruct SerializeStructVariant }
 
-impl<S: SerializeMap> SerializeMap for Limited<S> {
+impl<S: SerializeMap> SerializeMap for Limited<'_, S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
     #[inline]
     fn serialize_key<V: Serialize + ?Sized>(&mut self, key: &V) -> Result<(), S::Error> {
-        let key = self.value(key);
+        self.limits.take(SIZE_UNKNOWN, S::Error::custom)?;
+        let key = Written { value: key, limits: self.limits };
         self.inner.serialize_key(&key)
     }
 
     #[inline]
     fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), S::Error> {
-        let value = self.value(value);
+        self.limits.take(SIZE_UNKNOWN, S::Error::custom)?;
+        let value = Written { value, limits: self.limits };
         self.inner.serialize_value(&value)
     }
 

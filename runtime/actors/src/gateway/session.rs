@@ -157,14 +157,18 @@ impl Outbox {
         self.left_to.notify_one();
     }
 
-    /// Resolves when the peer waits for nothing and does not take leave, although it was sent away.
+    /// Resolves when the peer does not take leave, although it was sent away and has waited for nothing since a
+    /// moment ago: until then it may still be reading its last answer.
     async fn ignored(&self) {
         self.left_to.notified().await;
+        let mut was_idle = false;
         loop {
             tokio::time::sleep(FAREWELL_TIMEOUT).await;
-            if self.is_idle() {
+            let is_idle = self.is_idle() && self.unread() == 0;
+            if was_idle && is_idle {
                 return;
             }
+            was_idle = is_idle;
         }
     }
 
@@ -471,11 +475,14 @@ impl End for Session {
                 end_of_values(rest)?;
                 self.release(target)
             }
-            ToGateway::Goodbye { .. } if self.outbox.leaving.load(Ordering::Acquire) => {
-                self.said_goodbye = true;
-                Ok(())
+            ToGateway::Goodbye { .. } => {
+                end_of_values(rest)?;
+                if self.outbox.leaving.load(Ordering::Acquire) {
+                    self.said_goodbye = true;
+                    return Ok(());
+                }
+                Err(LinkError::Closed)
             }
-            ToGateway::Goodbye { .. } => Err(LinkError::Closed),
             ToGateway::Hello { .. } => Err(LinkError::Misuse("greeted twice")),
         }
     }

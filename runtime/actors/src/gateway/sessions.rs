@@ -40,8 +40,9 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             _ = closed.wait_for(|closing| *closing) => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {

@@ -79,6 +79,27 @@ fn a_portion_of_credits_that_becomes_whole_while_the_session_goes_to_sleep_is_gr
     finishing.join().expect("it does not panic");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_was_sent_away_is_not_cut_before_it_has_its_last_answer() {
+    const LONG: Duration = Duration::from_secs(3600);
+    let outbox = Arc::new(Outbox::default());
+    let question = Ticket::of(&outbox, 1);
+    outbox.begin_leaving();
+    let mut ignored = std::pin::pin!(outbox.ignored());
+    let undone = tokio::time::timeout(LONG, &mut ignored).await;
+    assert!(undone.is_err(), "its question is not answered");
+    question.answer(0, |_| Ok(()));
+    drop(question);
+    let unsent = tokio::time::timeout(LONG, &mut ignored).await;
+    assert!(unsent.is_err(), "its answer is not sent");
+    for _ in 0..2 {
+        outbox.lock().outgoing.collect(&mut Vec::new(), Waker::noop());
+    }
+    let sent = Instant::now();
+    ignored.await;
+    assert!(sent.elapsed() > FAREWELL_TIMEOUT, "it has had no moment to read it");
+}
+
 /// Each of a peer's references costs the same when it goes, however many there are. If each cost as many
 /// steps as there are others, these would take minutes.
 #[test]
