@@ -262,7 +262,9 @@ impl Plan {
         if let Some(mask) = self.umask {
             umask(mask.mode());
         }
-        self.attempt(self.view.parts(), self.view.enter(self.processes(), directory))?;
+        let own_processes = |mounted| self.attempt_one(Part::PrivatePids, mounted);
+        let entered = self.view.enter(self.processes(), directory, own_processes);
+        self.attempt(self.view.parts(), entered)?;
         self.become_less(directory)
     }
 

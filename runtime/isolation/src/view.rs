@@ -240,11 +240,13 @@ impl Checked {
     }
 
     /// Before anything is given up. `born_in`: among which processes it already is; `directory`: where it
-    /// will go afterwards. Async-signal-safe.
+    /// will go afterwards; `attempt`: whether it goes on without its own /proc, where that alone is refused.
+    /// Async-signal-safe.
     pub(crate) fn enter(
         &self,
         born_in: Processes,
         directory: Option<&CStr>,
+        attempt: impl FnOnce(Result<(), Refused>) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
         if self.namespaces == 0 {
             return Ok(());
@@ -263,7 +265,7 @@ impl Checked {
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         mount_change(c"/", slave).map_err(Refused::at(Step::CoverPaths))?;
         if born_in == Processes::Private {
-            mount_processes().map_err(Refused::at(Step::MountProcesses))?;
+            attempt(mount_processes().map_err(Refused::at(Step::MountProcesses)))?;
         }
         self.cover().map_err(Refused::at(Step::CoverPaths))?;
         // What is covered could otherwise still be reached from where the process stands.

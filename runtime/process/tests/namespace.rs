@@ -10,8 +10,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blackhole_isolation::{Host, Processes, Request, View, plan};
-use blackhole_process::{ExitStatus, Generation, Launch, Signal, Spawned};
+use blackhole_isolation::{Host, Part, Plan, Processes, Request, View, plan};
+use blackhole_process::{ExitStatus, Generation, Launch, Signal, SpawnError, Spawned};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 
@@ -33,9 +33,13 @@ fn run<T>(test: impl Future<Output = T>) {
 fn start(command: &[&str]) -> Spawned {
     let view = View { processes: Processes::Private, ..View::default() };
     let plan = plan(&Request { view, ..Request::default() }, &Host::detect()).unwrap();
-    let launch = Launch::builder(command).token_variable("TEST_TOKEN").isolation(Arc::new(plan));
+    start_as_planned(command, &Arc::new(plan)).unwrap()
+}
+
+fn start_as_planned(command: &[&str], plan: &Arc<Plan>) -> Result<Spawned, SpawnError> {
+    let launch = Launch::builder(command).token_variable("TEST_TOKEN").isolation(plan.clone());
     let generation = Generation { token: Some("namespace"), ..Generation::default() };
-    launch.build().unwrap().spawn(&generation).unwrap()
+    launch.build().unwrap().spawn(&generation)
 }
 
 async fn text(output: OwnedFd) -> String {
@@ -157,6 +161,54 @@ fn orphans_are_reaped_where_they_are() {
         let spawned = start(&["sh", "-c", script]);
         assert_eq!(text(spawned.stdout).await, "gone\n");
         assert_eq!(spawned.process.exited().await, ExitStatus::Code(0));
+    });
+}
+
+/// As in most containers, where a part of /proc is covered: the kernel mounts no other one there.
+#[test]
+fn where_no_proc_may_be_mounted_it_goes_on_with_the_rest_if_it_may() {
+    const NAME: &str = "where_no_proc_may_be_mounted_it_goes_on_with_the_rest_if_it_may";
+    const INSIDE: &str = "BLACKHOLE_TEST_COVERED_PROC";
+    if std::env::var_os(INSIDE).is_none() {
+        return run(async {
+            // Who is in a namespace within cannot uncover what covers it.
+            const WITHIN: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
+            let script = format!(
+                "mount -t tmpfs none /proc/sys && exec {} \"$0\" --exact \"$1\"",
+                WITHIN.join(" ")
+            );
+            let mut covered = Command::new(WITHIN[0]);
+            covered.args(&WITHIN[1..]).args(["sh", "-c", &script]);
+            let covered = covered.arg(std::env::current_exe().unwrap()).arg(NAME);
+            let output = covered.env(INSIDE, "1").output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        });
+    }
+    blackhole_process::prepare().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let hidden = directory.path().join("hidden");
+        std::fs::create_dir_all(hidden.join("secret")).unwrap();
+        let view = View {
+            processes: Processes::Private,
+            hidden: vec![hidden.clone()],
+            ..View::default()
+        };
+        let required = Request { view, ..Request::default() };
+        let optional = Request { optional: [Part::PrivatePids].into(), ..required.clone() };
+        let host = Host::detect();
+        let command = ["ls", hidden.to_str().unwrap()];
+        let refused = start_as_planned(&command, &Arc::new(plan(&required, &host).unwrap()));
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("mounting a /proc of its own processes"), "{refused}");
+        let optional = Arc::new(plan(&optional, &host).unwrap());
+        for _generation in 1..=2 {
+            let spawned = start_as_planned(&command, &optional).unwrap();
+            assert_eq!(text(spawned.stdout).await, "", "what is hidden is seen");
+            assert_eq!(spawned.process.exited().await, ExitStatus::Code(0));
+            assert_eq!(optional.skipped().collect::<Vec<_>>(), [Part::PrivatePids]);
+        }
     });
 }
 

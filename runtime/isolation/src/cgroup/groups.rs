@@ -45,6 +45,14 @@ struct Delegated {
     refused: BTreeMap<Controller, String>,
 }
 
+impl Delegated {
+    /// Leaves its place as it was before.
+    fn give_back(&self, own_processes: &BTreeSet<u32>) -> Result<(), GroupError> {
+        remove(&self.root)?;
+        self.root.parent().map_or(Ok(()), |base| give_back_room(base, own_processes))
+    }
+}
+
 impl Groups {
     /// Makes the node's own directories, named `name`, below its own group or, where that cannot
     /// be divided, below the topmost one. `own_processes` are those that may be moved: the node
@@ -118,7 +126,7 @@ impl Groups {
             let is_better = |best: &Delegated| found.controllers.len() > best.controllers.len();
             let rejected =
                 if best.as_ref().is_none_or(is_better) { best.replace(found) } else { Some(found) };
-            rejected.map_or(Ok(()), |it| remove(&it.root))?;
+            rejected.map_or(Ok(()), |it| it.give_back(&self.own_processes))?;
             if complete {
                 break;
             }
