@@ -1,9 +1,10 @@
-//! How deep values may be nested, and how much memory their lists may take: serde's traits, passed on with counts.
+//! How deep values may be nested, and how much memory they may take: serde's traits, passed on with counts.
 //!
 //! A type that contains itself is read by a function that calls itself, as often as the bytes say. So each
 //! value inside another one is counted, and one too many is an error on both sides, long before the stack
-//! of any thread ends. A list has as many elements as the bytes say, each as large in memory as its type, with
-//! perhaps one byte in the frame, or none. So what the elements take is counted as well. Only formats that take each type at its word are known here, as bincode does:
+//! of any thread ends. A byte of a frame may stand for a value that is large in memory, and an element of a list
+//! for no byte at all. So what is read is counted as well, each value as large as its type, whether it stands in
+//! another one or in a box. Only formats that take each type at its word are known here, as bincode does:
 //! whoever asks for a structure is given its fields in order.
 
 mod reading;
@@ -19,63 +20,65 @@ use super::FRAME_LENGTH_MAX;
 /// option is one.
 pub const DEPTH_MAX: u32 = 128;
 
-/// What the elements of the lists and maps of a value may take together, in bytes of memory.
-pub const ELEMENTS_SIZE_MAX: usize = 32 * FRAME_LENGTH_MAX;
+/// What the values inside a message may take together, in bytes of memory.
+pub const VALUES_SIZE_MAX: usize = 64 * FRAME_LENGTH_MAX;
 
-/// What an element takes at least, in bytes: so that there are no more of them, also of those that have no size,
-/// than a frame has bytes.
-const ELEMENT_SIZE_MIN: usize = ELEMENTS_SIZE_MAX / FRAME_LENGTH_MAX;
+/// What an element of a list takes at least, in bytes: so that there are at most [`ELEMENTS_MAX`], also of those
+/// that have no size.
+const ELEMENT_SIZE_MIN: usize = 32;
+
+/// How many elements the lists and maps of a message may have together: twice as many as a frame has bytes.
+pub(super) const ELEMENTS_MAX: usize = VALUES_SIZE_MAX / ELEMENT_SIZE_MIN;
+
+/// What values inside each other may take, from the outermost to the innermost, in bytes: the stack of whoever
+/// reads them has each several times.
+pub(super) const PATH_SIZE_MAX: usize = 64 * 1024;
 
 /// What serde's errors, which are only text, say of a value that is too deep.
 pub(super) const TOO_DEEP: &str = "it is nested too deep";
 
-/// As [`TOO_DEEP`], of one whose lists take too much memory.
-pub(super) const TOO_LARGE: &str = "its lists are too large";
+/// As [`TOO_DEEP`], of one that takes too much memory.
+pub(super) const TOO_LARGE: &str = "its values are too large";
 
-/// What a value may still have inside.
-#[derive(Clone, Copy)]
-struct Limits<'a> {
-    /// Levels below this one.
-    levels: u32,
-    /// Bytes of memory for elements of lists, in the value as a whole.
-    room: &'a Cell<usize>,
+/// How much memory the rest of a message may take.
+#[derive(Debug)]
+pub struct Room(Cell<usize>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Cell::new(VALUES_SIZE_MAX))
+    }
 }
 
-impl<'a> Limits<'a> {
-    /// Of a whole value.
-    fn within(room: &'a Cell<usize>) -> Self {
-        room.set(ELEMENTS_SIZE_MAX);
-        Self { levels: DEPTH_MAX, room }
+impl Room {
+    /// What the values so far take, in bytes: no less than they do, but for texts, which take what their frame does.
+    pub fn taken(&self) -> usize {
+        VALUES_SIZE_MAX - self.0.get()
     }
 
-    /// A level below, where there is one.
-    fn below<E>(self, refuse: impl FnOnce(&'static str) -> E) -> Result<Self, E> {
-        match self.levels.checked_sub(1) {
-            Some(levels) => Ok(Self { levels, ..self }),
-            None => Err(refuse(TOO_DEEP)),
-        }
-    }
-
-    /// There is one element more, of so many bytes.
-    fn take<E>(self, size: usize, refuse: impl FnOnce(&'static str) -> E) -> Result<(), E> {
-        match self.room.get().checked_sub(size.max(ELEMENT_SIZE_MIN)) {
+    /// There is one value more, of so many bytes.
+    fn take<E>(&self, size: usize, refuse: impl FnOnce(&'static str) -> E) -> Result<(), E> {
+        match self.0.get().checked_sub(size) {
             Some(left) => {
-                self.room.set(left);
+                self.0.set(left);
                 Ok(())
             }
             None => Err(refuse(TOO_LARGE)),
         }
     }
+
+    /// There is one element more of a list.
+    fn take_element<E>(
+        &self,
+        size: usize,
+        refuse: impl FnOnce(&'static str) -> E,
+    ) -> Result<(), E> {
+        self.take(size.max(ELEMENT_SIZE_MIN), refuse)
+    }
 }
 
 /// A value that is read, at the outermost level.
-pub(super) struct Read<V>(pub(super) V);
-
-/// A value that is written, at some level.
-struct Written<'a, V: ?Sized> {
-    value: &'a V,
-    limits: Limits<'a>,
-}
+pub(super) struct Reading<'a, V>(pub(super) &'a Room, pub(super) std::marker::PhantomData<V>);
 
 /// A value that is written, at the outermost level.
-pub(super) struct Whole<'a, V>(pub(super) &'a V);
+pub(super) struct Writing<'a, V>(pub(super) &'a Room, pub(super) &'a V);

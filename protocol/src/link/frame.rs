@@ -1,15 +1,20 @@
 //! Frames as bytes: the only place that knows bincode.
 //!
-//! Every decode is limited to a frame's bytes, to [`DEPTH_MAX`] and to [`ELEMENTS_SIZE_MAX`] of memory, and
+//! Every decode is limited to a frame's bytes, to [`DEPTH_MAX`] and to [`VALUES_SIZE_MAX`] of memory, and
 //! bytes left over after a value are an error.
 //! Reading and writing sockets is not done here.
+
+use std::marker::PhantomData;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     FRAME_LENGTH_MAX,
-    depth::{DEPTH_MAX, ELEMENTS_SIZE_MAX, Read, TOO_DEEP, TOO_LARGE, Whole},
+    depth::{
+        DEPTH_MAX, ELEMENTS_MAX, PATH_SIZE_MAX, Reading, Room, TOO_DEEP, TOO_LARGE,
+        VALUES_SIZE_MAX, Writing,
+    },
 };
 
 /// Bytes of the length in front of each frame.
@@ -17,7 +22,7 @@ pub const LENGTH_PREFIX: usize = size_of::<u32>();
 
 /// bincode counts numbers as they are in memory, and up to 16 bytes of those are one byte of a frame: with a
 /// smaller limit it would refuse what it has written. What a value takes in memory is bounded beside this: no text
-/// is longer than its frame, because it is copied from that, and lists have [`ELEMENTS_SIZE_MAX`].
+/// is longer than its frame, because it is copied from that, and all else has [`VALUES_SIZE_MAX`].
 const DECODED_MAX: usize = 16 * FRAME_LENGTH_MAX;
 
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<DECODED_MAX>> =
@@ -35,8 +40,8 @@ pub enum EncodeError {
     /// The message has more levels of values inside values; nothing was sent.
     #[error("a message is nested deeper than {DEPTH_MAX} levels")]
     TooDeep,
-    /// The lists of the message have more elements than a frame has bytes; nothing was sent.
-    #[error("the lists of a message have more than {FRAME_LENGTH_MAX} elements together")]
+    /// The lists of the message have more elements; nothing was sent.
+    #[error("the lists of a message have more than {ELEMENTS_MAX} elements together")]
     TooMany,
     /// A message that wants no answer was to be asked.
     #[error("a message without a reply cannot be asked, only told")]
@@ -55,14 +60,19 @@ pub enum DecodeError {
     /// The bytes are not an encoded message of the expected type.
     #[error("could not decode a message from the link")]
     Malformed(#[source] bincode::error::DecodeError),
-    /// The message has more levels of values inside values.
-    #[error("a message from the link is nested deeper than {DEPTH_MAX} levels")]
-    TooDeep,
-    /// The lists of the message would take more memory.
+    /// The message has more levels of values inside values, or larger ones.
     #[error(
-        "the lists of a message from the link take more than {ELEMENTS_SIZE_MAX} bytes of memory"
+        "a message from the link is nested deeper than {DEPTH_MAX} levels, or than {PATH_SIZE_MAX} bytes of values inside each other"
+    )]
+    TooDeep,
+    /// The values of the message would take more memory.
+    #[error(
+        "the values of a message from the link take more than {VALUES_SIZE_MAX} bytes of memory"
     )]
     TooLarge,
+    /// The type of the message has code of its own to be read by, and that panicked.
+    #[error("reading a message from the link panicked")]
+    Panicked,
     /// The message has a variant that this program does not know.
     #[error("`{message}` has no variant number {variant}")]
     UnknownVariant {
@@ -124,23 +134,42 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Appends one value to a frame that is being made.
+/// Appends one value to a frame that is being made, of a message that has no others.
 pub fn append_value<V: Serialize>(value: &V, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    append_value_within(value, bytes, &Room::default())
+}
+
+/// Appends one value to a frame that is being made, of a message that has so much room left.
+pub fn append_value_within<V: Serialize>(
+    value: &V,
+    bytes: &mut Vec<u8>,
+    room: &Room,
+) -> Result<(), EncodeError> {
     use bincode::error::EncodeError::OtherString;
-    bincode::serde::encode_into_std_write(Whole(value), bytes, CONFIGURATION).map(drop).map_err(
-        |error| match error {
+    bincode::serde::encode_into_std_write(Writing(room, value), bytes, CONFIGURATION)
+        .map(drop)
+        .map_err(|error| match error {
             OtherString(text) if text == TOO_DEEP => EncodeError::TooDeep,
             OtherString(text) if text == TOO_LARGE => EncodeError::TooMany,
             error => EncodeError::Malformed(error),
-        },
-    )
+        })
 }
 
-/// The value that `bytes` begin with; they are what follows it afterwards.
+/// The value that `bytes` begin with, of a message that has no others; they are what follows it afterwards.
 pub fn take_value<V: DeserializeOwned>(bytes: &mut &[u8]) -> Result<V, DecodeError> {
+    take_value_within(bytes, &Room::default())
+}
+
+/// The value that `bytes` begin with, of a message that has so much room left; they are what follows it
+/// afterwards.
+pub fn take_value_within<V: DeserializeOwned>(
+    bytes: &mut &[u8],
+    room: &Room,
+) -> Result<V, DecodeError> {
     use bincode::error::DecodeError::OtherString;
-    let (Read(value), used) =
-        bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(|error| match error {
+    let reading = Reading(room, PhantomData);
+    let (value, used) = bincode::serde::seed_decode_from_slice(reading, bytes, CONFIGURATION)
+        .map_err(|error| match error {
             OtherString(text) if text == TOO_DEEP => DecodeError::TooDeep,
             OtherString(text) if text == TOO_LARGE => DecodeError::TooLarge,
             error => DecodeError::Malformed(error),

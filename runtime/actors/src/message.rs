@@ -3,7 +3,9 @@
 //! [`Message`] is implemented by its derive; a message that crosses no process boundary needs nothing.
 //! How bytes get from one process to another is not known here.
 
-use blackhole_protocol::link;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use blackhole_protocol::link::{self, Room};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use blackhole_protocol::link::{DecodeError, EncodeError};
@@ -28,10 +30,11 @@ use crate::{
 /// ```
 ///
 /// Fields are values that serde can carry; a variant with a [`Reply`] is a question. The same type is
-/// an ordinary ractor message. A message fits into a frame of a mebibyte, is nested at most 128 levels deep,
-/// and its lists take at most 32 MiB of memory in the process that reads it: a longer or deeper one is an error for
-/// whoever sends it, and larger lists are one for whoever asks, and cut the link of whoever tells. Fields are
-/// written and dropped while the link is locked, and so must not use it themselves. What is sent in one process is decoded in the other only if both
+/// an ordinary ractor message. A message fits into a frame of a mebibyte and is nested at most 128 levels deep: what
+/// is not is an error for whoever sends it. Its values take at most 64 MiB of memory, each as large as its type,
+/// in the process that reads it: more is an error for whoever asks, and cuts the link of whoever tells. So does
+/// what serde can write and not read from bytes that do not describe themselves, such as untagged enums. Fields
+/// are written and dropped while the link is locked, and so must not use it themselves. What is sent in one process is decoded in the other only if both
 /// have the same [`SCHEMA`](Self::SCHEMA).
 pub trait Message: Send + Sized + 'static {
     /// What the type is called, for people.
@@ -56,12 +59,13 @@ pub trait Message: Send + Sized + 'static {
 /// Where a message is written.
 pub struct Encoder<'a> {
     bytes: &'a mut Vec<u8>,
+    room: Room,
     awaited: Option<Box<dyn Awaited>>,
 }
 
 impl<'a> Encoder<'a> {
     pub(crate) fn new(bytes: &'a mut Vec<u8>) -> Self {
-        Self { bytes, awaited: None }
+        Self { bytes, room: Room::default(), awaited: None }
     }
 
     pub(crate) fn into_awaited(self) -> Option<Box<dyn Awaited>> {
@@ -78,7 +82,7 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// When its shape is one that the format cannot carry.
     pub fn value<V: Serialize>(&mut self, value: &V) -> Result<(), EncodeError> {
-        link::append_value(value, self.bytes)
+        link::append_value_within(value, self.bytes, &self.room)
     }
 
     /// The field that is the reply. Nothing is written: the frame says which call it is.
@@ -91,22 +95,36 @@ impl<'a> Encoder<'a> {
 pub struct Decoder<'a> {
     message: &'static str,
     bytes: &'a [u8],
+    room: Room,
     asked: Option<Asked>,
 }
 
+/// A message that has been read.
+pub(crate) struct Decoded<M> {
+    pub(crate) message: M,
+    /// What it takes in memory, in bytes.
+    pub(crate) size: usize,
+}
+
 impl<'a> Decoder<'a> {
-    /// Reads the whole of `bytes` as a message.
+    /// Reads the whole of `bytes` as a message. A panic of the code by which its type is read is an error as any
+    /// other.
     pub(crate) fn message<M: Message>(
         bytes: &'a [u8],
         asked: Option<Asked>,
-    ) -> Result<M, (DecodeError, Option<Asked>)> {
-        let mut decoder = Self { message: M::NAME, bytes, asked };
-        let decoded = M::decode(&mut decoder).and_then(|message| {
+    ) -> Result<Decoded<M>, (DecodeError, Option<Asked>)> {
+        let mut decoder = Self { message: M::NAME, bytes, room: Room::default(), asked };
+        let decoded = catch_unwind(AssertUnwindSafe(|| {
+            let message = M::decode(&mut decoder)?;
             link::end_of_values(decoder.bytes)?;
             // A question whose reply nobody took would never be answered.
             if decoder.asked.is_some() { Err(DecodeError::NotAQuestion) } else { Ok(message) }
-        });
-        decoded.map_err(|error| (error, decoder.asked))
+        }));
+        let Self { room, asked, .. } = decoder;
+        match decoded.unwrap_or(Err(DecodeError::Panicked)) {
+            Ok(message) => Ok(Decoded { message, size: room.taken() }),
+            Err(error) => Err((error, asked)),
+        }
     }
 
     /// The number of the variant; to be read first.
@@ -122,15 +140,18 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// When the bytes are not such a value.
     pub fn value<V: DeserializeOwned>(&mut self) -> Result<V, DecodeError> {
-        link::take_value(&mut self.bytes)
+        link::take_value_within(&mut self.bytes, &self.room)
     }
 
-    /// The field that is the reply.
+    /// The field that is the reply; to be read last.
     ///
     /// # Errors
-    /// When the message came as one that wants no answer.
+    /// When the message came as one that wants no answer, or there are bytes left of it.
     pub fn reply<T: Serialize>(&mut self) -> Result<Reply<T>, DecodeError> {
-        self.asked.take().map(Reply::far).ok_or(DecodeError::NotAQuestion)
+        link::end_of_values(self.bytes)?;
+        let mut asked = self.asked.take().ok_or(DecodeError::NotAQuestion)?;
+        asked.ticket.weigh(self.room.taken());
+        Ok(Reply::far(asked))
     }
 
     /// The error for a variant that the type does not have.

@@ -2,15 +2,14 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
     thread,
     time::Duration,
 };
 
-use blackhole_protocol::link::{
-    DecodeError, EncodeError, append_value, end_of_values, gateway::Failure, take_value,
-};
+use blackhole_protocol::link::{DecodeError, EncodeError, append_value, decode, gateway::Failure};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -162,14 +161,18 @@ impl<T: DeserializeOwned + Send + 'static> Awaited for Reply<T> {
     }
 
     fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>) {
-        let answer = outcome.and_then(|mut bytes| {
-            let answer =
-                take_value(&mut bytes).and_then(|answer| end_of_values(bytes).map(|()| answer));
-            answer.map_err(|error| CallError::Decode(error.into()))
+        let answer = outcome.and_then(|bytes| {
+            // The answer's own code, which may panic, concerns nobody else on the connection.
+            let read = catch_unwind(|| decode(bytes)).unwrap_or(Err(DecodeError::Panicked));
+            read.map_err(|error| CallError::Decode(error.into()))
         });
-        match answer {
+        let told = AssertUnwindSafe(|| match answer {
             Ok(answer) => self.send(answer),
             Err(error) => self.fail(error),
+        });
+        // Of an answer for which nobody waits any more, the drop.
+        if catch_unwind(told).is_err() {
+            tracing::error!("to drop an answer that nobody waits for panicked");
         }
     }
 }

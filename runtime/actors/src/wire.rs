@@ -57,6 +57,14 @@ pub(crate) trait End {
         false
     }
 
+    /// Whether what the peer has sent takes so much memory that it is heard no more until some of that is done.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Remembers who is to be woken when that is over.
+    fn wait_for_room(&mut self, _waker: &Waker) {}
+
     /// All frames of one read, or as many as it took, have been handed over.
     fn settle(&mut self);
 
@@ -177,6 +185,13 @@ impl Wire {
                 Flushed::Partly if end.is_congested() => return Poll::Pending,
                 Flushed::Whole(Collected::More) | Flushed::Partly => {}
             }
+            if end.is_full() {
+                end.wait_for_room(context.waker());
+                // What was done before the waker was there has woken nobody.
+                if end.is_full() {
+                    return Poll::Pending;
+                }
+            }
             if self.paused {
                 self.hand_over(end)?;
                 continue;
@@ -280,7 +295,7 @@ impl Wire {
                 missing = LENGTH_PREFIX + length;
                 break;
             }
-            if end.has_said_much() {
+            if end.has_said_much() || end.is_full() {
                 self.paused = true;
                 break;
             }

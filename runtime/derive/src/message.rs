@@ -124,16 +124,20 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// The reply last: nothing of it is in the bytes, and who asked is told what was wrong with them.
     fn decode(&self) -> TokenStream {
         let (name, shape, index) = (&self.variant.ident, self.shape(), self.index);
-        let fields = self.names().into_iter().enumerate().map(|(at, field)| {
-            if self.is_reply(at) {
-                quote!(let #field = decoder.reply()?;)
-            } else {
-                quote!(let #field = decoder.value()?;)
+        let names = self.names().into_iter().enumerate();
+        let (replies, values): (Vec<_>, Vec<_>) = names.partition(|(at, _)| self.is_reply(*at));
+        let values = values.into_iter().map(|(_, field)| quote!(let #field = decoder.value()?;));
+        let replies = replies.into_iter().map(|(_, field)| quote!(let #field = decoder.reply()?;));
+        quote! {
+            #index => {
+                #(#values)*
+                #(#replies)*
+                ::core::result::Result::Ok(Self::#name #shape)
             }
-        });
-        quote!(#index => { #(#fields)* ::core::result::Result::Ok(Self::#name #shape) })
+        }
     }
 }
 

@@ -190,11 +190,8 @@ fn where_no_proc_may_be_mounted_it_goes_on_with_the_rest_if_it_may() {
         let directory = tempfile::tempdir().unwrap();
         let hidden = directory.path().join("hidden");
         std::fs::create_dir_all(hidden.join("secret")).unwrap();
-        let view = View {
-            processes: Processes::Private,
-            hidden: vec![hidden.clone()],
-            ..View::default()
-        };
+        let view =
+            View { processes: Processes::Private, hidden: vec![hidden.clone()], ..View::default() };
         let required = Request { view, ..Request::default() };
         let optional = Request { optional: [Part::PrivatePids].into(), ..required.clone() };
         let host = Host::detect();

@@ -1,13 +1,16 @@
-//! The levels of a value that is being read, and what its lists take.
+//! The levels of a value that is being read, and what it takes in memory.
 
-use std::{cell::Cell, fmt};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-use super::{Limits, Read};
+use super::{DEPTH_MAX, PATH_SIZE_MAX, Reading, Room, TOO_DEEP};
+
+/// A list is made with room for no more elements than this, however many it is said to have.
+const EXPECTED_MAX: usize = 256;
 
 /// A part of serde's conversation, and what is left of what it may be made to say.
 struct Limited<'a, T> {
@@ -15,17 +18,37 @@ struct Limited<'a, T> {
     limits: Limits<'a>,
 }
 
+#[derive(Clone, Copy)]
+struct Limits<'a> {
+    /// Below this value.
+    levels: u32,
+    /// Of this value and those around it, what is left for those inside, in bytes.
+    path: usize,
+    room: &'a Room,
+}
+
 impl<'a> Limits<'a> {
+    /// A level below, of a value that takes so many bytes.
+    fn below<E>(self, size: usize, refuse: impl Fn(&'static str) -> E) -> Result<Self, E> {
+        self.room.take(size, &refuse)?;
+        match (self.levels.checked_sub(1), self.path.checked_sub(size)) {
+            (Some(levels), Some(path)) => Ok(Self { levels, path, ..self }),
+            _ => Err(refuse(TOO_DEEP)),
+        }
+    }
+
     fn over<T>(self, inner: T) -> Limited<'a, T> {
         Limited { inner, limits: self }
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Read<V> {
+impl<'de, V: Deserialize<'de>> DeserializeSeed<'de> for Reading<'_, V> {
+    type Value = V;
+
     #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let room = Cell::default();
-        V::deserialize(Limits::within(&room).over(deserializer)).map(Self)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V, D::Error> {
+        let limits = Limits { levels: DEPTH_MAX, path: PATH_SIZE_MAX, room: self.0 };
+        V::deserialize(limits.over(deserializer))
     }
 }
 
@@ -47,7 +70,7 @@ macro_rules! counted {
     ($($method:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            let limits = self.limits.below(D::Error::custom)?;
+            let limits = self.limits.below(size_of::<V::Value>(), D::Error::custom)?;
             self.inner.$method(Counted(limits.over(visitor)))
         }
     )*};
@@ -62,7 +85,7 @@ macro_rules! nested {
             $($argument: $kind,)*
             visitor: V,
         ) -> Result<V::Value, D::Error> {
-            let limits = self.limits.below(D::Error::custom)?;
+            let limits = self.limits.below(size_of::<V::Value>(), D::Error::custom)?;
             self.inner.$method($($argument,)* limits.over(visitor))
         }
     )*};
@@ -186,14 +209,14 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Counted<'_, A> {
     ) -> Result<Option<S::Value>, A::Error> {
         let element = self.0.next_element_seed(seed)?;
         if element.is_some() {
-            self.0.limits.take(size_of::<S::Value>(), A::Error::custom)?;
+            self.0.limits.room.take_element(size_of::<S::Value>(), A::Error::custom)?;
         }
         Ok(element)
     }
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
+        self.0.size_hint().map(|length| length.min(EXPECTED_MAX))
     }
 }
 
@@ -207,7 +230,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Counted<'_, A> {
     ) -> Result<Option<S::Value>, A::Error> {
         let key = self.0.next_key_seed(seed)?;
         if key.is_some() {
-            self.0.limits.take(size_of::<S::Value>(), A::Error::custom)?;
+            self.0.limits.room.take_element(size_of::<S::Value>(), A::Error::custom)?;
         }
         Ok(key)
     }
@@ -215,13 +238,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Counted<'_, A> {
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         let value = self.0.next_value_seed(seed)?;
-        self.0.limits.take(size_of::<S::Value>(), A::Error::custom)?;
+        self.0.limits.room.take_element(size_of::<S::Value>(), A::Error::custom)?;
         Ok(value)
     }
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
+        self.0.size_hint().map(|length| length.min(EXPECTED_MAX))
     }
 }
 

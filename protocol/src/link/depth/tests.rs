@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DEPTH_MAX, ELEMENTS_SIZE_MAX};
+use super::{DEPTH_MAX, ELEMENTS_MAX, Room};
 use crate::link::{
-    DecodeError, EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, decode,
+    DecodeError, EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, append_value, decode,
+    take_value_within,
 };
 
 /// What contains itself in every way in which a value can.
@@ -107,38 +108,133 @@ fn a_list_of_nothing_cannot_be_said_to_be_longer_than_a_frame() {
 /// What is one byte of a frame when there is nothing in it.
 type Roomy = Option<[u64; 32]>;
 
-#[test]
-fn a_list_takes_no_more_memory_than_a_few_frames() {
-    let most = ELEMENTS_SIZE_MAX / size_of::<Roomy>();
-    let read = |elements: usize| {
-        let mut bytes = Vec::new();
-        append_frame(&vec![Roomy::None; elements], &mut bytes).expect("a byte each fits");
-        decode::<Vec<Roomy>>(&bytes[LENGTH_PREFIX..]).map(|list| list.len())
-    };
-    assert_eq!(read(most).expect("it is within the most"), most);
-    let refused = read(most + 1);
+/// A list of nothing much, as a frame of so many bytes says it.
+fn list_of_zeroes(elements: u32) -> Vec<u8> {
+    [&[252][..], &elements.to_le_bytes(), &vec![0; elements as usize]].concat()
+}
+
+fn refused<V: serde::de::DeserializeOwned>(frame: &[u8]) {
+    let refused = decode::<V>(frame).map(drop);
     assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
 }
 
 #[test]
-fn the_lists_of_a_value_share_what_they_may_take() {
-    let most = ELEMENTS_SIZE_MAX / size_of::<Roomy>();
+fn a_message_takes_no_more_memory_than_it_may() {
+    let read = |elements| decode::<Vec<Roomy>>(&list_of_zeroes(elements)).expect("decodes").len();
+    assert_eq!(read(100_000), 100_000);
+    refused::<Vec<Roomy>>(&list_of_zeroes(1_000_000));
+    refused::<Vec<Box<Roomy>>>(&list_of_zeroes(1_000_000));
+    refused::<Vec<Box<Option<[[u64; 32]; 32]>>>>(&list_of_zeroes(50_000));
+    // The same divided among the lists of one value, and in the values of a map.
     let mut bytes = Vec::new();
-    let map: BTreeMap<usize, Roomy> = (0..most).map(|key| (key, None)).collect();
-    append_frame(&map, &mut bytes).expect("it fits");
-    let refused = decode::<BTreeMap<usize, Roomy>>(&bytes[LENGTH_PREFIX..]).map(|map| map.len());
-    assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
+    append_frame(&vec![vec![Roomy::None; 20_000]; 20], &mut bytes).expect("it fits");
+    refused::<Vec<Vec<Roomy>>>(&bytes[LENGTH_PREFIX..]);
     bytes.clear();
-    append_frame(&vec![vec![Roomy::None; most / 8 + 1]; 8], &mut bytes).expect("it fits");
-    let refused = decode::<Vec<Vec<Roomy>>>(&bytes[LENGTH_PREFIX..]).map(|lists| lists.len());
+    let map: BTreeMap<u32, Roomy> = (0..150_000).map(|key| (key, None)).collect();
+    append_frame(&map, &mut bytes).expect("it fits");
+    refused::<BTreeMap<u32, Roomy>>(&bytes[LENGTH_PREFIX..]);
+}
+
+/// Has no list, and as many of itself inside as there are bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Twins {
+    left: Option<Box<Twins>>,
+    right: Option<Box<Twins>>,
+    data: Roomy,
+}
+
+fn twins(levels: u32) -> Option<Box<Twins>> {
+    let [left, right] = [(); 2].map(|()| levels.checked_sub(1).and_then(twins));
+    Some(Box::new(Twins { left, right, data: None }))
+}
+
+#[test]
+fn what_has_no_list_takes_no_more_either() {
+    let mut bytes = Vec::new();
+    append_frame(&twins(17), &mut bytes).expect("it is short");
+    refused::<Option<Box<Twins>>>(&bytes[LENGTH_PREFIX..]);
+}
+
+#[test]
+fn the_values_of_a_message_share_what_it_may_take() {
+    let mut bytes = Vec::new();
+    append_value(&vec![Roomy::None; 50_000], &mut bytes).expect("it fits");
+    let room = Room::default();
+    let read = || take_value_within::<Vec<Roomy>>(&mut bytes.as_slice(), &room).map(drop);
+    read().expect("it is within the most");
+    assert!(room.taken() >= 50_000 * size_of::<Roomy>(), "{}", room.taken());
+    let refused = read().and_then(|()| read()).and_then(|()| read()).and_then(|()| read());
     assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
+}
+
+/// As an allocator sees it that is asked for what each list is said to have.
+#[test]
+fn lists_inside_lists_are_not_made_as_long_as_they_are_said_to_be() {
+    #[derive(Debug, Deserialize)]
+    #[serde(transparent)]
+    struct Lists {
+        _inside: Expecting<Lists>,
+    }
+
+    /// A list that says what room was asked for.
+    #[derive(Debug)]
+    struct Expecting<T>(std::marker::PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expecting<T> {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor<T>(std::marker::PhantomData<T>);
+
+            impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+                type Value = Expecting<T>;
+
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("a list")
+                }
+
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                    self,
+                    mut elements: A,
+                ) -> Result<Expecting<T>, A::Error> {
+                    let expected = elements.size_hint().expect("a list says its length");
+                    assert!(expected <= 256, "{expected}");
+                    while elements.next_element::<T>()?.is_some() {}
+                    Ok(Expecting(std::marker::PhantomData))
+                }
+            }
+            deserializer.deserialize_seq(Visitor(std::marker::PhantomData))
+        }
+    }
+
+    let frame = [252, 255, 255, 255, 255].repeat(100);
+    let refused = decode::<Lists>(&frame);
+    assert!(matches!(refused, Err(DecodeError::Malformed(_))), "{refused:?}");
 }
 
 #[test]
 fn a_list_of_nothing_that_nobody_could_read_is_not_written() {
-    append_frame(&vec![(); FRAME_LENGTH_MAX], &mut Vec::new()).expect("it is within the most");
-    let refused = append_frame(&vec![(); FRAME_LENGTH_MAX + 1], &mut Vec::new());
+    append_frame(&vec![(); ELEMENTS_MAX], &mut Vec::new()).expect("it is within the most");
+    let refused = append_frame(&vec![(); ELEMENTS_MAX + 1], &mut Vec::new());
     assert!(matches!(refused, Err(EncodeError::TooMany)), "{refused:?}");
+}
+
+/// A level that takes kilobytes of the stack of whoever reads it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Heavy {
+    data: Option<[[u64; 32]; 32]>,
+    inside: Option<Box<Heavy>>,
+}
+
+#[test]
+fn values_that_are_large_on_the_stack_are_nested_less_deep() {
+    const STACK: usize = 2 << 20;
+    let read = || {
+        let deepest = [&[0, 1].repeat(62)[..], &[0, 0]].concat();
+        let refused = decode::<Heavy>(&deepest).map(drop);
+        assert!(matches!(refused, Err(DecodeError::TooDeep)), "{refused:?}");
+        decode::<Heavy>(&[0, 1, 0, 0]).expect("a level or two may be");
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(read);
+    thread.expect("a thread").join().expect("it has room");
 }
 
 /// Threads have 2 MiB, of which this takes its share.

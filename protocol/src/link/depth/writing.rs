@@ -1,6 +1,6 @@
 //! The levels of a value that is being written, and how many elements its lists have.
 
-use std::{cell::Cell, fmt};
+use std::fmt;
 
 use serde::{
     Serialize, Serializer,
@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-use super::{Limits, Whole, Written};
+use super::{DEPTH_MAX, Room, TOO_DEEP, Writing};
 
 /// A part of serde's conversation, and what is left of what may be said.
 struct Limited<'a, T> {
@@ -18,14 +18,36 @@ struct Limited<'a, T> {
     limits: Limits<'a>,
 }
 
+/// A value at some level.
+struct Written<'a, V: ?Sized> {
+    value: &'a V,
+    limits: Limits<'a>,
+}
+
+#[derive(Clone, Copy)]
+struct Limits<'a> {
+    /// Below this value.
+    levels: u32,
+    room: &'a Room,
+}
+
+impl Limits<'_> {
+    fn below<E>(self, refuse: impl FnOnce(&'static str) -> E) -> Result<Self, E> {
+        match self.levels.checked_sub(1) {
+            Some(levels) => Ok(Self { levels, ..self }),
+            None => Err(refuse(TOO_DEEP)),
+        }
+    }
+}
+
 /// serde hands over references to elements, which do not say how large those are: only whoever reads them knows.
 const SIZE_UNKNOWN: usize = 0;
 
-impl<V: Serialize> Serialize for Whole<'_, V> {
+impl<V: Serialize> Serialize for Writing<'_, V> {
     #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let room = Cell::default();
-        Written { value: self.0, limits: Limits::within(&room) }.serialize(serializer)
+        let limits = Limits { levels: DEPTH_MAX, room: self.0 };
+        Written { value: self.1, limits }.serialize(serializer)
     }
 }
 
@@ -173,7 +195,7 @@ impl<S: SerializeSeq> SerializeSeq for Limited<'_, S> {
 
     #[inline]
     fn serialize_element<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), S::Error> {
-        self.limits.take(SIZE_UNKNOWN, S::Error::custom)?;
+        self.limits.room.take_element(SIZE_UNKNOWN, S::Error::custom)?;
         let value = Written { value, limits: self.limits };
         self.inner.serialize_element(&value)
     }
@@ -228,14 +250,14 @@ impl<S: SerializeMap> SerializeMap for Limited<'_, S> {
 
     #[inline]
     fn serialize_key<V: Serialize + ?Sized>(&mut self, key: &V) -> Result<(), S::Error> {
-        self.limits.take(SIZE_UNKNOWN, S::Error::custom)?;
+        self.limits.room.take_element(SIZE_UNKNOWN, S::Error::custom)?;
         let key = Written { value: key, limits: self.limits };
         self.inner.serialize_key(&key)
     }
 
     #[inline]
     fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), S::Error> {
-        self.limits.take(SIZE_UNKNOWN, S::Error::custom)?;
+        self.limits.room.take_element(SIZE_UNKNOWN, S::Error::custom)?;
         let value = Written { value, limits: self.limits };
         self.inner.serialize_value(&value)
     }

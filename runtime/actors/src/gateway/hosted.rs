@@ -15,7 +15,7 @@ use tokio::{sync::Mutex, time::Instant};
 use super::{session::Ticket, sessions::Seat};
 use crate::{
     Message,
-    message::{DecodeError, Decoder},
+    message::{DecodeError, Decoded, Decoder},
     reply::Asked,
 };
 
@@ -249,8 +249,10 @@ struct TypedWayIn<M> {
 }
 
 impl<M: Message> WayIn for TypedWayIn<M> {
-    fn cast(&mut self, payload: &[u8], ticket: Ticket) -> Result<(), DecodeError> {
-        let message = Decoder::message(payload, None).map_err(|(error, _)| error)?;
+    fn cast(&mut self, payload: &[u8], mut ticket: Ticket) -> Result<(), DecodeError> {
+        let decoded = Decoder::message(payload, None).map_err(|(error, _)| error)?;
+        let Decoded { message, size } = decoded;
+        ticket.weigh(size);
         self.collected.push(Envelope { message, worth: Worth::Statement { _ticket: ticket } });
         Ok(())
     }
@@ -258,7 +260,7 @@ impl<M: Message> WayIn for TypedWayIn<M> {
     fn call(&mut self, payload: &[u8], asked: Asked) {
         let worth = Worth::Question { deadline: asked.deadline };
         match Decoder::message(payload, Some(asked)) {
-            Ok(message) => self.collected.push(Envelope { message, worth }),
+            Ok(Decoded { message, .. }) => self.collected.push(Envelope { message, worth }),
             Err((error, Some(asked))) => asked.fail(Failure::Malformed(error.to_string())),
             // The reply had been made, and said so when it was dropped.
             Err((_, None)) => {}

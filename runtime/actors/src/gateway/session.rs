@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -19,7 +19,11 @@ use blackhole_protocol::link::{
 };
 use tokio::{net::UnixStream, time::Instant};
 
-use super::{Shared, hosted::WayIn, sessions::Seat};
+use super::{
+    Shared,
+    hosted::WayIn,
+    sessions::{Seat, Share},
+};
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
@@ -34,6 +38,10 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 const UNREAD_BYTES_MAX: usize = 32 << 20;
 /// A peer that leaves so many bytes unread is not read from until it has read them.
 const CONGESTED_BYTES: usize = 1 << 20;
+/// A message that takes less memory, in bytes, is not counted: so many of them as fit into the window are few.
+const LARGE_MESSAGE_SIZE: usize = 4096;
+/// A peer whose large messages take more memory, in bytes, is not heard until some of them are done.
+const HELD_SIZE_MAX: usize = 16 << 20;
 /// After so many answers to wishes of a peer, which may be far longer than those, they go out before it is
 /// heard again.
 const ANSWERED_WISHES_MAX: u32 = 64;
@@ -46,9 +54,10 @@ const PORTIONS: u32 = 4;
 pub(super) async fn session(
     mut stream: UnixStream,
     seat: Arc<Seat>,
+    share: Share,
     shared: Arc<Shared>,
 ) -> Result<(), LinkError> {
-    let outbox = Arc::new(Outbox::default());
+    let outbox = Arc::new(Outbox { _share: Some(share), ..Outbox::default() });
     outbox.say(&FromGateway::Welcome {
         version: VERSION,
         schema: SCHEMA,
@@ -75,7 +84,7 @@ pub(super) async fn session(
         let mut driven = std::pin::pin!(wire.drive(&mut stream, &mut session));
         tokio::select! {
             ended = &mut driven => ended,
-            () = outbox.ungreeted() => Err(LinkError::HandshakeTimeout),
+            () = outbox.ungreeted() => Err(LinkError::HandshakeTimeout { within: GREETING_TIMEOUT }),
             () = outbox.ignored() => Err(LinkError::Closed),
         }
     };
@@ -122,15 +131,20 @@ pub(super) struct Outbox {
     done_bytes: AtomicU32,
     /// Messages that have arrived and are not done.
     undone: AtomicU32,
+    /// What the large ones of them take in memory, in bytes.
+    held: AtomicUsize,
     greeted: tokio::sync::Notify,
     leaving: AtomicBool,
     left_to: tokio::sync::Notify,
+    _share: Option<Share>,
 }
 
 #[derive(Debug, Default)]
 struct OutboxState {
     outgoing: Outgoing,
     closed: bool,
+    /// Who waits for less to be held.
+    waits_for_room: Option<Waker>,
 }
 
 impl Outbox {
@@ -191,6 +205,19 @@ impl Outbox {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > HELD_SIZE_MAX
+    }
+
+    /// A large message is done.
+    fn release(&self, size: usize) {
+        let before = self.held.fetch_sub(size, Ordering::Relaxed);
+        if before > HELD_SIZE_MAX && before - size <= HELD_SIZE_MAX {
+            let waker = self.lock().waits_for_room.take();
+            wake(waker);
+        }
+    }
+
     fn unread(&self) -> usize {
         self.lock().outgoing.unsent()
     }
@@ -224,13 +251,24 @@ fn wake(waker: Option<Waker>) {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     outbox: Arc<Outbox>,
+    /// Of its frame.
     bytes: u32,
+    /// What it takes in memory, if that is much, in bytes.
+    size: usize,
 }
 
 impl Ticket {
     fn of(outbox: &Arc<Outbox>, bytes: u32) -> Self {
         outbox.undone.fetch_add(1, Ordering::Relaxed);
-        Self { outbox: outbox.clone(), bytes }
+        Self { outbox: outbox.clone(), bytes, size: 0 }
+    }
+
+    /// What the message takes in memory, now that it is read, in bytes.
+    pub(crate) fn weigh(&mut self, size: usize) {
+        if size >= LARGE_MESSAGE_SIZE && self.size == 0 {
+            self.size = size;
+            self.outbox.held.fetch_add(size, Ordering::Relaxed);
+        }
     }
 
     /// Is the peer still there?
@@ -279,6 +317,9 @@ impl Drop for Unanswered<'_> {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if self.size > 0 {
+            self.outbox.release(self.size);
+        }
         let messages = self.outbox.done_messages.fetch_add(1, Ordering::Relaxed) + 1;
         let before = self.outbox.done_bytes.fetch_add(self.bytes, Ordering::Relaxed);
         let portion = WINDOW.bytes / PORTIONS;
@@ -489,6 +530,14 @@ impl End for Session {
 
     fn has_said_much(&self) -> bool {
         self.answered_wishes >= ANSWERED_WISHES_MAX
+    }
+
+    fn is_full(&self) -> bool {
+        self.outbox.is_full()
+    }
+
+    fn wait_for_room(&mut self, waker: &Waker) {
+        self.outbox.lock().waits_for_room = Some(waker.clone());
     }
 
     fn settle(&mut self) {

@@ -71,8 +71,8 @@ async fn admit(
     let admitted = program.check().and_then(|()| shared.sessions.shares.take(program));
     match admitted {
         Ok(share) => {
-            let seat = Seat { left: AtomicBool::new(false), _place: place, _share: share };
-            session(stream, Arc::new(seat), shared).await
+            let seat = Seat { left: AtomicBool::new(false), _place: place };
+            session(stream, Arc::new(seat), share, shared).await
         }
         Err(refused) => {
             farewell(&mut stream, &[], &refused).await;
@@ -81,13 +81,11 @@ async fn admit(
     }
 }
 
-/// What one peer takes up of the gateway: until it has left and its messages are done. Else who comes again
-/// and again would leave a window of them each time.
+/// One peer's place: until it has left and its messages have been handled, or are not to be.
 #[derive(Debug)]
 pub(super) struct Seat {
     left: AtomicBool,
     _place: OwnedSemaphorePermit,
-    _share: Share,
 }
 
 impl Seat {
@@ -107,9 +105,7 @@ impl Seat {
     /// Of a peer that has the gateway to itself.
     pub(super) fn alone() -> Arc<Self> {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is free");
-        let shares = Arc::new(Shares::default());
-        let share = shares.take(Program { uid: 0, pid: None }).expect("it is within its share");
-        Arc::new(Self { left: AtomicBool::new(false), _place: place, _share: share })
+        Arc::new(Self { left: AtomicBool::new(false), _place: place })
     }
 }
 
@@ -184,9 +180,10 @@ impl Refused {
 #[derive(Debug, Default)]
 struct Shares(Mutex<HashMap<Program, u32>>);
 
-/// One session's part of its program's share, until this is dropped.
+/// One session's part of its program's share: until the peer has left and all its questions are answered, by whom
+/// ever they are kept. Else who comes again and again would leave a window of them each time.
 #[derive(Debug)]
-struct Share {
+pub(super) struct Share {
     shares: Arc<Shares>,
     program: Program,
 }

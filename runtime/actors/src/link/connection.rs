@@ -3,7 +3,7 @@
 //! An idle end holds no buffer. A busy one holds at most one frame in each direction, and a sender
 //! whose peer does not read either waits ([`Sender::send`]) or is refused ([`Sender::try_send`]).
 
-use std::{io, marker::PhantomData};
+use std::{io, marker::PhantomData, time::Duration};
 
 use blackhole_protocol::link::{
     DecodeError, EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame, decode, frame_length,
@@ -89,8 +89,11 @@ pub enum LinkError {
     #[error("the peer's first message was not a handshake")]
     NotAHandshake,
     /// The peer did not say its first message in time.
-    #[error("the peer did not finish the handshake within {} s", super::HANDSHAKE_TIMEOUT.as_secs())]
-    HandshakeTimeout,
+    #[error("the peer did not finish the handshake within {} s", within.as_secs())]
+    HandshakeTimeout {
+        /// How long it had.
+        within: Duration,
+    },
     /// What arrived is not a message.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -73,5 +73,5 @@ where
     };
     tokio::time::timeout(HANDSHAKE_TIMEOUT, exchange)
         .await
-        .unwrap_or(Err(LinkError::HandshakeTimeout))
+        .unwrap_or(Err(LinkError::HandshakeTimeout { within: HANDSHAKE_TIMEOUT }))
 }

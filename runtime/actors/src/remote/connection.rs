@@ -118,6 +118,11 @@ impl State {
     fn has_credit(&self) -> bool {
         self.messages > 0 && self.bytes > 0
     }
+
+    /// An answer is to come that somebody waits for, or a statement is not sent yet.
+    fn is_needed(&self) -> bool {
+        self.calls.are_awaited() || self.outgoing.unsent() > 0
+    }
 }
 
 /// A message and what goes before it.
@@ -158,7 +163,7 @@ impl Connection {
                     Ok(()) => "this program closed the link".to_owned(),
                     Err(error) => error.to_string(),
                 },
-                () = driven.parting.overdue(|| driven.lock().calls.are_awaited()) => {
+                () = driven.parting.overdue(|| driven.lock().is_needed()) => {
                     "the gateway did not close a link that was left".to_owned()
                 }
             };

@@ -4,7 +4,7 @@
 //! | stage     | since                                    | ends when                                   |
 //! |-----------|------------------------------------------|---------------------------------------------|
 //! | `Open`    | the greeting                             | the peer goes                               |
-//! | `Retired` | the gateway is about to stop             | no answer is awaited any more, and a moment |
+//! | `Retired` | the gateway is about to stop             | all is sent and answered, and a moment      |
 //! | `Left`    | nobody refers to its actors any more     | what was said has been sent, or a moment    |
 //! | `Cut`     | too many are retired, or it is of no use | at once                                     |
 
@@ -49,7 +49,7 @@ impl Parting {
     }
 
     /// Resolves when the connection is to be closed, as the gateway has not done so.
-    pub(super) async fn overdue(&self, awaits_answers: impl Fn() -> bool) {
+    pub(super) async fn overdue(&self, is_needed: impl Fn() -> bool) {
         let mut stages = self.0.subscribe();
         loop {
             let stage = *stages.borrow_and_update();
@@ -62,7 +62,7 @@ impl Parting {
             };
             tokio::select! {
                 _ = stages.changed() => {}
-                () = timeout => if stage != Stage::Retired || !awaits_answers() {
+                () = timeout => if stage != Stage::Retired || !is_needed() {
                     return;
                 },
             }
@@ -89,5 +89,23 @@ impl Retired {
 
     fn kept(&self) -> MutexGuard<'_, Vec<Weak<Connection>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retired_connection_is_kept_while_it_is_needed() {
+        const LONG: Duration = Duration::from_secs(3600);
+        let (parting, is_needed) = (Parting::default(), AtomicBool::new(true));
+        parting.advance(Stage::Retired);
+        let mut overdue = std::pin::pin!(parting.overdue(|| is_needed.load(Ordering::Relaxed)));
+        assert!(tokio::time::timeout(LONG, &mut overdue).await.is_err());
+        is_needed.store(false, Ordering::Relaxed);
+        tokio::time::timeout(LONG, overdue).await.expect("nobody needs it");
     }
 }

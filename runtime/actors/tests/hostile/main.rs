@@ -5,6 +5,7 @@
 
 mod greed;
 mod lies;
+mod own_code;
 mod undone;
 
 use std::{io::Write as _, num::NonZeroU32, path::Path, time::Duration};
@@ -15,6 +16,7 @@ use blackhole_protocol::{
     link::{
         LENGTH_PREFIX, append_frame, append_frame_with, append_value, decode,
         gateway::{FromGateway, SCHEMA, ToGateway, VERSION, WINDOW},
+        take_value,
     },
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -57,7 +59,10 @@ impl Actor for Holder {
         held: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            HolderMessage::Hold(reply) => held.push(reply),
+            HolderMessage::Hold(reply) => {
+                held.retain(Reply::is_awaited);
+                held.push(reply);
+            }
             HolderMessage::Get { salt, text, reply } => reply.send(salt ^ text.len() as u64),
             HolderMessage::Fail(why) => return Err(why.into()),
         }

@@ -8,16 +8,17 @@ use tokio::sync::Semaphore;
 use super::{
     Actor, ActorProcessingErr, ActorRef, AsyncReadExt, AsyncWriteExt, FromGateway, HolderMessage,
     LENGTH_PREFIX, Message, Peers, Remote, Reply, Restart, SOON, ToGateway, UnixStream, WINDOW,
-    World, append_frame_with, append_value, decode, framed, goodbye, hello, instance,
+    World, append_frame_with, append_value, framed, goodbye, hello, instance, take_value,
 };
 
 #[derive(Debug, Message)]
 #[blackhole(crate = "blackhole_actors")]
-enum TallyMessage {
+pub(super) enum TallyMessage {
     Told,
     Asked(Reply<u64>),
     Count(Reply<u64>),
     Long(Reply<String>),
+    Large(Vec<Option<[u64; 32]>>),
 }
 
 /// More than a socket takes, and less than what makes a peer be heard no more until it has read it.
@@ -47,7 +48,7 @@ impl Actor for Tally {
     ) -> Result<(), ActorProcessingErr> {
         let _open = self.0.acquire().await?;
         match message {
-            TallyMessage::Told => *count += 1,
+            TallyMessage::Told | TallyMessage::Large(_) => *count += 1,
             TallyMessage::Asked(reply) => {
                 *count += 1;
                 reply.send(*count);
@@ -60,7 +61,7 @@ impl Actor for Tally {
 }
 
 /// A tally that counts nothing before it is opened, in a world of its own.
-async fn tally() -> (World, Arc<Semaphore>, ActorRef<TallyMessage>) {
+pub(super) async fn tally() -> (World, Arc<Semaphore>, ActorRef<TallyMessage>) {
     let world = World::begin().await;
     let gate = Arc::new(Semaphore::new(0));
     let tally = world.gateway.host("tally", Tally(gate.clone()), (), Restart::Temporary).await;
@@ -75,7 +76,7 @@ async fn counted(tally: &ActorRef<TallyMessage>) -> u64 {
 }
 
 /// Waits until it has counted so many, and no more.
-async fn counts(tally: &ActorRef<TallyMessage>, expected: u64) {
+pub(super) async fn counts(tally: &ActorRef<TallyMessage>, expected: u64) {
     let mut last = 0;
     let counting = async {
         while last < expected {
@@ -92,12 +93,12 @@ fn remote(world: &World) -> Remote<TallyMessage> {
     Peers::new("another peer", world.folder.path(), None).remote(&instance(), "tally")
 }
 
-fn bind_tally() -> ToGateway {
+pub(super) fn bind_tally() -> ToGateway {
     let (actor, message) = ("tally".to_owned(), TallyMessage::NAME.to_owned());
     ToGateway::Bind { target: 0, actor, message, schema: TallyMessage::SCHEMA }
 }
 
-fn casts(count: u32) -> Vec<u8> {
+pub(super) fn casts(count: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..count {
         append_frame_with(&mut bytes, |bytes| {
@@ -122,7 +123,7 @@ fn asks(count: u32) -> Vec<u8> {
 }
 
 /// What one program may have of a gateway's connections.
-const SHARE: u64 = 16;
+pub(super) const SHARE: u64 = 16;
 
 #[tokio::test]
 async fn a_peer_that_comes_again_has_its_share_until_what_it_left_is_done() {
@@ -152,6 +153,36 @@ async fn a_peer_that_comes_again_has_its_share_until_what_it_left_is_done() {
     };
     tokio::time::timeout(SOON, welcome).await.expect("its share is free");
     counts(&tally, SHARE * 100).await;
+}
+
+/// A byte stands for a value of 264: a window of those would be gigabytes.
+#[tokio::test]
+async fn a_peer_whose_messages_are_large_in_memory_is_heard_as_they_are_done() {
+    const TOLD: u32 = 80;
+    const ELEMENTS: u32 = 20_000;
+    let (world, gate, tally) = tally().await;
+    world.serves().await;
+    let mut said = framed(&[hello(), bind_tally()]);
+    for _ in 0..TOLD {
+        append_frame_with(&mut said, |bytes| {
+            append_value(&ToGateway::Cast { target: 0 }, bytes)?;
+            append_value(&4u32, bytes)?;
+            append_value(&vec![0_u8; ELEMENTS as usize], bytes)
+        })
+        .expect("it fits");
+    }
+    let mut stream = world.stream().await;
+    let telling = tokio::spawn(async move {
+        stream.write_all(&said).await.expect("it reads");
+        stream
+    });
+    for _ in 0..100 {
+        world.serves().await;
+    }
+    assert!(!telling.is_finished(), "all of it is heard and held in memory");
+    gate.add_permits(1);
+    counts(&tally, u64::from(TOLD)).await;
+    drop(telling.await.expect("no panic"));
 }
 
 #[tokio::test]
@@ -205,14 +236,14 @@ async fn what_was_told_by_a_peer_that_closed_before_it_was_read_is_done() {
     counts(&tally, u64::from(TOLD)).await;
 }
 
-/// The next thing that a gateway says.
-async fn heard(stream: &mut UnixStream) -> FromGateway {
+/// The next thing that a gateway says, without the answer that may follow it.
+pub(super) async fn heard(stream: &mut UnixStream) -> FromGateway {
     let mut prefix = [0; LENGTH_PREFIX];
     let hearing = async {
         stream.read_exact(&mut prefix).await.expect("it speaks");
         let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
         stream.read_exact(&mut frame).await.expect("it speaks");
-        decode(&frame).expect("it speaks well")
+        take_value(&mut &frame[..]).expect("it speaks well")
     };
     tokio::time::timeout(SOON, hearing).await.expect("it speaks in time")
 }

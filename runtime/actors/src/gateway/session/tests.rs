@@ -79,6 +79,25 @@ fn a_portion_of_credits_that_becomes_whole_while_the_session_goes_to_sleep_is_gr
     finishing.join().expect("it does not panic");
 }
 
+#[test]
+fn who_has_sent_what_takes_much_memory_is_heard_when_some_of_that_is_done() {
+    let mut session = session();
+    let large = || {
+        let mut ticket = Ticket::of(&session.outbox, 1);
+        ticket.weigh(HELD_SIZE_MAX / 2);
+        ticket
+    };
+    let [first, second, third] = [large(), large(), large()];
+    assert!(session.is_full());
+    let bell = Arc::new(Bell::default());
+    session.wait_for_room(&Waker::from(bell.clone()));
+    drop(first);
+    assert_eq!(bell.0.load(Ordering::SeqCst), 1);
+    assert!(!session.is_full());
+    drop((second, third));
+    assert_eq!(session.outbox.held.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_was_sent_away_is_not_cut_before_it_has_its_last_answer() {
     const LONG: Duration = Duration::from_secs(3600);
