@@ -12,7 +12,7 @@ use std::{
 };
 
 use blackhole_protocol::link::{
-    EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame_with, frame_length,
+    EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame_with, frame_length, gateway::WINDOW,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -32,8 +32,8 @@ const READ_SHARE: usize = 8;
 const KEPT_READS: u32 = 64;
 /// A buffer that has grown beyond this is kept only as long as it is made use of.
 const KEPT_LENGTH_MAX: usize = 256 * 1024;
-/// A buffer that has grown beyond this is kept by nobody.
-const FREED_LENGTH: usize = 1 << 20;
+/// A buffer that has grown beyond this, which a window of messages does not take, is kept by nobody.
+const FREED_LENGTH: usize = 2 * WINDOW.bytes as usize;
 /// A buffer that is not made use of is let go after so many sendings.
 const KEPT_SENDINGS: u32 = 64;
 

@@ -141,6 +141,10 @@ impl Checked {
 
 impl Seccomp {
     pub(crate) fn check(&self) -> Checked {
+        Checked { program: self.verdicts().compile() }
+    }
+
+    fn verdicts(&self) -> Verdicts {
         let mut calls = administrative();
         // `clone3` hides its flags from filters; who hears that it is absent takes `clone`.
         calls.extend(plain([Sysno::clone3], Action::errno(libc::ENOSYS)));
@@ -150,7 +154,7 @@ impl Seccomp {
                 calls.extend(exotic());
                 calls.extend(plain(HOSTILE.iter().copied(), Action::KILL));
             }
-            Self::Own(profile) => return profile.compile(),
+            Self::Own(profile) => return profile.verdicts(),
         }
         allowing_others(calls)
     }
@@ -159,7 +163,7 @@ impl Seccomp {
 type Calls = BTreeMap<u32, Verdict>;
 
 impl SeccompProfile {
-    fn compile(&self) -> Checked {
+    fn verdicts(&self) -> Verdicts {
         let refused = match self.refusal {
             Refusal::Errno => EPERM,
             Refusal::Kill => Action::KILL,
@@ -173,7 +177,7 @@ impl SeccompProfile {
             SeccompList::Allow => {
                 let mut calls = of_listed(Action::ALLOW);
                 calls.extend(plain(LEADING_TO_EXEC.iter().copied(), Action::ALLOW));
-                Checked { program: Verdicts { calls, otherwise: refused }.compile() }
+                Verdicts { calls, otherwise: refused }
             }
         }
     }
@@ -263,11 +267,11 @@ pub(crate) fn without_truncation() -> Checked {
     #[cfg(target_arch = "x86_64")]
     calls.insert(Sysno::open as u32, emptied(1));
     calls.extend(plain([Sysno::openat2, Sysno::io_uring_setup], Action::errno(libc::ENOSYS)));
-    allowing_others(calls)
+    Checked { program: allowing_others(calls).compile() }
 }
 
-fn allowing_others(calls: Calls) -> Checked {
-    Checked { program: Verdicts { calls, otherwise: Action::ALLOW }.compile() }
+fn allowing_others(calls: Calls) -> Verdicts {
+    Verdicts { calls, otherwise: Action::ALLOW }
 }
 
 const EPERM: Action = Action::errno(libc::EPERM);
@@ -290,17 +294,15 @@ fn administrative() -> Calls {
     let mut calls = plain(HOSTILE.iter().chain(ADMINISTRATIVE).copied(), EPERM);
     #[cfg(target_arch = "x86_64")]
     calls.extend(plain([Sysno::iopl, Sysno::ioperm, Sysno::modify_ldt], EPERM));
-    let flags = [
-        libc::CLONE_NEWNS,
-        libc::CLONE_NEWCGROUP,
-        libc::CLONE_NEWUTS,
-        libc::CLONE_NEWIPC,
-        libc::CLONE_NEWUSER,
-        libc::CLONE_NEWPID,
-        libc::CLONE_NEWNET,
-    ];
-    let with_flag = flags.map(|flag| vec![(0, Test::Bits(bits(flag), bits(flag)))]);
-    calls.insert(Sysno::clone as u32, refused_if(with_flag));
+    let namespaces = libc::CLONE_NEWNS
+        | libc::CLONE_NEWCGROUP
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUSER
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET;
+    let with_any = [vec![(0, Test::Any(bits(namespaces)))]];
+    calls.insert(Sysno::clone as u32, refused_if(with_any));
     calls
 }
 
@@ -308,26 +310,24 @@ fn exotic() -> Calls {
     const SOCKET_KIND: u32 = 0xf;
     /// With an address family of the internet it makes a packet socket, for programs from before 1999.
     const SOCK_PACKET: u32 = 10;
-    const FILE_KIND: u32 = 0o170_000;
+    /// Of these bits of a file's kind, devices of both kinds have that one only.
+    const DEVICE: (u32, u32) = (libc::S_IFMT & !(libc::S_IFBLK & !libc::S_IFCHR), libc::S_IFCHR);
     let mut calls = plain([Sysno::chroot], EPERM);
     let raw = (1, Test::Bits(SOCKET_KIND, bits(libc::SOCK_RAW)));
     let between = |first: i32, last: i32| {
         vec![(0, Test::AtLeast(bits(first))), (0, Test::AtMost(bits(last)))]
     };
     let socket = [
-        vec![(0, Test::Equal(bits(libc::AF_INET))), raw],
-        vec![(0, Test::Equal(bits(libc::AF_INET6))), raw],
-        vec![(0, Test::Equal(bits(libc::AF_INET))), (1, Test::Bits(SOCKET_KIND, SOCK_PACKET))],
         // Left are unix, inet, inet6 and netlink.
         between(libc::AF_AX25, libc::AF_X25),
         between(libc::AF_INET6 + 1, libc::AF_KEY),
         vec![(0, Test::AtLeast(bits(libc::AF_NETLINK + 1)))],
+        vec![(0, Test::Equal(bits(libc::AF_INET))), (1, Test::Bits(SOCKET_KIND, SOCK_PACKET))],
+        vec![(0, Test::Equal(bits(libc::AF_INET))), raw],
+        vec![(0, Test::Equal(bits(libc::AF_INET6))), raw],
     ];
     calls.insert(Sysno::socket as u32, refused_if(socket));
-    let device = |argument| {
-        let kinds = [libc::S_IFCHR, libc::S_IFBLK];
-        refused_if(kinds.map(|kind| vec![(argument, Test::Bits(FILE_KIND, kind))]))
-    };
+    let device = |argument| refused_if([vec![(argument, Test::Bits(DEVICE.0, DEVICE.1))]]);
     calls.insert(Sysno::mknodat as u32, device(2));
     #[cfg(target_arch = "x86_64")]
     calls.insert(Sysno::mknod as u32, device(1));
@@ -365,7 +365,27 @@ mod tests {
     fn the_profiles_are_short() {
         for profile in [Seccomp::Default, Seccomp::Strict] {
             let length = profile.check().program.len();
-            assert!((50..200).contains(&length), "{profile:?}: {length}");
+            assert!((50..110).contains(&length), "{profile:?}: {length}");
         }
+    }
+
+    #[test]
+    fn what_the_kernel_is_given_means_what_the_profiles_say() {
+        let own: SeccompProfile = "allow kill\nread\nwrite\nopenat\nclose".parse().unwrap();
+        for profile in [Seccomp::Default, Seccomp::Strict, Seccomp::Own(own)] {
+            program::tests::means_what_its_verdicts_say(&profile.verdicts());
+        }
+    }
+
+    #[test]
+    fn devices_are_told_from_other_files() {
+        let kinds = [libc::S_IFREG, libc::S_IFDIR, libc::S_IFIFO, libc::S_IFSOCK, libc::S_IFLNK, 0];
+        let Some(Verdict::If(some, _)) = exotic().remove(&(Sysno::mknodat as u32)) else {
+            panic!("it depends on the kind");
+        };
+        let [(2, Test::Bits(mask, device))] = some[0][..] else { panic!("{some:?}") };
+        let is_device = |kind: libc::mode_t| (kind | 0o644) & mask == device;
+        assert!(is_device(libc::S_IFCHR) && is_device(libc::S_IFBLK));
+        assert!(!kinds.into_iter().any(is_device));
     }
 }

@@ -1,9 +1,8 @@
 //! From verdicts about system calls to the instructions that the kernel runs before each call.
 //!
-//! The kernel compiles a filter anew for every process that installs it, and asks it about every call
-//! there is, so what a start pays grows with its length and with the way through it. Hence one program
-//! for all verdicts, a search by halves over ranges of numbers, and few shared ends. What the calls
-//! mean is not known here.
+//! The kernel compiles a filter anew for every process that installs it, which takes half a microsecond for each
+//! instruction, and asks it about every call there is. Hence one program for all verdicts, a search by halves down
+//! to a few numbers, arguments that are loaded once, and few shared ends. What the calls mean is not known here.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +30,8 @@ pub(crate) enum Test {
     AtMost(u32),
     /// These bits, and what they must be.
     Bits(u32, u32),
+    /// One of these bits at least.
+    Any(u32),
 }
 
 /// An argument, counted from 0, and how it is looked at.
@@ -57,6 +58,7 @@ const JUMP: u16 = 0x05;
 const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_ABOVE: u16 = 0x25;
 const JUMP_IF_AT_LEAST: u16 = 0x35;
+const JUMP_IF_ANY: u16 = 0x45;
 const AND: u16 = 0x54;
 const RETURN: u16 = 0x06;
 
@@ -73,6 +75,9 @@ const OWN_ARCHITECTURE: u32 = 0xc000_00b7;
 /// On x86-64 every call has a second number, of the x32 ABI, that no list names: from here up.
 const FOREIGN_FROM: u32 = 0x4000_0000;
 
+/// So many numbers are looked for one after the other: to halve them takes two instructions for each.
+const CHAIN_MAX: u32 = 4;
+
 /// The longest jump that depends on something, less the room for one jump in between.
 const REACH: usize = u8::MAX as usize - 1;
 
@@ -81,7 +86,7 @@ impl Verdicts {
     pub(crate) fn compile(&self) -> Vec<sock_filter> {
         let mut program = Program::default();
         let ranges = self.ranges(&mut program);
-        let search = program.search(&ranges);
+        let search = program.search(&ranges, u32::MAX);
         let search = program.load(NUMBER, search);
         let foreign = program.end(Action::KILL);
         let known = program.jump_if(JUMP_IF_EQUAL, OWN_ARCHITECTURE, search, foreign);
@@ -126,6 +131,13 @@ enum Goal {
 
 /// An instruction, counted from the last one.
 type Place = usize;
+
+/// An instruction that counts on an argument's having been loaded, or on nothing.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    place: Place,
+    argument: Option<u8>,
+}
 
 /// Written from its end, because jumps only lead forward: where they lead is known then.
 #[derive(Debug, Default)]
@@ -181,52 +193,130 @@ impl Program {
         self.push(LOAD_WORD, [0, 0], offset)
     }
 
-    /// The number has been loaded.
-    fn search(&mut self, ranges: &[(u32, Goal)]) -> Place {
-        match ranges {
-            [] => unreachable!("the first range begins at 0"),
-            [(_, Goal::End(action))] => self.end(*action),
-            [(_, Goal::At(place))] => *place,
-            _ => {
-                let (lower, upper) = ranges.split_at(ranges.len() / 2);
-                let above = self.search(upper);
-                let below = self.search(lower);
-                self.jump_if(JUMP_IF_AT_LEAST, upper[0].0, above, below)
-            }
+    fn goal(&mut self, goal: Goal) -> Place {
+        match goal {
+            Goal::End(action) => self.end(action),
+            Goal::At(place) => place,
         }
     }
 
+    /// The number has been loaded, and is below the end.
+    fn search(&mut self, ranges: &[(u32, Goal)], end: u32) -> Place {
+        if let Some(chain) = self.chain(ranges, end) {
+            return chain;
+        }
+        let (lower, upper) = ranges.split_at(ranges.len() / 2);
+        let above = self.search(upper, end);
+        let below = self.search(lower, upper[0].0);
+        self.jump_if(JUMP_IF_AT_LEAST, upper[0].0, above, below)
+    }
+
+    /// Number by number, where all but a few lead to the same.
+    fn chain(&mut self, ranges: &[(u32, Goal)], end: u32) -> Option<Place> {
+        let ends = ranges.iter().skip(1).map(|(start, _)| *start).chain([end]);
+        let lengths = ranges.iter().zip(ends).map(|((start, goal), end)| (end - start, *goal));
+        let (_, most) = lengths.clone().max_by_key(|(length, _)| *length)?;
+        let others = lengths.filter(|(_, goal)| *goal != most).map(|(length, _)| length);
+        if others.fold(0, u32::saturating_add) > CHAIN_MAX {
+            return None;
+        }
+        let ends = ranges.iter().skip(1).map(|(start, _)| *start).chain([end]);
+        let others = ranges.iter().zip(ends).filter(|((_, goal), _)| *goal != most);
+        let numbers: Vec<_> = others
+            .flat_map(|((start, goal), end)| (*start..end).map(move |number| (number, *goal)))
+            .collect();
+        let mut next = self.goal(most);
+        for (number, goal) in numbers.into_iter().rev() {
+            let met = self.goal(goal);
+            next = self.jump_if(JUMP_IF_EQUAL, number, met, next);
+        }
+        Some(next)
+    }
+
     fn any_of(&mut self, some: &[Vec<Condition>], met: Action, unmet: Action) -> Place {
-        let mut next = self.end(unmet);
+        let mut next = Entry { place: self.end(unmet), argument: None };
         for conditions in some.iter().rev() {
-            let mut goal = self.end(met);
+            let mut goal = Entry { place: self.end(met), argument: None };
             for condition in conditions.iter().rev() {
                 goal = self.test(*condition, goal, next);
             }
             next = goal;
         }
-        next
+        self.provide(next, None)
     }
 
-    fn test(&mut self, (argument, test): Condition, met: Place, unmet: Place) -> Place {
+    fn test(&mut self, (argument, test): Condition, met: Entry, unmet: Entry) -> Entry {
         let (code, k, [met, unmet]) = match test {
             Test::Equal(value) | Test::Bits(_, value) => (JUMP_IF_EQUAL, value, [met, unmet]),
             Test::AtLeast(value) => (JUMP_IF_AT_LEAST, value, [met, unmet]),
             Test::AtMost(value) => (JUMP_IF_ABOVE, value, [unmet, met]),
+            Test::Any(bits) => (JUMP_IF_ANY, bits, [met, unmet]),
         };
+        let loaded = (!matches!(test, Test::Bits(..))).then_some(argument);
+        let [met, unmet] = [met, unmet].map(|entry| self.provide(entry, loaded));
         let place = self.jump_if(code, k, met, unmet);
         let place = match test {
             Test::Bits(mask, _) => self.push(AND, [0, 0], mask),
-            Test::Equal(_) | Test::AtLeast(_) | Test::AtMost(_) => place,
+            Test::Equal(_) | Test::AtLeast(_) | Test::AtMost(_) | Test::Any(_) => place,
         };
-        // x86-64 and aarch64 have the lower half first.
-        self.load(ARGUMENTS + 8 * u32::from(argument), place)
+        Entry { place, argument: Some(argument) }
+    }
+
+    /// Where to go from where an argument is loaded.
+    fn provide(&mut self, entry: Entry, loaded: Option<u8>) -> Place {
+        match entry.argument {
+            // x86-64 and aarch64 have the lower half first.
+            Some(wanted) if loaded != Some(wanted) => {
+                self.load(ARGUMENTS + 8 * u32::from(wanted), entry.place)
+            }
+            Some(_) | None => entry.place,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// The verdict about a call, without a program.
+    fn expected(verdicts: &Verdicts, number: u32, arguments: [u32; 6]) -> Action {
+        let holds = |(argument, test): &Condition| {
+            let value = arguments[usize::from(*argument)];
+            match test {
+                Test::Equal(wanted) => value == *wanted,
+                Test::AtLeast(least) => value >= *least,
+                Test::AtMost(most) => value <= *most,
+                Test::Bits(mask, wanted) => value & mask == *wanted,
+                Test::Any(bits) => value & bits != 0,
+            }
+        };
+        match verdicts.calls.get(&number) {
+            Some(Verdict::Always(action)) => *action,
+            Some(Verdict::If(some, action))
+                if some.iter().any(|conditions| conditions.iter().all(holds)) =>
+            {
+                *action
+            }
+            Some(Verdict::If(..)) | None => verdicts.otherwise,
+        }
+    }
+
+    /// Compares a program with the verdicts that it comes from, for all calls with many arguments.
+    pub(in super::super) fn means_what_its_verdicts_say(verdicts: &Verdicts) {
+        const VALUES: [u32; 9] = [0, 1, 2, 3, 10, 16, 17, 40, u32::MAX];
+        let program = verdicts.compile();
+        let bits = (0..32).map(|bit| 1 << bit);
+        let values: Vec<u32> = VALUES.into_iter().chain(bits).chain(4..16).collect();
+        for number in 0..700 {
+            for (first, second) in
+                values.iter().flat_map(|it| values.iter().map(move |at| (*it, *at)))
+            {
+                let arguments = [first, second, first ^ second, 0, 0, 0];
+                let found = run(&program, OWN_ARCHITECTURE, number, arguments);
+                assert_eq!(found, expected(verdicts, number, arguments), "{number} {arguments:x?}");
+            }
+        }
+    }
 
     /// What the kernel does with a program.
     fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 6]) -> Action {
@@ -244,6 +334,7 @@ mod tests {
                 JUMP_IF_EQUAL => at += jump(accumulator == k),
                 JUMP_IF_ABOVE => at += jump(accumulator > k),
                 JUMP_IF_AT_LEAST => at += jump(accumulator >= k),
+                JUMP_IF_ANY => at += jump(accumulator & k != 0),
                 RETURN => return Action(k),
                 other => panic!("unknown instruction {other:#x}"),
             }
