@@ -21,8 +21,8 @@ use crate::{InstanceId, Name};
 pub use depth::{DEPTH_MAX, Room, VALUES_SIZE_MAX};
 pub use frame::{
     DecodeError, EncodeError, LENGTH_PREFIX, append_frame, append_frame_with, append_value,
-    append_value_within, decode, end_of_values, frame_length, greeting_of, take_value,
-    take_value_within,
+    append_value_within, decode, decode_within, end_of_values, frame_length, greeting_of,
+    take_value, take_value_within,
 };
 
 /// The version of everything in this module. Any change to a message counts it up.

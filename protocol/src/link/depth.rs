@@ -27,12 +27,15 @@ pub const VALUES_SIZE_MAX: usize = 64 * FRAME_LENGTH_MAX;
 /// that have no size.
 const ELEMENT_SIZE_MIN: usize = 32;
 
+/// A tree makes room for so many elements when it is made for one; what a list is made into is not seen here.
+const ELEMENTS_AT_ONCE: usize = 11;
+
 /// How many elements the lists and maps of a message may have together: twice as many as a frame has bytes.
 pub(super) const ELEMENTS_MAX: usize = VALUES_SIZE_MAX / ELEMENT_SIZE_MIN;
 
 /// What values inside each other may take, from the outermost to the innermost, in bytes: the stack of whoever
 /// reads them has each several times.
-pub(super) const PATH_SIZE_MAX: usize = 64 * 1024;
+pub(super) const PATH_SIZE_MAX: usize = 32 * 1024;
 
 /// What serde's errors, which are only text, say of a value that is too deep.
 pub(super) const TOO_DEEP: &str = "it is nested too deep";
@@ -51,7 +54,8 @@ impl Default for Room {
 }
 
 impl Room {
-    /// What the values so far take, in bytes: no less than they do, but for texts, which take what their frame does.
+    /// What the values so far take, in bytes: no less than half of what they do, but for texts, which take what their
+    /// frame does.
     pub fn taken(&self) -> usize {
         VALUES_SIZE_MAX - self.0.get()
     }

@@ -187,8 +187,13 @@ pub fn frame_length(bytes: &[u8]) -> Option<usize> {
 
 /// The message in `frame`, which comes without its length prefix.
 pub fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, DecodeError> {
+    decode_within(frame, &Room::default())
+}
+
+/// As [`decode`], of a message that has so much room.
+pub fn decode_within<M: DeserializeOwned>(frame: &[u8], room: &Room) -> Result<M, DecodeError> {
     let mut rest = frame;
-    let message = take_value(&mut rest)?;
+    let message = take_value_within(&mut rest, room)?;
     end_of_values(rest)?;
     Ok(message)
 }

@@ -99,20 +99,16 @@ pub struct Decoder<'a> {
     asked: Option<Asked>,
 }
 
-/// A message that has been read.
-pub(crate) struct Decoded<M> {
-    pub(crate) message: M,
-    /// What it takes in memory, in bytes.
-    pub(crate) size: usize,
-}
+/// A message that has been read, or why not and who is to be told.
+pub(crate) type Decoded<M> = Result<M, (DecodeError, Option<Asked>)>;
 
 impl<'a> Decoder<'a> {
-    /// Reads the whole of `bytes` as a message. A panic of the code by which its type is read is an error as any
-    /// other.
+    /// Reads the whole of `bytes` as a message; and what has been read takes in memory, in bytes. A panic of the code
+    /// by which its type is read is an error as any other.
     pub(crate) fn message<M: Message>(
         bytes: &'a [u8],
         asked: Option<Asked>,
-    ) -> Result<Decoded<M>, (DecodeError, Option<Asked>)> {
+    ) -> (Decoded<M>, usize) {
         let mut decoder = Self { message: M::NAME, bytes, room: Room::default(), asked };
         let decoded = catch_unwind(AssertUnwindSafe(|| {
             let message = M::decode(&mut decoder)?;
@@ -121,10 +117,8 @@ impl<'a> Decoder<'a> {
             if decoder.asked.is_some() { Err(DecodeError::NotAQuestion) } else { Ok(message) }
         }));
         let Self { room, asked, .. } = decoder;
-        match decoded.unwrap_or(Err(DecodeError::Panicked)) {
-            Ok(message) => Ok(Decoded { message, size: room.taken() }),
-            Err(error) => Err((error, asked)),
-        }
+        let decoded = decoded.unwrap_or(Err(DecodeError::Panicked));
+        (decoded.map_err(|error| (error, asked)), room.taken())
     }
 
     /// The number of the variant; to be read first.

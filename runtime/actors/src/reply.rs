@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use blackhole_protocol::link::{DecodeError, EncodeError, append_value, decode, gateway::Failure};
+use blackhole_protocol::link::{
+    DecodeError, EncodeError, Room, append_value, decode_within, gateway::Failure,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -151,7 +153,8 @@ impl<T> Future for Answer<T> {
 /// Who waits for an answer from another process.
 pub(crate) trait Awaited: Send {
     fn is_awaited(&self) -> bool;
-    fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>);
+    /// Hands over the answer, or why there is none. What it takes in memory, in bytes.
+    fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>) -> usize;
 }
 
 /// So a question that came from afar may be handed on to yet another process.
@@ -160,10 +163,12 @@ impl<T: DeserializeOwned + Send + 'static> Awaited for Reply<T> {
         Reply::is_awaited(self)
     }
 
-    fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>) {
+    fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>) -> usize {
+        let room = Room::default();
         let answer = outcome.and_then(|bytes| {
             // The answer's own code, which may panic, concerns nobody else on the connection.
-            let read = catch_unwind(|| decode(bytes)).unwrap_or(Err(DecodeError::Panicked));
+            let read = catch_unwind(AssertUnwindSafe(|| decode_within(bytes, &room)));
+            let read = read.unwrap_or(Err(DecodeError::Panicked));
             read.map_err(|error| CallError::Decode(error.into()))
         });
         let told = AssertUnwindSafe(|| match answer {
@@ -174,6 +179,7 @@ impl<T: DeserializeOwned + Send + 'static> Awaited for Reply<T> {
         if catch_unwind(told).is_err() {
             tracing::error!("to drop an answer that nobody waits for panicked");
         }
+        room.taken()
     }
 }
 

@@ -7,17 +7,14 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
+    io,
     task::{Context, Poll, Waker},
 };
 
 use blackhole_protocol::link::{
     EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame_with, frame_length, gateway::WINDOW,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
-};
+use tokio::net::UnixStream;
 
 use crate::link::LinkError;
 
@@ -37,6 +34,9 @@ const FREED_LENGTH: usize = 2 * WINDOW.bytes as usize;
 /// A buffer that is not made use of is let go after so many sendings.
 const KEPT_SENDINGS: u32 = 64;
 
+/// After what takes so much memory has been read, in bytes, there is a pause: to read it has taken a while.
+pub(crate) const READ_SIZE_MAX: usize = 16 << 20;
+
 /// What a task that drives one side of a connection asks of that side.
 pub(crate) trait End {
     /// A frame arrived, without its length in front.
@@ -52,8 +52,9 @@ pub(crate) trait End {
         false
     }
 
-    /// Whether what it has to say to the frames that it was handed should go out before it is handed more.
-    fn has_said_much(&self) -> bool {
+    /// Whether it has had so much to do with the frames that it was handed, or has so much to say to them, that it
+    /// is handed more only after that has gone out and others have had their turn.
+    fn needs_a_pause(&self) -> bool {
         false
     }
 
@@ -162,7 +163,7 @@ impl Wire {
     /// which the peer's leave is one.
     pub(crate) async fn drive(
         &mut self,
-        stream: &mut UnixStream,
+        stream: &UnixStream,
         end: &mut impl End,
     ) -> Result<(), LinkError> {
         poll_fn(|context| self.poll(stream, end, context)).await
@@ -175,10 +176,11 @@ impl Wire {
 
     fn poll(
         &mut self,
-        stream: &mut UnixStream,
+        stream: &UnixStream,
         end: &mut impl End,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
+        let mut has_handed_over = false;
         loop {
             match self.poll_send(stream, end, context)? {
                 Flushed::Whole(Collected::Last) => return Poll::Ready(Ok(())),
@@ -192,22 +194,26 @@ impl Wire {
                     return Poll::Pending;
                 }
             }
-            if self.paused {
-                self.hand_over(end)?;
-                continue;
+            if self.paused && has_handed_over {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            match self.poll_receive(stream, context)? {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(0) => return Poll::Ready(Err(LinkError::Closed)),
-                Poll::Ready(_) => self.hand_over(end)?,
+            if !self.paused {
+                match self.poll_receive(stream, context)? {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(0) => return Poll::Ready(Err(LinkError::Closed)),
+                    Poll::Ready(_) => {}
+                }
             }
+            self.hand_over(end)?;
+            has_handed_over = true;
         }
     }
 
     /// Writes until nothing is left or the socket is full.
     fn poll_send(
         &mut self,
-        stream: &mut UnixStream,
+        stream: &UnixStream,
         end: &mut impl End,
         context: &mut Context<'_>,
     ) -> Result<Flushed, LinkError> {
@@ -223,13 +229,16 @@ impl Wire {
                 self.sent = self.sending.len();
                 continue;
             }
-            match Pin::new(&mut *stream).poll_write(context, self.unsent()) {
-                Poll::Ready(Ok(written)) => self.sent += written,
-                Poll::Ready(Err(error)) => match LinkError::from(error) {
+            let Poll::Ready(ready) = stream.poll_write_ready(context) else {
+                return Ok(Flushed::Partly);
+            };
+            match ready.and_then(|()| stream.try_write(self.unsent())) {
+                Ok(written) => self.sent += written,
+                Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => match LinkError::from(error) {
                     LinkError::Closed => self.unheard = true,
                     error => return Err(error),
                 },
-                Poll::Pending => return Ok(Flushed::Partly),
             }
         }
     }
@@ -251,20 +260,23 @@ impl Wire {
 
     fn poll_receive(
         &mut self,
-        stream: &mut UnixStream,
+        stream: &UnixStream,
         context: &mut Context<'_>,
     ) -> Result<Poll<usize>, LinkError> {
         if self.received.is_empty() {
             self.received.resize(READ_LENGTH_MIN, 0);
         }
-        let mut free = ReadBuf::new(&mut self.received[self.filled..]);
-        match Pin::new(stream).poll_read(context, &mut free) {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(outcome) => {
-                outcome?;
-                let length = free.filled().len();
-                self.filled += length;
-                Ok(Poll::Ready(length))
+        loop {
+            let Poll::Ready(ready) = stream.poll_read_ready(context) else {
+                return Ok(Poll::Pending);
+            };
+            match ready.and_then(|()| stream.try_read(&mut self.received[self.filled..])) {
+                Ok(length) => {
+                    self.filled += length;
+                    return Ok(Poll::Ready(length));
+                }
+                Err(empty) if empty.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -295,7 +307,7 @@ impl Wire {
                 missing = LENGTH_PREFIX + length;
                 break;
             }
-            if end.has_said_much() || end.is_full() {
+            if end.needs_a_pause() || end.is_full() {
                 self.paused = true;
                 break;
             }
@@ -420,7 +432,7 @@ mod tests {
             !self.outgoing.is_empty()
         }
 
-        fn has_said_much(&self) -> bool {
+        fn needs_a_pause(&self) -> bool {
             self.said >= SAID_MAX
         }
 
@@ -441,14 +453,14 @@ mod tests {
     /// What a peer writes at once, and what an end makes of it.
     async fn talk() -> Talker {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let bytes: Vec<u8> = (0..FRAMES).flat_map(|number| [1, 0, 0, 0, number]).collect();
         theirs.write_all(&bytes).await.expect("it fits into the socket");
         let mut talker = Talker::default();
         let mut heard = Vec::new();
         let (driven, read) = tokio::join!(
             async {
-                let driven = Wire::default().drive(&mut ours, &mut talker).await;
+                let driven = Wire::default().drive(&ours, &mut talker).await;
                 drop(ours);
                 driven
             },
@@ -465,6 +477,27 @@ mod tests {
         let talker = talk().await;
         assert!(talker.frames.iter().map(|(_, number)| *number).eq(0..FRAMES), "in their order");
         assert_eq!(talker.collected_max, SAID_MAX * SAID);
+    }
+
+    /// In each poll it is handed over what it takes, and no more.
+    #[tokio::test]
+    async fn others_have_their_turn_while_it_pauses() {
+        use tokio::io::AsyncWriteExt;
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let bytes: Vec<u8> = (0..FRAMES).flat_map(|number| [1, 0, 0, 0, number]).collect();
+        theirs.write_all(&bytes).await.expect("it fits into the socket");
+        let (mut talker, mut wire) = (Talker::default(), Wire::default());
+        let mut turns = 0;
+        poll_fn(|context| {
+            turns += 1;
+            let _pending = wire.poll(&ours, &mut talker, context);
+            assert!(talker.frames.len() <= turns * 2 * SAID_MAX, "{}", talker.frames.len());
+            match talker.frames.len() == usize::from(FRAMES) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     #[tokio::test]

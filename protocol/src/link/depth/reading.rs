@@ -7,7 +7,7 @@ use serde::{
     de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-use super::{DEPTH_MAX, PATH_SIZE_MAX, Reading, Room, TOO_DEEP};
+use super::{DEPTH_MAX, ELEMENTS_AT_ONCE, PATH_SIZE_MAX, Reading, Room, TOO_DEEP};
 
 /// A list is made with room for no more elements than this, however many it is said to have.
 const EXPECTED_MAX: usize = 256;
@@ -54,6 +54,24 @@ impl<'de, V: Deserialize<'de>> DeserializeSeed<'de> for Reading<'_, V> {
 
 /// Visits a list or a map, whose length is said by the peer.
 struct Counted<'a, V>(Limited<'a, V>);
+
+/// The elements of one.
+struct Elements<'a, A> {
+    inner: Limited<'a, A>,
+    /// Room for so many is made with the next one.
+    at_once: usize,
+}
+
+impl<'a, A> Elements<'a, A> {
+    fn of(inner: Limited<'a, A>) -> Self {
+        Self { inner, at_once: ELEMENTS_AT_ONCE }
+    }
+
+    /// There is one more, of so many bytes.
+    fn take<E>(&self, size: usize, refuse: impl FnOnce(&'static str) -> E) -> Result<(), E> {
+        self.inner.limits.room.take_element(size * self.at_once, refuse)
+    }
+}
 
 /// What has no levels is passed on as it is.
 macro_rules! plain {
@@ -189,17 +207,17 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Counted<'_, V> {
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<V::Value, A::Error> {
         let Limited { inner, limits } = self.0;
-        inner.visit_seq(Counted(limits.over(values)))
+        inner.visit_seq(Elements::of(limits.over(values)))
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
         let Limited { inner, limits } = self.0;
-        inner.visit_map(Counted(limits.over(entries)))
+        inner.visit_map(Elements::of(limits.over(entries)))
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Counted<'_, A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -207,20 +225,21 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Counted<'_, A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        let element = self.0.next_element_seed(seed)?;
+        let element = self.inner.next_element_seed(seed)?;
         if element.is_some() {
-            self.0.limits.room.take_element(size_of::<S::Value>(), A::Error::custom)?;
+            self.take(size_of::<S::Value>(), A::Error::custom)?;
+            self.at_once = 1;
         }
         Ok(element)
     }
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint().map(|length| length.min(EXPECTED_MAX))
+        self.inner.size_hint().map(|length| length.min(EXPECTED_MAX))
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Counted<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -228,23 +247,24 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Counted<'_, A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        let key = self.0.next_key_seed(seed)?;
+        let key = self.inner.next_key_seed(seed)?;
         if key.is_some() {
-            self.0.limits.room.take_element(size_of::<S::Value>(), A::Error::custom)?;
+            self.take(size_of::<S::Value>(), A::Error::custom)?;
         }
         Ok(key)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let value = self.0.next_value_seed(seed)?;
-        self.0.limits.room.take_element(size_of::<S::Value>(), A::Error::custom)?;
+        let value = self.inner.next_value_seed(seed)?;
+        self.take(size_of::<S::Value>(), A::Error::custom)?;
+        self.at_once = 1;
         Ok(value)
     }
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint().map(|length| length.min(EXPECTED_MAX))
+        self.inner.size_hint().map(|length| length.min(EXPECTED_MAX))
     }
 }
 

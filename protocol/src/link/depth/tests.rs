@@ -125,6 +125,10 @@ fn a_message_takes_no_more_memory_than_it_may() {
     refused::<Vec<Roomy>>(&list_of_zeroes(1_000_000));
     refused::<Vec<Box<Roomy>>>(&list_of_zeroes(1_000_000));
     refused::<Vec<Box<Option<[[u64; 32]; 32]>>>>(&list_of_zeroes(50_000));
+    // A tree of one element has room for eleven.
+    let map_of_one = [1, 0, 0].repeat(2000);
+    let maps = [&[251, 208, 7][..], &map_of_one].concat();
+    refused::<Vec<BTreeMap<u8, Option<[[u64; 32]; 16]>>>>(&maps);
     // The same divided among the lists of one value, and in the values of a map.
     let mut bytes = Vec::new();
     append_frame(&vec![vec![Roomy::None; 20_000]; 20], &mut bytes).expect("it fits");

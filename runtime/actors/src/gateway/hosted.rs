@@ -15,7 +15,7 @@ use tokio::{sync::Mutex, time::Instant};
 use super::{session::Ticket, sessions::Seat};
 use crate::{
     Message,
-    message::{DecodeError, Decoded, Decoder},
+    message::{DecodeError, Decoder},
     reply::Asked,
 };
 
@@ -34,10 +34,10 @@ pub(super) trait Door: fmt::Debug + Send + Sync {
 
 /// One session's way to one actor. Collects what one read has brought.
 pub(super) trait WayIn: Send {
-    /// Takes a statement; what it is worth is handed back when it has been done.
-    fn cast(&mut self, payload: &[u8], ticket: Ticket) -> Result<(), DecodeError>;
-    /// Takes a question.
-    fn call(&mut self, payload: &[u8], asked: Asked);
+    /// Takes a statement; what it is worth is handed back when it has been done. What it takes in memory, in bytes.
+    fn cast(&mut self, payload: &[u8], ticket: Ticket) -> Result<usize, DecodeError>;
+    /// Takes a question. What it takes in memory, in bytes, and if it is refused what was read of it.
+    fn call(&mut self, payload: &[u8], asked: Asked) -> usize;
     /// Gives the actor what was collected.
     fn settle(&mut self);
 }
@@ -249,22 +249,24 @@ struct TypedWayIn<M> {
 }
 
 impl<M: Message> WayIn for TypedWayIn<M> {
-    fn cast(&mut self, payload: &[u8], mut ticket: Ticket) -> Result<(), DecodeError> {
-        let decoded = Decoder::message(payload, None).map_err(|(error, _)| error)?;
-        let Decoded { message, size } = decoded;
+    fn cast(&mut self, payload: &[u8], mut ticket: Ticket) -> Result<usize, DecodeError> {
+        let (decoded, size) = Decoder::message(payload, None);
+        let message = decoded.map_err(|(error, _)| error)?;
         ticket.weigh(size);
         self.collected.push(Envelope { message, worth: Worth::Statement { _ticket: ticket } });
-        Ok(())
+        Ok(size)
     }
 
-    fn call(&mut self, payload: &[u8], asked: Asked) {
+    fn call(&mut self, payload: &[u8], asked: Asked) -> usize {
         let worth = Worth::Question { deadline: asked.deadline };
-        match Decoder::message(payload, Some(asked)) {
-            Ok(Decoded { message, .. }) => self.collected.push(Envelope { message, worth }),
+        let (decoded, size) = Decoder::message(payload, Some(asked));
+        match decoded {
+            Ok(message) => self.collected.push(Envelope { message, worth }),
             Err((error, Some(asked))) => asked.fail(Failure::Malformed(error.to_string())),
             // The reply had been made, and said so when it was dropped.
             Err((_, None)) => {}
         }
+        size
     }
 
     fn settle(&mut self) {

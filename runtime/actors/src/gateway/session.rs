@@ -17,7 +17,7 @@ use blackhole_protocol::link::{
     },
     greeting_of, take_value,
 };
-use tokio::{net::UnixStream, time::Instant};
+use tokio::{io::Interest, net::UnixStream, time::Instant};
 
 use super::{
     Shared,
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
-    wire::{Collected, End, Outgoing, Wire},
+    wire::{Collected, End, Outgoing, READ_SIZE_MAX, Wire},
 };
 
 /// Actors that one peer may have bound at a time.
@@ -76,16 +76,18 @@ pub(super) async fn session(
         dirty: Vec::new(),
         undone: Undone::default(),
         answered_wishes: 0,
+        read_size: 0,
         now: None,
     };
     let here = Here { seat: &seat, outbox: &outbox };
     let mut wire = Wire::default();
     let ended = {
-        let mut driven = std::pin::pin!(wire.drive(&mut stream, &mut session));
+        let mut driven = std::pin::pin!(wire.drive(&stream, &mut session));
         tokio::select! {
             ended = &mut driven => ended,
             () = outbox.ungreeted() => Err(LinkError::HandshakeTimeout { within: GREETING_TIMEOUT }),
             () = outbox.ignored() => Err(LinkError::Closed),
+            () = here.left_unheard(&stream) => Err(LinkError::Closed),
         }
     };
     drop(here);
@@ -104,10 +106,26 @@ struct Here<'a> {
     outbox: &'a Outbox,
 }
 
-impl Drop for Here<'_> {
-    fn drop(&mut self) {
+impl Here<'_> {
+    fn leave(&self) {
         self.seat.leave();
         self.outbox.close();
+    }
+
+    /// A peer that is not heard, because its messages take much memory, may go meanwhile: then they are for nobody,
+    /// and what is left of them in the socket is read when some are done.
+    async fn left_unheard(&self, stream: &UnixStream) {
+        self.outbox.filled.notified().await;
+        // Nothing but the end of what the peer says comes under this name.
+        let _ended_or_failed = stream.ready(Interest::PRIORITY).await;
+        self.leave();
+        std::future::pending().await
+    }
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -133,6 +151,8 @@ pub(super) struct Outbox {
     undone: AtomicU32,
     /// What the large ones of them take in memory, in bytes.
     held: AtomicUsize,
+    /// That was too much once.
+    filled: tokio::sync::Notify,
     greeted: tokio::sync::Notify,
     leaving: AtomicBool,
     left_to: tokio::sync::Notify,
@@ -359,6 +379,8 @@ struct Session {
     undone: Undone,
     /// Wishes to bind and to release that were answered since the last settlement.
     answered_wishes: u32,
+    /// What was read since then, in bytes of memory, also of what was refused.
+    read_size: usize,
     /// When the calls of the present read arrived.
     now: Option<Instant>,
 }
@@ -499,13 +521,14 @@ impl End for Session {
         match take_value(&mut rest)? {
             ToGateway::Cast { target } => {
                 let (target, ticket) = self.admit(target, frame.len())?;
-                Ok(target.way_in.cast(rest, ticket)?)
+                self.read_size += target.way_in.cast(rest, ticket)?;
+                Ok(())
             }
             ToGateway::Call { target, call, within_us } => {
                 let now = *self.now.get_or_insert_with(Instant::now);
                 let deadline = now + Duration::from_micros(within_us.min(WITHIN_US_MAX));
                 let (target, ticket) = self.admit(target, frame.len())?;
-                target.way_in.call(rest, Asked { ticket, call, deadline });
+                self.read_size += target.way_in.call(rest, Asked { ticket, call, deadline });
                 Ok(())
             }
             ToGateway::Bind { target, actor, message, schema } => {
@@ -528,8 +551,8 @@ impl End for Session {
         }
     }
 
-    fn has_said_much(&self) -> bool {
-        self.answered_wishes >= ANSWERED_WISHES_MAX
+    fn needs_a_pause(&self) -> bool {
+        self.answered_wishes >= ANSWERED_WISHES_MAX || self.read_size > READ_SIZE_MAX
     }
 
     fn is_full(&self) -> bool {
@@ -538,11 +561,13 @@ impl End for Session {
 
     fn wait_for_room(&mut self, waker: &Waker) {
         self.outbox.lock().waits_for_room = Some(waker.clone());
+        self.outbox.filled.notify_one();
     }
 
     fn settle(&mut self) {
         self.now = None;
         self.answered_wishes = 0;
+        self.read_size = 0;
         self.give_to_actors();
     }
 

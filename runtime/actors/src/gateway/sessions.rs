@@ -27,6 +27,9 @@ const SESSIONS_MAX: u32 = 1024;
 /// How many of them may be one program, so that it shuts nobody else out. One that refers to any number of
 /// actors needs a single one; a node speaks for each service that is embedded in it.
 const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 64;
+/// Programs that this one cannot see, as from a namespace of processes of its own, are not told from each other: all
+/// of one user together leave others so many.
+const SESSIONS_OF_UNSEEN_MAX: u32 = SESSIONS_MAX / 2;
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -192,8 +195,11 @@ impl Shares {
     fn take(self: &Arc<Self>, program: Program) -> Result<Share, LinkError> {
         let mut taken = self.taken();
         let sessions = taken.entry(program).or_default();
-        if *sessions == SESSIONS_PER_PROGRAM_MAX {
-            let connections_max = SESSIONS_PER_PROGRAM_MAX;
+        let connections_max = match program.pid {
+            Some(_) => SESSIONS_PER_PROGRAM_MAX,
+            None => SESSIONS_OF_UNSEEN_MAX,
+        };
+        if *sessions == connections_max {
             return Err(LinkError::TooManyConnections { connections_max });
         }
         *sessions += 1;
@@ -230,6 +236,15 @@ mod tests {
         }
         assert_eq!(refused.note(begun + REFUSED_EVERY), Some(100));
         assert_eq!(refused.note(begun + REFUSED_EVERY * 2), Some(0));
+    }
+
+    #[test]
+    fn programs_that_cannot_be_told_from_each_other_share_a_larger_part() {
+        let shares = Arc::new(Shares::default());
+        let unseen = Program { uid: 1000, pid: None };
+        let held: Vec<_> = (0..SESSIONS_OF_UNSEEN_MAX).map(|_| shares.take(unseen)).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert!(shares.take(unseen).is_err());
     }
 
     #[test]

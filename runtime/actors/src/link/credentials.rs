@@ -10,7 +10,7 @@ use super::LinkError;
 pub(crate) struct Program {
     /// Whose it is.
     pub(crate) uid: u32,
-    /// Absent, or 0, if it lives where this program cannot see.
+    /// Absent if it lives where this program cannot see.
     pub(crate) pid: Option<pid_t>,
 }
 
@@ -19,7 +19,9 @@ impl Program {
     /// began to listen.
     pub(crate) fn at(stream: &UnixStream) -> Result<Self, LinkError> {
         let peer = stream.peer_cred().map_err(LinkError::Socket)?;
-        Ok(Self { uid: peer.uid(), pid: peer.pid() })
+        // The kernel's number for what is not in this namespace.
+        let pid = peer.pid().filter(|pid| *pid != 0);
+        Ok(Self { uid: peer.uid(), pid })
     }
 
     /// Only programs of the same user may speak to this one, and those of the superuser, whose node may

@@ -32,7 +32,7 @@ use crate::{
     CallError, Message,
     link::{LinkError, compare},
     message::Encoder,
-    wire::{Collected, End, Outgoing, Wire},
+    wire::{Collected, End, Outgoing, READ_SIZE_MAX, Wire},
 };
 
 /// What the gateway's greeting says.
@@ -133,7 +133,7 @@ enum Wants {
 
 impl Connection {
     /// Has a task of the present runtime drive the connection until it ends.
-    pub(super) fn drive(mut stream: UnixStream, opened: Opened) -> Arc<Self> {
+    pub(super) fn drive(stream: UnixStream, opened: Opened) -> Arc<Self> {
         let Opened { instance, generation, window } = opened;
         let state = State {
             outgoing: Outgoing::default(),
@@ -154,12 +154,13 @@ impl Connection {
             binding: tokio::sync::Mutex::default(),
             parting: Parting::default(),
         });
-        let (driven, mut driver) = (connection.clone(), Driver(connection.clone()));
+        let driven = connection.clone();
+        let mut driver = Driver { connection: connection.clone(), read_size: 0 };
         tokio::spawn(async move {
             let mut wire = Wire::default();
             let why = tokio::select! {
                 biased;
-                ended = wire.drive(&mut stream, &mut driver) => match ended {
+                ended = wire.drive(&stream, &mut driver) => match ended {
                     Ok(()) => "this program closed the link".to_owned(),
                     Err(error) => error.to_string(),
                 },
@@ -521,22 +522,26 @@ impl Drop for Wish<'_> {
 }
 
 /// The task that drives a connection hands it what arrives.
-struct Driver(Arc<Connection>);
+struct Driver {
+    connection: Arc<Connection>,
+    /// What was read since the last settlement, in bytes of memory.
+    read_size: usize,
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.lose("the runtime that drove the link has ended".to_owned());
+        self.connection.lose("the runtime that drove the link has ended".to_owned());
     }
 }
 
 impl End for Driver {
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
         let mut rest = frame;
-        let connection = &self.0;
+        let connection = &self.connection;
         let message = take_value(&mut rest)?;
         if let FromGateway::Answer { call } = message {
             let awaited = connection.lock().calls.remove(call)?;
-            awaited.resolve(Ok(rest));
+            self.read_size += awaited.resolve(Ok(rest));
             return Ok(());
         }
         end_of_values(rest)?;
@@ -576,9 +581,15 @@ impl End for Driver {
         }
     }
 
-    fn settle(&mut self) {}
+    fn needs_a_pause(&self) -> bool {
+        self.read_size > READ_SIZE_MAX
+    }
+
+    fn settle(&mut self) {
+        self.read_size = 0;
+    }
 
     fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
-        self.0.lock().outgoing.collect(sent, waker)
+        self.connection.lock().outgoing.collect(sent, waker)
     }
 }

@@ -1,4 +1,4 @@
-//! Messages with code of their own: what it does wrong concerns nobody else.
+//! Messages with code of their own, which may panic, and questions that an actor keeps: nobody else suffers.
 
 use blackhole_actors::CallError;
 use blackhole_protocol::link::gateway::Failure;
@@ -30,6 +30,8 @@ enum MoodyMessage {
     Ask { reply: Reply<u64>, mood: Moody },
     Give { mood: bool, reply: Reply<Moody> },
     Keep(Reply<u64>),
+    KeepLarge { data: Vec<Option<[u64; 32]>>, reply: Reply<u64> },
+    Awaited(Reply<u64>),
 }
 
 struct Moods;
@@ -57,7 +59,11 @@ impl Actor for Moods {
             MoodyMessage::Take(Moody(_)) => {}
             MoodyMessage::Ask { reply, mood } => reply.send(u64::from(mood.0)),
             MoodyMessage::Give { mood, reply } => reply.send(Moody(mood)),
-            MoodyMessage::Keep(reply) => kept.push(reply),
+            MoodyMessage::Keep(reply) | MoodyMessage::KeepLarge { reply, .. } => kept.push(reply),
+            MoodyMessage::Awaited(reply) => {
+                let awaited = kept.iter().filter(|kept| kept.is_awaited());
+                reply.send(awaited.count() as u64);
+            }
         }
         Ok(())
     }
@@ -181,4 +187,29 @@ async fn a_peer_whose_questions_are_kept_has_its_share_while_they_are() {
     let why = goodbye(&world, &framed(&[hello()])).await;
     assert!(why.contains("connections already"), "`{why}`");
     world.serves().await;
+}
+
+/// Else who keeps a question while it is awaited would keep it for as long as the peer once said.
+#[tokio::test]
+async fn a_peer_that_goes_while_it_is_not_heard_is_awaited_no_more() {
+    let world = World::begin().await;
+    host_moods(&world).await;
+    let peers = Peers::new("who looks on", world.folder.path(), None);
+    let moods: Remote<MoodyMessage> = peers.remote(&instance(), "moods");
+    let awaited = async |expected| {
+        let looking = async {
+            while moods.call(MoodyMessage::Awaited, SOON).await.expect("an answer") != expected {}
+        };
+        tokio::time::timeout(SOON, looking).await.expect("in time");
+    };
+    let mut said = framed(&[hello(), bind_tally(), bind_moods()]);
+    let data = [&[251, 32, 78][..], &[0; 20_000]].concat();
+    (0..100).for_each(|number| append(&mut said, &call(number), 4, &data));
+    let mut stream = world.stream().await;
+    let telling = tokio::spawn(async move { stream.write_all(&said).await });
+    awaited(2).await;
+    // It goes before all of it is heard.
+    telling.abort();
+    assert!(telling.await.is_err(), "all of it was heard");
+    awaited(0).await;
 }

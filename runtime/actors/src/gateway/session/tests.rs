@@ -34,6 +34,7 @@ fn session() -> Session {
         dirty: Vec::new(),
         undone: Undone::default(),
         answered_wishes: 0,
+        read_size: 0,
         now: None,
     }
 }
