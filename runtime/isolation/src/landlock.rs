@@ -1,17 +1,25 @@
 //! Which files a process may touch, by landlock: whatever its user may do, it may do no more than
 //! this. Needs no right, so an ordinary user's node can do it too.
 //!
-//! The rules are made known to the kernel in the child: descriptors opened in the parent would be
-//! closed before, and a path must be looked up where the child sees it.
+//! A path must be looked up where the child sees it. Where that is what the parent sees, it makes the rules known
+//! to the kernel once, for all children whose paths lead to the same places; else each child does, which takes
+//! as long as a fifth of a start.
 
 use std::{
     ffi::CString,
     fs, io,
-    os::unix::ffi::OsStrExt,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::{
+    fs::{Mode, OFlags, open, stat},
+    io::Errno,
+};
 
 use crate::{Host, Refused, Step, seccomp, syscall};
 
@@ -53,6 +61,15 @@ pub(crate) struct Checked {
     rules: Box<[(CString, u64)]>,
     /// What this version does not know to refuse.
     filters: seccomp::Checked,
+    known: Mutex<Option<Known>>,
+}
+
+/// Rules that the kernel knows.
+#[derive(Debug)]
+struct Known {
+    rules: Arc<OwnedFd>,
+    /// Device and inode to which each path led.
+    places: Vec<(u64, u64)>,
 }
 
 const EXECUTE: u64 = 1;
@@ -90,7 +107,7 @@ impl PathRules {
             0 => seccomp::without_truncation(),
             _ => seccomp::Checked::default(),
         };
-        Ok(Checked { handled, rules, filters })
+        Ok(Checked { handled, rules, filters, known: Mutex::default() })
     }
 }
 
@@ -107,16 +124,38 @@ fn checked(path: &Path, access: u64) -> Result<(CString, u64), PathRuleError> {
 }
 
 impl Checked {
-    /// Needs `no_new_privs`. Async-signal-safe.
-    pub(crate) fn restrict(&self) -> Result<(), Refused> {
-        let refused = || Refused::at(Step::RestrictPaths);
-        let rules = syscall::landlock_rules(self.handled).map_err(refused())?;
-        for (path, access) in &self.rules {
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let place = open(path.as_c_str(), flags, Mode::empty()).map_err(refused())?;
-            syscall::landlock_permit(&rules, &place, *access).map_err(refused())?;
+    /// Rules for who sees the paths as the caller does. Nothing if that fails: then the child tells how.
+    pub(crate) fn known(&self) -> Option<Arc<OwnedFd>> {
+        let places = self.places().ok()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_none_or(|known| known.places != places) {
+            *known = Some(Known { rules: Arc::new(self.tell().ok()?), places });
         }
-        syscall::landlock_restrict(&rules).map_err(refused())?;
+        known.as_ref().map(|known| known.rules.clone())
+    }
+
+    fn places(&self) -> Result<Vec<(u64, u64)>, Errno> {
+        let place = |path: &CString| stat(path.as_c_str()).map(|it| (it.st_dev, it.st_ino));
+        self.rules.iter().map(|(path, _)| place(path)).collect()
+    }
+
+    /// Async-signal-safe.
+    fn tell(&self) -> Result<OwnedFd, Errno> {
+        let rules = syscall::landlock_rules(self.handled)?;
+        for (path, access) in &self.rules {
+            let place = open(path.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            syscall::landlock_permit(&rules, &place, *access)?;
+        }
+        Ok(rules)
+    }
+
+    /// By known rules, or those that are made now. Needs `no_new_privs`. Async-signal-safe.
+    pub(crate) fn restrict(&self, known: Option<BorrowedFd<'_>>) -> Result<(), Refused> {
+        let restricted = match known {
+            Some(rules) => syscall::landlock_restrict(rules),
+            None => self.tell().and_then(|rules| syscall::landlock_restrict(rules.as_fd())),
+        };
+        restricted.map_err(Refused::at(Step::RestrictPaths))?;
         self.filters.install()
     }
 }
@@ -134,6 +173,22 @@ mod tests {
         let with = Host { landlock_version: Some(7), ..Host::detect() };
         let error = rules.check(&with).unwrap_err();
         assert!(error.to_string().starts_with("could not look at `/no/such/path`"), "{error}");
+    }
+
+    #[test]
+    fn rules_are_made_anew_when_a_path_leads_elsewhere() {
+        let Some(_version) = syscall::landlock_version() else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        fs::create_dir(&path).unwrap();
+        let rules = PathRules { write: vec![path.clone()], ..PathRules::default() };
+        let checked = rules.check(&Host::detect()).unwrap();
+        let first = checked.known().unwrap();
+        assert!(Arc::ptr_eq(&first, &checked.known().unwrap()));
+        fs::rename(&path, directory.path().join("old")).unwrap();
+        assert!(checked.known().is_none());
+        fs::create_dir(&path).unwrap();
+        assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
     }
 
     #[test]

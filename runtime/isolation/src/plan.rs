@@ -3,8 +3,11 @@
 
 use std::{
     ffi::CStr,
-    os::fd::BorrowedFd,
-    sync::atomic::{AtomicU8, Ordering},
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use rustix::{
@@ -249,11 +252,15 @@ impl Plan {
     /// anything else, and a change of the user has cleared its parent-death signal.
     ///
     /// `directory` is where it is to begin; it must be able to go there as the user it becomes, and find
-    /// it where nothing covers it. `None`: where it is.
+    /// it where nothing covers it. `None`: where it is. `path_rules` are those of [`Plan::path_rules`].
     ///
     /// # Errors
     /// The first step that the kernel refused. The child must end then.
-    pub fn apply_in_child(&self, directory: Option<&CStr>) -> Result<(), Refused> {
+    pub fn apply_in_child(
+        &self,
+        directory: Option<&CStr>,
+        path_rules: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Refused> {
         self.priorities.apply()?;
         for limit in &self.rlimits {
             let step = Step::SetRlimit(limit.resource);
@@ -265,7 +272,13 @@ impl Plan {
         let own_processes = |mounted| self.attempt_one(Part::PrivatePids, mounted);
         let entered = self.view.enter(self.processes(), directory, own_processes);
         self.attempt(self.view.parts(), entered)?;
-        self.become_less(directory)
+        self.become_less(directory, path_rules)
+    }
+
+    /// Rules for files that the kernel knows already, for the next child; nothing where there are none, or the
+    /// child must look up their paths itself.
+    pub fn path_rules(&self) -> Option<Arc<OwnedFd>> {
+        self.paths.as_ref().filter(|_| self.view.shares_files())?.known()
     }
 
     /// Among which processes it is to be born. Private: its parent must have called
@@ -288,7 +301,11 @@ impl Plan {
     }
 
     /// Each step takes away the right to do the ones before it.
-    fn become_less(&self, directory: Option<&CStr>) -> Result<(), Refused> {
+    fn become_less(
+        &self,
+        directory: Option<&CStr>,
+        path_rules: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Refused> {
         if let Some(capabilities) = &self.capabilities {
             self.attempt_one(Part::Capabilities, capabilities.bound())?;
         }
@@ -305,7 +322,7 @@ impl Plan {
             set_no_new_privs(true).map_err(Refused::at(Step::SetNoNewPrivileges))?;
         }
         if let Some(paths) = &self.paths {
-            self.attempt_one(Part::Paths, paths.restrict())?;
+            self.attempt_one(Part::Paths, paths.restrict(path_rules))?;
         }
         self.attempt_one(Part::Seccomp, self.seccomp.install())
     }

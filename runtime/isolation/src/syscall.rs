@@ -4,7 +4,7 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use libc::sock_filter;
@@ -133,7 +133,7 @@ pub(crate) fn landlock_permit(rules: &OwnedFd, place: &OwnedFd, access: u64) -> 
 }
 
 /// For the calling process and what it executes.
-pub(crate) fn landlock_restrict(rules: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn landlock_restrict(rules: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: only integers are passed.
     check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) })
         .map(drop)

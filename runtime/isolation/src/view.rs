@@ -233,6 +233,11 @@ impl Checked {
         self.processes
     }
 
+    /// Whether it sees the files that its parent does.
+    pub(crate) fn shares_files(&self) -> bool {
+        self.namespaces & libc::CLONE_NEWNS == 0
+    }
+
     /// What comes before the birth of who is to see its own processes only: the calling process stays
     /// where it is, its children are in the namespace. Async-signal-safe.
     pub(crate) fn separate(&self) -> Result<(), Refused> {

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use http::{Request, StatusCode, Uri, header, uri::Scheme};
+use http::{
+    Request, StatusCode, Uri, header,
+    uri::{Authority, Scheme},
+};
 use hyper::{
     body::{Body, Incoming},
     client::conn::http1,
@@ -132,7 +135,12 @@ impl FromStr for HttpUrl {
         let target = format!("{host}:{}", uri.port_u16().unwrap_or(port))
             .parse()
             .map_err(|_| malformed())?;
-        Ok(Self { target, scheme, uri })
+        let url = Self { target, scheme, uri };
+        // Brackets that are whole only with those of the user name are none of the host's.
+        match url.host().parse::<Authority>() {
+            Ok(alone) if Some(alone.host()) == url.uri.host() => Ok(url),
+            Ok(_) | Err(_) => Err(malformed()),
+        }
     }
 }
 
@@ -159,7 +167,15 @@ mod tests {
         assert_eq!(url.host(), "127.0.0.1:80");
         let url: HttpUrl = "https://[::1]".parse().expect("a url");
         assert_eq!(url.target, Target::Tcp { host: "::1".into(), port: 443 });
-        for text in ["", "/health", "localhost:80", "ftp://host/", "http://", "http:///x"] {
+        for text in [
+            "",
+            "/health",
+            "localhost:80",
+            "ftp://host/",
+            "http://",
+            "http:///x",
+            "https://u[@__::1]:/8",
+        ] {
             text.parse::<HttpUrl>().expect_err(text);
         }
     }

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "raw system calls in borrowed memory")]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -24,6 +24,8 @@ pub(crate) struct Orders<'a> {
     /// Descriptors from here up are not needed.
     pub(crate) unneeded_from: c_uint,
     pub(crate) plan: &'a Plan,
+    /// Rules for files that the kernel knows already.
+    pub(crate) path_rules: Option<BorrowedFd<'a>>,
     /// Signals that this process ignores, and its children must not.
     pub(crate) ignored: &'a [c_int],
     /// The limit on open files from before this process raised its own.
@@ -96,7 +98,10 @@ unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure>
             check(CORE_DUMPS, libc::setrlimit(libc::RLIMIT_CORE, limit))?;
         }
         write_pid(orders.listen_pid);
-        orders.plan.apply_in_child(orders.working_directory).map_err(Failure::of_isolation)?;
+        orders
+            .plan
+            .apply_in_child(orders.working_directory, orders.path_rules)
+            .map_err(Failure::of_isolation)?;
         // After the plan: a change of user takes the setting back.
         die_with_parent(orders.dies_with);
         unblock_signals()?;

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +24,12 @@ pub(crate) struct Children {
     known: HashSet<Pid>,
     slots: Option<Slots>,
     list: List,
+    /// Given up while children are looked for where there is no other: they must be found then as well.
+    spares: Vec<OwnedFd>,
 }
+
+/// The list of children, which stays open, and the environment of one.
+const SPARES: usize = 2;
 
 pub(crate) fn lock() -> MutexGuard<'static, Children> {
     static CHILDREN: LazyLock<Mutex<Children>> = LazyLock::new(Mutex::default);
@@ -35,6 +41,21 @@ impl Children {
         match &mut self.slots {
             Some(slots) => Ok(slots),
             empty => Ok(empty.insert(Slots::reserve()?)),
+        }
+    }
+
+    /// Makes room for a few descriptors, for as long as the lock is held.
+    pub(crate) fn give_up_spares(&mut self) {
+        self.spares.clear();
+    }
+
+    /// Has a few descriptors to give up, if there are any.
+    pub(crate) fn keep_spares(&mut self) {
+        while self.spares.len() < SPARES {
+            match self.slots().and_then(|slots| slots.spare()) {
+                Ok(spare) => self.spares.push(spare),
+                Err(_) => return,
+            }
         }
     }
 

@@ -26,7 +26,10 @@ pub fn prepare() -> io::Result<()> {
     }
     setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before })?;
     // Before anything else is opened, so that the slots are the lowest descriptors.
-    crate::children::lock().slots()?;
+    let mut children = crate::children::lock();
+    children.slots()?;
+    children.keep_spares();
+    drop(children);
     let last = before.maximum.unwrap_or(TABLE_START).min(TABLE_START).saturating_sub(1);
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let grown = fcntl_dupfd_cloexec(&null, i32::try_from(last).unwrap_or(i32::MAX))?;

@@ -10,7 +10,7 @@
 
 use std::ffi::c_uint;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{DupFlags, fcntl_dupfd_cloexec};
@@ -36,6 +36,11 @@ impl Slots {
         let mut slots = Self { null, slots: Vec::with_capacity(SLOTS_AT_START) };
         slots.grow(SLOTS_AT_START)?;
         Ok(slots)
+    }
+
+    /// One more descriptor of `/dev/null`, which takes up the place of another.
+    pub(crate) fn spare(&self) -> io::Result<OwnedFd> {
+        Ok(fcntl_dupfd_cloexec(&self.null, FIRST)?)
     }
 
     fn grow(&mut self, count: usize) -> io::Result<()> {
@@ -70,6 +75,11 @@ pub(crate) struct Filled<'a> {
 }
 
 impl Filled<'_> {
+    /// The one that was filled last.
+    pub(crate) fn last(&self) -> BorrowedFd<'_> {
+        self.slots.slots[self.count - 1].as_fd()
+    }
+
     /// Pairs of slot and target, the targets counted up from 0.
     pub(crate) fn pairs(&self) -> Vec<(RawFd, RawFd)> {
         let slots = self.slots.slots[..self.count].iter().map(AsRawFd::as_raw_fd);

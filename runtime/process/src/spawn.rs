@@ -102,17 +102,23 @@ impl Launch {
         let mut arguments: Vec<_> = self.arguments.iter().map(|word| word.as_ptr()).collect();
         arguments.push(ptr::null());
 
+        let path_rules = self.isolation.path_rules();
+        let sources = passed.iter().copied().chain(path_rules.as_deref().map(AsFd::as_fd));
         let mut children = children::lock();
-        let filled = children.slots().and_then(|slots| slots.fill(passed.iter().copied()));
+        let filled = children.slots().and_then(|slots| slots.fill(sources));
         let filled = filled.map_err(|error| SpawnError::new(Stage::Pipes, self, error))?;
+        let mut descriptors = filled.pairs();
+        // They have a slot and no target: the child uses them before it executes.
+        descriptors.truncate(1 + passed.len());
         let mut orders = Orders {
             program: program.as_ptr(),
             arguments: arguments.as_ptr(),
             environment: environment.as_ptr(),
             working_directory: self.working_directory.as_deref(),
-            descriptors: &filled.pairs(),
+            descriptors: &descriptors,
             unneeded_from: filled.end(),
             plan: &self.isolation,
+            path_rules: path_rules.is_some().then(|| filled.last()),
             ignored: child::ignored_signals(),
             files_max: descriptors::files_max_before(),
             core_dump_max: core_dumps::before(),

@@ -23,6 +23,12 @@ pub const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A killed process whose parent is dying as well makes no noise of its own; look again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// How long descriptors or memory may be short before a look is given up. Nothing can be started meanwhile either.
+const SHORTAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// When they are short, look again after this.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long a process may be between two programs, on a busy host, before it counts as somebody else's.
 const UNSETTLED_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -52,7 +58,19 @@ pub struct Leftover {
 pub(crate) async fn sweep(process: &Shared) -> io::Result<Swept> {
     let mut swept = Swept::default();
     let settled = Instant::now() + UNSETTLED_TIMEOUT;
-    if look_until_nothing(|| look(process, &mut swept, settled)).await? == Left::Nothing {
+    let look = || {
+        let mut children = children::lock();
+        match look(&mut children, process, &mut swept, settled) {
+            Err(error) if is_shortage(&error) => {
+                children.give_up_spares();
+                let looked = look(&mut children, process, &mut swept, settled);
+                children.keep_spares();
+                looked
+            }
+            looked => looked,
+        }
+    };
+    if look_until_nothing(look).await? == Left::Nothing {
         // Some may have been reaped by another look at the same time.
         swept.killed.append(&mut swept.surviving);
     }
@@ -68,14 +86,15 @@ pub async fn kill_everything() -> io::Result<Vec<i32>> {
     Ok(killed.dying.into_iter().map(Pid::as_raw_pid).collect())
 }
 
-async fn look_until_nothing(mut look: impl FnMut() -> io::Result<Left>) -> io::Result<Left> {
-    if look()? == Left::Nothing {
+async fn look_until_nothing(look: impl FnMut() -> io::Result<Left>) -> io::Result<Left> {
+    let mut look = look;
+    if patiently(&mut look).await? == Left::Nothing {
         return Ok(Left::Nothing);
     }
     let mut child_signal = signal(SignalKind::child())?;
     let deadline = Instant::now() + SWEEP_TIMEOUT;
     loop {
-        let left = look()?;
+        let left = patiently(&mut look).await?;
         if left == Left::Nothing || Instant::now() >= deadline {
             return Ok(left);
         }
@@ -89,21 +108,42 @@ async fn look_until_nothing(mut look: impl FnMut() -> io::Result<Left>) -> io::R
     }
 }
 
+/// A look that may have to wait for descriptors.
+async fn patiently(look: &mut impl FnMut() -> io::Result<Left>) -> io::Result<Left> {
+    let deadline = Instant::now() + SHORTAGE_TIMEOUT;
+    loop {
+        match look() {
+            Err(error) if is_shortage(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(SHORTAGE_PAUSE).await;
+            }
+            looked => return looked,
+        }
+    }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
 /// Kills what is left, reaps what is dead. While the lock is held a child's number stays its own.
-fn look(process: &Shared, swept: &mut Swept, settled: Instant) -> io::Result<Left> {
-    let mut children = children::lock();
+fn look(
+    children: &mut Children,
+    process: &Shared,
+    swept: &mut Swept,
+    settled: Instant,
+) -> io::Result<Left> {
     let mut left = match test_kill_process_group(process.pid) {
         Err(rustix::io::Errno::SRCH) => Left::Nothing,
         _ => Left::Dying,
     };
-    if !process.end_namespace(&mut children) {
+    if !process.end_namespace(children) {
         left = Left::Dying;
     }
     let mut changed = false;
     for orphan in children.orphans()? {
         // A dying process shows no environment any more; that it was ours has to be remembered.
         let dying = swept.surviving.iter().any(|it| it.pid == orphan.as_raw_pid());
-        let owner = if dying { Owner::This } else { owner(orphan, process) };
+        let owner = if dying { Owner::This } else { owner(orphan, process)? };
         if owner == Owner::This && !dying {
             swept.surviving.push(Leftover::seen(orphan));
             let _dead = kill_process(orphan, Signal::KILL);
@@ -130,23 +170,27 @@ enum Owner {
     Unsettled,
 }
 
-fn owner(orphan: Pid, process: &Shared) -> Owner {
+/// # Errors
+/// When there are no descriptors or memory to see it by.
+fn owner(orphan: Pid, process: &Shared) -> io::Result<Owner> {
     if Session::of(orphan).is_ok_and(|session| session.is_led_by(process.pid)) {
-        return Owner::This;
+        return Ok(Owner::This);
     }
-    let Some(mark) = process.mark.as_deref() else { return Owner::Another };
+    let Some(mark) = process.mark.as_deref() else { return Ok(Owner::Another) };
     let pid = orphan.as_raw_pid();
-    // Of another user and this process not root, or gone: then it cannot be attributed.
-    let Ok(environment) = environment(pid) else {
-        return Owner::Another;
+    let environment = match environment(pid) {
+        Ok(environment) => environment,
+        Err(error) if is_shortage(&error) => return Err(error),
+        // Of another user and this process not root, or gone: then it cannot be attributed.
+        Err(_) => return Ok(Owner::Another),
     };
     if environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
-        return Owner::This;
+        return Ok(Owner::This);
     }
     if environment.is_empty() && !has_empty_environment(pid) {
-        return Owner::Unsettled;
+        return Ok(Owner::Unsettled);
     }
-    Owner::Another
+    Ok(Owner::Another)
 }
 
 /// Read in one go where it fits: between two reads the process may execute, and the rest reads as empty.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blackhole_isolation::{Host, Request, User};
+use blackhole_isolation::{Host, PathRules, Request, User, plan};
 use blackhole_process::{ExitStatus, Generation, Launch, Signal, Spawned, Stage};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -481,6 +481,66 @@ fn a_child_that_its_user_stops_before_it_executes_holds_nobody_up() {
                 let exit = caught.process.exited().await;
                 assert_eq!(exit, ExitStatus::Signal { signal: Signal::KILL, core_dumped: false });
             }
+        }
+    });
+}
+
+/// In a process of its own, whose limit it lowers.
+#[test]
+fn what_was_left_behind_is_found_without_any_descriptor() {
+    const NAME: &str = "what_was_left_behind_is_found_without_any_descriptor";
+    const INSIDE: &str = "BLACKHOLE_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(INSIDE).is_none() {
+        let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = test.args(["--exact", NAME]).env(INSIDE, "1").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    run(async {
+        let script = "setsid sh -c 'echo $$; exec sleep 1000' & exec sleep 1000";
+        let spawned = start_marked(&shell(script), "spare");
+        let left: i32 = line(spawned.stdout).await.parse().unwrap();
+        let limit = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+        let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        assert!(!all.is_empty());
+        spawned.process.signal(Signal::KILL).unwrap();
+        spawned.process.exited().await;
+        let swept = spawned.process.sweep().await.unwrap();
+        drop(all);
+        assert_eq!(swept.killed.iter().map(|it| it.pid).collect::<Vec<_>>(), [left]);
+    });
+}
+
+/// The rules are made known to the kernel once; a directory that is made anew has its name only.
+#[test]
+fn path_rules_hold_for_every_generation_and_follow_a_path_that_leads_elsewhere() {
+    run(async {
+        let host = Host::detect();
+        let directory = TempDir::new().unwrap();
+        let [data, other] = ["data", "other"].map(|name| directory.path().join(name));
+        for path in [&data, &other] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let paths = PathRules {
+            execute: vec!["/".into()],
+            write: vec![data.clone(), "/dev/null".into()],
+            ..PathRules::default()
+        };
+        let Ok(plan) = plan(&Request { paths: Some(paths), ..Request::default() }, &host) else {
+            return skipped("this kernel has no landlock");
+        };
+        let script = r#"echo 1 >"$0/f" && ! (echo 1 >"$1/f") 2>/dev/null && ls /proc/self/fd"#;
+        let words = [data.to_str().unwrap(), other.to_str().unwrap()];
+        let launch = Launch::builder(["sh", "-c", script, words[0], words[1]]);
+        let launch = launch.isolation(Arc::new(plan)).build().unwrap();
+        for generation in 1..=3 {
+            let spawned = start(&launch);
+            // The last is that of the directory that is listed.
+            assert_eq!(text(spawned.stdout).await, "0\n1\n2\n3\n", "generation {generation}");
+            assert_eq!(spawned.process.exited().await, ExitStatus::Code(0));
+            std::fs::rename(&data, directory.path().join(generation.to_string())).unwrap();
+            std::fs::create_dir(&data).unwrap();
         }
     });
 }

@@ -94,12 +94,22 @@ pub enum GroupError {
 impl GroupError {
     /// Of what the kernel said, if it was asked.
     pub(super) fn kind(&self) -> Option<io::ErrorKind> {
+        self.answer().map(io::Error::kind)
+    }
+
+    /// Whether descriptors or memory were short: later it may go well.
+    pub fn is_shortage(&self) -> bool {
+        let number = self.answer().and_then(io::Error::raw_os_error);
+        matches!(number, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+    }
+
+    fn answer(&self) -> Option<&io::Error> {
         match self {
             Self::Create { source, .. }
             | Self::Open { source, .. }
             | Self::Write { source, .. }
             | Self::Read { source, .. }
-            | Self::Remove { source, .. } => Some(source.kind()),
+            | Self::Remove { source, .. } => Some(source),
             Self::NotEnforceable { .. }
             | Self::Bandwidth(_)
             | Self::Name { .. }

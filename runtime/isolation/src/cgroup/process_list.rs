@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -55,16 +56,31 @@ pub(super) fn kill_each(
 ) -> Result<(), GroupError> {
     const HELD_MAX: usize = 64;
     for some in pids.chunks(HELD_MAX) {
-        let held = some.iter().copied();
-        let held: Vec<_> = held
-            .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
-            .collect();
+        let held = hold(some)?;
         let still: BTreeSet<i32> = look_again()?.into_iter().map(Pid::as_raw_pid).collect();
         for (_, handle) in held.iter().filter(|(pid, _)| still.contains(&pid.as_raw_pid())) {
             let _gone_or_refused = pidfd_send_signal(handle, Signal::KILL);
         }
     }
     Ok(())
+}
+
+/// Handles of those that are there; as many as there are descriptors for, which is an error when there are none.
+fn hold(pids: &[Pid]) -> Result<Vec<(Pid, OwnedFd)>, GroupError> {
+    let mut held = Vec::with_capacity(pids.len());
+    for pid in pids {
+        match pidfd_open(*pid, PidfdFlags::empty()) {
+            Ok(handle) => held.push((*pid, handle)),
+            Err(Errno::SRCH) => {}
+            // The others are found by the next look.
+            Err(_) if !held.is_empty() => break,
+            Err(error) => {
+                let path = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
+                return Err(GroupError::Open { path, source: error.into() });
+            }
+        }
+    }
+    Ok(held)
 }
 
 /// Until all have ended or the time is up.

@@ -20,7 +20,7 @@ pub(crate) fn misbehave(arguments: &[&str]) -> Command {
 pub(crate) fn under(plan: &Arc<Plan>, mut command: Command) -> Command {
     let plan = Arc::clone(plan);
     let apply = move || {
-        let applied = plan.join_in_child().and_then(|()| plan.apply_in_child(None));
+        let applied = plan.join_in_child().and_then(|()| plan.apply_in_child(None, None));
         applied.map_err(|refused| io::Error::from_raw_os_error(refused.errno))
     };
     // SAFETY: applying a plan is async-signal-safe, and on success the closure does nothing else.

@@ -1,6 +1,9 @@
 //! What lives: a process, or a thread of the node.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use blackhole_isolation::Plan;
 use blackhole_policy::instance::{Ended, Event};
@@ -18,6 +21,10 @@ const OUTPUT_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// After the exit, what is left in its control group has so long to end.
 const GROUP_END_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long descriptors or memory may be short before the group is given up.
+const SHORTAGE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// When they are short, the next try is after this.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A process or what stands in its place.
 pub(super) enum Body {
@@ -168,16 +175,24 @@ pub(super) fn ooms(plan: &Plan) -> u64 {
     }
 }
 
-/// Kills what is left in the group, off the node's thread, where there is a group.
+/// Kills what is left in the group, off the node's thread, where there is a group. Waits for descriptors if there
+/// are none: what is left would belong to the next incarnation, which needs some as well.
 async fn end_group(plan: Arc<Plan>) {
     if plan.group().is_none_or(|group| group.processes().is_ok_and(|left| left.is_empty())) {
         return;
     }
-    let end = move || plan.group().map_or(Ok(()), |group| group.end(GROUP_END_WAIT_MAX));
-    match tokio::task::spawn_blocking(end).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "its control group did not end"),
-        Err(error) => tracing::error!(%error, "its control group could not be ended"),
+    let deadline = Instant::now() + SHORTAGE_WAIT_MAX;
+    loop {
+        let plan = plan.clone();
+        let end = move || plan.group().map_or(Ok(()), |group| group.end(GROUP_END_WAIT_MAX));
+        match tokio::task::spawn_blocking(end).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if error.is_shortage() && Instant::now() < deadline => {
+                tokio::time::sleep(SHORTAGE_PAUSE).await;
+            }
+            Ok(Err(error)) => return tracing::error!(%error, "its control group did not end"),
+            Err(error) => return tracing::error!(%error, "its control group could not be ended"),
+        }
     }
 }
 
