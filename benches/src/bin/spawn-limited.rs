@@ -1,5 +1,5 @@
-//! What each kind of limit adds to a spawn: `spawn-limited ROUNDS` starts `/bin/true` without limits and
-//! with them, in turns, and prints a line of JSON for each kind.
+//! What each kind of limit adds to a spawn: `spawn-limited ROUNDS [KIND]` starts `/bin/true` without limits and
+//! with them, in turns, and prints a line of JSON for each kind, or for one.
 //!
 //! Where control groups are v1, a bare `vfork` that enters the same groups shows what of that is the kernel's.
 #![expect(unsafe_code, reason = "the bare vfork is a yardstick")]
@@ -42,21 +42,23 @@ struct Line {
 }
 
 fn main() -> anyhow::Result<()> {
-    let rounds = std::env::args().nth(1).context("how many rounds?")?.parse()?;
+    let mut words = std::env::args().skip(1);
+    let (rounds, only) = (words.next().context("how many rounds?")?.parse()?, words.next());
     blackhole_process::prepare()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let _reaper = tokio::spawn(blackhole_process::reap_orphans());
         let groups = Groups::open(&Mounts::detect(), "blackhole-bench", &[std::process::id()])?;
-        let measured = every_kind(&groups, rounds).await;
+        let measured = every_kind(&groups, rounds, only.as_deref()).await;
         groups.close(EMPTY_WITHIN)?;
         measured
     })
 }
 
-async fn every_kind(groups: &Groups, rounds: usize) -> anyhow::Result<()> {
+async fn every_kind(groups: &Groups, rounds: usize, only: Option<&str>) -> anyhow::Result<()> {
     let host = Host::detect().with_groups(groups.clone());
-    for (kind, request) in requests() {
+    let wanted = |kind: &str| only.is_none_or(|only| only == kind);
+    for (kind, request) in requests().into_iter().filter(|(kind, _)| wanted(kind)) {
         let line = measure(kind, &request, &host, groups, rounds).await?;
         println!("{}", serde_json::to_string(&line)?);
     }

@@ -45,11 +45,15 @@ pub(super) const TOO_LARGE: &str = "its values are too large";
 
 /// How much memory the rest of a message may take.
 #[derive(Debug)]
-pub struct Room(Cell<usize>);
+pub struct Room {
+    left: Cell<usize>,
+    /// Without what small elements are counted for beyond their size.
+    taken: Cell<usize>,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Cell::new(VALUES_SIZE_MAX))
+        Self { left: Cell::new(VALUES_SIZE_MAX), taken: Cell::default() }
     }
 }
 
@@ -57,14 +61,20 @@ impl Room {
     /// What the values so far take, in bytes: no less than half of what they do, but for texts, which take what their
     /// frame does.
     pub fn taken(&self) -> usize {
-        VALUES_SIZE_MAX - self.0.get()
+        self.taken.get()
     }
 
-    /// There is one value more, of so many bytes.
-    fn take<E>(&self, size: usize, refuse: impl FnOnce(&'static str) -> E) -> Result<(), E> {
-        match self.0.get().checked_sub(size) {
+    /// There is one value more, of so many bytes, which counts for as many or more.
+    fn take<E>(
+        &self,
+        size: usize,
+        counted: usize,
+        refuse: impl FnOnce(&'static str) -> E,
+    ) -> Result<(), E> {
+        match self.left.get().checked_sub(counted) {
             Some(left) => {
-                self.0.set(left);
+                self.left.set(left);
+                self.taken.set(self.taken.get() + size);
                 Ok(())
             }
             None => Err(refuse(TOO_LARGE)),
@@ -77,7 +87,7 @@ impl Room {
         size: usize,
         refuse: impl FnOnce(&'static str) -> E,
     ) -> Result<(), E> {
-        self.take(size.max(ELEMENT_SIZE_MIN), refuse)
+        self.take(size, size.max(ELEMENT_SIZE_MIN), refuse)
     }
 }
 

@@ -36,6 +36,8 @@ const KEPT_SENDINGS: u32 = 64;
 
 /// After what takes so much memory has been read, in bytes, there is a pause: to read it has taken a while.
 pub(crate) const READ_SIZE_MAX: usize = 16 << 20;
+/// After frames of so many bytes others have their turn, whatever is in them.
+const TURN_LENGTH_MAX: usize = 1 << 20;
 
 /// What a task that drives one side of a connection asks of that side.
 pub(crate) trait End {
@@ -180,7 +182,7 @@ impl Wire {
         end: &mut impl End,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
-        let mut has_handed_over = false;
+        let (mut handed_over, mut is_over) = (0, false);
         loop {
             match self.poll_send(stream, end, context)? {
                 Flushed::Whole(Collected::Last) => return Poll::Ready(Ok(())),
@@ -194,7 +196,7 @@ impl Wire {
                     return Poll::Pending;
                 }
             }
-            if self.paused && has_handed_over {
+            if is_over {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -205,8 +207,9 @@ impl Wire {
                     Poll::Ready(_) => {}
                 }
             }
-            self.hand_over(end)?;
-            has_handed_over = true;
+            let (length, needs_a_pause) = self.hand_over(end)?;
+            handed_over += length;
+            is_over = self.paused || needs_a_pause || handed_over > TURN_LENGTH_MAX;
         }
     }
 
@@ -282,15 +285,18 @@ impl Wire {
     }
 
     /// Hands over all complete frames, or as many as the end takes; what is left of a frame moves to the front.
-    /// Those before one that is the last, or is wrong, count all the same.
-    fn hand_over(&mut self, end: &mut impl End) -> Result<(), LinkError> {
+    /// Those before one that is the last, or is wrong, count all the same. How many bytes they had, and whether the end
+    /// needs a pause after them.
+    fn hand_over(&mut self, end: &mut impl End) -> Result<(usize, bool), LinkError> {
+        let before = self.taken;
         let handed = self.hand_over_frames(end);
+        let needs_a_pause = end.needs_a_pause();
         end.settle();
-        let missing = handed?;
+        let (missing, length) = (handed?, self.taken - before);
         if !self.paused {
             self.make_room(missing);
         }
-        Ok(())
+        Ok((length, needs_a_pause))
     }
 
     /// How long the frame is, with its prefix, of which only a part is there.
@@ -498,6 +504,51 @@ mod tests {
             }
         })
         .await;
+    }
+
+    /// Needs a pause after each frame, of which a read brings one at most.
+    #[derive(Default)]
+    struct Tired {
+        frames: usize,
+        needs_a_pause: bool,
+    }
+
+    impl End for Tired {
+        fn frame(&mut self, _: &[u8]) -> Result<(), LinkError> {
+            self.frames += 1;
+            self.needs_a_pause = true;
+            Ok(())
+        }
+
+        fn needs_a_pause(&self) -> bool {
+            self.needs_a_pause
+        }
+
+        fn settle(&mut self) {
+            self.needs_a_pause = false;
+        }
+
+        fn collect(&mut self, _: &mut Vec<u8>, _: &Waker) -> Collected {
+            Collected::More
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_is_made_also_when_no_frame_is_left() {
+        use tokio::io::AsyncWriteExt;
+        const LENGTH: usize = READ_LENGTH_MIN * 3 / 4;
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let prefix = u32::try_from(LENGTH).expect("it is short").to_le_bytes();
+        let frame = [&prefix[..], &[0; LENGTH]].concat();
+        theirs.write_all(&frame.repeat(8)).await.expect("it fits into the socket");
+        let (mut tired, mut wire) = (Tired::default(), Wire::default());
+        let eight = poll_fn(|context| {
+            let before = tired.frames;
+            let _pending = wire.poll(&ours, &mut tired, context);
+            assert!(tired.frames <= before + 1, "{} frames in one turn", tired.frames - before);
+            if tired.frames == 8 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        tokio::time::timeout(std::time::Duration::from_secs(30), eight).await.expect("in time");
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ struct Limits<'a> {
 impl<'a> Limits<'a> {
     /// A level below, of a value that takes so many bytes.
     fn below<E>(self, size: usize, refuse: impl Fn(&'static str) -> E) -> Result<Self, E> {
-        self.room.take(size, &refuse)?;
+        self.room.take(size, size, &refuse)?;
         match (self.levels.checked_sub(1), self.path.checked_sub(size)) {
             (Some(levels), Some(path)) => Ok(Self { levels, path, ..self }),
             _ => Err(refuse(TOO_DEEP)),

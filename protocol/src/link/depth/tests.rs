@@ -171,6 +171,14 @@ fn the_values_of_a_message_share_what_it_may_take() {
     assert!(matches!(refused, Err(DecodeError::TooLarge)), "{refused:?}");
 }
 
+#[test]
+fn bytes_are_taken_for_what_they_are() {
+    let bytes = list_of_zeroes(600_000);
+    let room = Room::default();
+    take_value_within::<Vec<u8>>(&mut bytes.as_slice(), &room).expect("it fits");
+    assert!((600_000..601_000).contains(&room.taken()), "{}", room.taken());
+}
+
 /// As an allocator sees it that is asked for what each list is said to have.
 #[test]
 fn lists_inside_lists_are_not_made_as_long_as_they_are_said_to_be() {

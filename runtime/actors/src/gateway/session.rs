@@ -283,7 +283,8 @@ impl Ticket {
         Self { outbox: outbox.clone(), bytes, size: 0 }
     }
 
-    /// What the message takes in memory, now that it is read, in bytes.
+    /// What the message takes in memory, now that it is read, in bytes. A question does so until it is answered:
+    /// what its actor keeps of it is not known here.
     pub(crate) fn weigh(&mut self, size: usize) {
         if size >= LARGE_MESSAGE_SIZE && self.size == 0 {
             self.size = size;

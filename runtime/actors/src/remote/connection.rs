@@ -160,13 +160,14 @@ impl Connection {
             let mut wire = Wire::default();
             let why = tokio::select! {
                 biased;
+                // First: a gateway that never stops speaking leaves no turn to what comes after it.
+                () = driven.parting.overdue(|| driven.lock().is_needed()) => {
+                    "the gateway did not close a link that was left".to_owned()
+                }
                 ended = wire.drive(&stream, &mut driver) => match ended {
                     Ok(()) => "this program closed the link".to_owned(),
                     Err(error) => error.to_string(),
                 },
-                () = driven.parting.overdue(|| driven.lock().is_needed()) => {
-                    "the gateway did not close a link that was left".to_owned()
-                }
             };
             driven.lose(why);
         });

@@ -164,9 +164,10 @@ impl Peer {
                 // The last reference is gone.
                 () = made.closed() => return,
             };
-            if let Err(unheard) = made.send(Some(outcome))
-                && let Some(Ok(connection)) = unheard.0
-            {
+            let connection = outcome.as_ref().ok().cloned();
+            made.send_replace(Some(outcome));
+            made.closed().await;
+            if let Some(connection) = connection {
                 connection.leave();
             }
         });
@@ -175,16 +176,6 @@ impl Peer {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        if let State::Asked(attempt) = &*self.state()
-            && let Some(Ok(connection)) = &*attempt.borrow()
-        {
-            connection.leave();
-        }
     }
 }
 
