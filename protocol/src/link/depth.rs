@@ -58,8 +58,8 @@ impl Default for Room {
 }
 
 impl Room {
-    /// What the values so far take, in bytes: no less than half of what they do, but for texts, which take what their
-    /// frame does.
+    /// What the values so far take, in bytes, about: without texts, which take what their frame does, and without what an
+    /// allocator adds to each box.
     pub fn taken(&self) -> usize {
         self.taken.get()
     }
@@ -87,7 +87,8 @@ impl Room {
         size: usize,
         refuse: impl FnOnce(&'static str) -> E,
     ) -> Result<(), E> {
-        self.take(size, size.max(ELEMENT_SIZE_MIN), refuse)
+        // To read what has no size takes its time as well.
+        self.take(size.max(1), size.max(ELEMENT_SIZE_MIN), refuse)
     }
 }
 

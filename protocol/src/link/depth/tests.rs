@@ -172,11 +172,15 @@ fn the_values_of_a_message_share_what_it_may_take() {
 }
 
 #[test]
-fn bytes_are_taken_for_what_they_are() {
+fn bytes_are_taken_for_what_they_are_and_nothing_for_a_byte() {
     let bytes = list_of_zeroes(600_000);
     let room = Room::default();
     take_value_within::<Vec<u8>>(&mut bytes.as_slice(), &room).expect("it fits");
     assert!((600_000..601_000).contains(&room.taken()), "{}", room.taken());
+    let million = [252, 0, 0, 16, 0];
+    let room = Room::default();
+    take_value_within::<Vec<()>>(&mut &million[..], &room).expect("it is within the most");
+    assert!(room.taken() >= 1 << 20, "{}", room.taken());
 }
 
 /// As an allocator sees it that is asked for what each list is said to have.

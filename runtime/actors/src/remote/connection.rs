@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     CastError, Lost, Unreachable,
-    parting::{Parting, Stage},
+    parting::{Parting, Stage, Undone},
     pending::{Agreement, Bound, Calls, Targets, Wanted},
 };
 use crate::{
@@ -110,18 +110,17 @@ struct State {
 }
 
 impl State {
-    /// The gateway takes what is sent to it.
+    /// The gateway takes what is sent to it, and has not been told that this was the last.
     fn hears(&self) -> bool {
-        self.lost.is_none() && !self.leaving
+        self.lost.is_none() && !self.leaving && !self.outgoing.is_finished()
     }
 
     fn has_credit(&self) -> bool {
         self.messages > 0 && self.bytes > 0
     }
 
-    /// An answer is to come that somebody waits for, or a statement is not sent yet.
-    fn is_needed(&self) -> bool {
-        self.calls.are_awaited() || self.outgoing.unsent() > 0
+    fn undone(&self) -> Undone {
+        Undone { is_awaited: self.calls.are_awaited(), unsent: self.outgoing.unsent() }
     }
 }
 
@@ -161,7 +160,7 @@ impl Connection {
             let why = tokio::select! {
                 biased;
                 // First: a gateway that never stops speaking leaves no turn to what comes after it.
-                () = driven.parting.overdue(|| driven.lock().is_needed()) => {
+                () = driven.parting.overdue(|| driven.lock().undone()) => {
                     "the gateway did not close a link that was left".to_owned()
                 }
                 ended = wire.drive(&stream, &mut driver) => match ended {

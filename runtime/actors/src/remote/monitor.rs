@@ -21,8 +21,9 @@ pub struct Down {
 
 /// Watches one actor across the restarts of its process.
 pub struct Monitor<M> {
-    remote: Remote<M>,
+    // Goes before the reference: what it gives back is said before the goodbye.
     watched: Option<Arc<Binding>>,
+    remote: Remote<M>,
 }
 
 impl<M> fmt::Debug for Monitor<M> {

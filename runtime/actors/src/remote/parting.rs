@@ -5,7 +5,7 @@
 //! |-----------|------------------------------------------|---------------------------------------------|
 //! | `Open`    | the greeting                             | the peer goes                               |
 //! | `Retired` | the gateway is about to stop             | all is sent and answered, and a moment      |
-//! | `Left`    | nobody refers to its actors any more     | what was said has been sent, or a moment    |
+//! | `Left`    | nobody refers to its actors any more     | all is sent, or nothing of it for a moment  |
 //! | `Cut`     | too many are retired, or it is of no use | at once                                     |
 
 use std::{
@@ -30,6 +30,14 @@ pub(super) enum Stage {
     Cut,
 }
 
+/// What of a connection's business is left.
+pub(super) struct Undone {
+    /// Somebody waits for an answer.
+    pub(super) is_awaited: bool,
+    /// Bytes that the gateway has not taken.
+    pub(super) unsent: usize,
+}
+
 /// The stage of one connection, which only advances.
 pub(super) struct Parting(watch::Sender<Stage>);
 
@@ -49,10 +57,10 @@ impl Parting {
     }
 
     /// Resolves when the connection is to be closed, as the gateway has not done so.
-    pub(super) async fn overdue(&self, is_needed: impl Fn() -> bool) {
+    pub(super) async fn overdue(&self, undone: impl Fn() -> Undone) {
         let mut stages = self.0.subscribe();
         loop {
-            let stage = *stages.borrow_and_update();
+            let (stage, unsent_before) = (*stages.borrow_and_update(), undone().unsent);
             let timeout = async {
                 match stage {
                     Stage::Open => std::future::pending().await,
@@ -62,9 +70,17 @@ impl Parting {
             };
             tokio::select! {
                 _ = stages.changed() => {}
-                () = timeout => if stage != Stage::Retired || !is_needed() {
-                    return;
-                },
+                () = timeout => {
+                    let Undone { is_awaited, unsent } = undone();
+                    let is_needed = match stage {
+                        Stage::Retired => is_awaited || unsent > 0,
+                        Stage::Left => (1..unsent_before).contains(&unsent),
+                        Stage::Open | Stage::Cut => false,
+                    };
+                    if !is_needed {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -94,18 +110,33 @@ impl Retired {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(3600);
+
     #[tokio::test(start_paused = true)]
     async fn a_retired_connection_is_kept_while_it_is_needed() {
-        const LONG: Duration = Duration::from_secs(3600);
-        let (parting, is_needed) = (Parting::default(), AtomicBool::new(true));
+        let (parting, is_awaited) = (Parting::default(), AtomicBool::new(true));
         parting.advance(Stage::Retired);
-        let mut overdue = std::pin::pin!(parting.overdue(|| is_needed.load(Ordering::Relaxed)));
+        let undone = || Undone { is_awaited: is_awaited.load(Ordering::Relaxed), unsent: 0 };
+        let mut overdue = std::pin::pin!(parting.overdue(undone));
         assert!(tokio::time::timeout(LONG, &mut overdue).await.is_err());
-        is_needed.store(false, Ordering::Relaxed);
+        is_awaited.store(false, Ordering::Relaxed);
         tokio::time::timeout(LONG, overdue).await.expect("nobody needs it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_left_is_kept_while_its_last_words_go_out() {
+        let (parting, unsent) = (Parting::default(), AtomicUsize::new(1000));
+        parting.advance(Stage::Left);
+        let undone = || Undone { is_awaited: false, unsent: unsent.load(Ordering::Relaxed) };
+        let mut overdue = std::pin::pin!(parting.overdue(undone));
+        for _ in 0..10 {
+            assert!(tokio::time::timeout(PARTING_TIMEOUT / 2, &mut overdue).await.is_err());
+            unsent.fetch_sub(10, Ordering::Relaxed);
+        }
+        tokio::time::timeout(PARTING_TIMEOUT * 3, overdue).await.expect("nothing goes out");
     }
 }
