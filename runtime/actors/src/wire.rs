@@ -71,6 +71,9 @@ pub(crate) trait End {
     /// All frames of one read, or as many as it took, have been handed over.
     fn settle(&mut self);
 
+    /// The socket has taken so many bytes of what was collected last.
+    fn sent(&mut self, _length: usize) {}
+
     /// Exchanges what waits to be sent with `sent`, which is empty; remembers who is to be woken when
     /// there is nothing.
     fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected;
@@ -89,7 +92,7 @@ pub(crate) enum Collected {
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
-    /// Bytes that were collected last, and may still be on their way.
+    /// Bytes that were collected last, and that the socket has not taken.
     collected: usize,
     waker: Option<Waker>,
     last: bool,
@@ -109,9 +112,14 @@ impl Outgoing {
         self.bytes.len()
     }
 
-    /// Bytes that wait, and those before them of which the last is not sent.
+    /// Bytes that wait, and those before them that are not sent.
     pub(crate) fn unsent(&self) -> usize {
         self.collected + self.bytes.len()
+    }
+
+    /// The socket has taken so many bytes.
+    pub(crate) fn sent(&mut self, length: usize) {
+        self.collected = self.collected.saturating_sub(length);
     }
 
     /// Nothing will be appended any more.
@@ -236,7 +244,10 @@ impl Wire {
                 return Ok(Flushed::Partly);
             };
             match ready.and_then(|()| stream.try_write(self.unsent())) {
-                Ok(written) => self.sent += written,
+                Ok(written) => {
+                    self.sent += written;
+                    end.sent(written);
+                }
                 Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => match LinkError::from(error) {
                     LinkError::Closed => self.unheard = true,
@@ -397,6 +408,8 @@ mod tests {
         outgoing.collect(&mut sent, waker);
         frame(&mut outgoing);
         assert_eq!((outgoing.len(), outgoing.unsent()), (5, 10));
+        outgoing.sent(3);
+        assert_eq!(outgoing.unsent(), 7);
         sent.clear();
         outgoing.collect(&mut sent, waker);
         assert_eq!((outgoing.len(), outgoing.unsent()), (0, 5));

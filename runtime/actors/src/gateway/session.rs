@@ -572,6 +572,10 @@ impl End for Session {
         self.give_to_actors();
     }
 
+    fn sent(&mut self, length: usize) {
+        self.outbox.lock().outgoing.sent(length);
+    }
+
     fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
         self.grant();
         self.part();

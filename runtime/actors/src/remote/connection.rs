@@ -191,13 +191,14 @@ impl Connection {
     /// Takes leave of the gateway, when nobody needs the connection any more.
     pub(super) fn leave(&self) {
         let mut state = self.lock();
-        if state.hears() {
-            let reason = "nobody refers to its actors any more".to_owned();
-            say(&mut state, &ToGateway::Goodbye { reason });
-            state.outgoing.finish();
-            self.parting.advance(Stage::Left);
+        if !state.hears() {
+            return;
         }
+        let reason = "nobody refers to its actors any more".to_owned();
+        say(&mut state, &ToGateway::Goodbye { reason });
+        state.outgoing.finish();
         wake(state);
+        self.parting.advance(Stage::Left);
     }
 
     /// One binds at a time.
@@ -341,14 +342,15 @@ impl Connection {
     /// to the successor.
     fn retire(&self) {
         let mut state = self.lock();
-        if state.hears() {
-            let reason = "the rest is for the successor".to_owned();
-            say(&mut state, &ToGateway::Goodbye { reason });
-            state.leaving = true;
-            state.targets.retire();
-            self.parting.advance(Stage::Retired);
+        if !state.hears() {
+            return;
         }
+        let reason = "the rest is for the successor".to_owned();
+        say(&mut state, &ToGateway::Goodbye { reason });
+        state.leaving = true;
+        state.targets.retire();
         wake(state);
+        self.parting.advance(Stage::Retired);
         self.granted.notify_waiters();
     }
 
@@ -587,6 +589,10 @@ impl End for Driver {
 
     fn settle(&mut self) {
         self.read_size = 0;
+    }
+
+    fn sent(&mut self, length: usize) {
+        self.connection.lock().outgoing.sent(length);
     }
 
     fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {

@@ -1,12 +1,12 @@
 //! How a connection ends that is not needed any more, whatever its gateway does: else each one that a gateway
 //! says it will leave, and keeps, would cost a descriptor.
 //!
-//! | stage     | since                                    | ends when                                   |
-//! |-----------|------------------------------------------|---------------------------------------------|
-//! | `Open`    | the greeting                             | the peer goes                               |
-//! | `Retired` | the gateway is about to stop             | all is sent and answered, and a moment      |
-//! | `Left`    | nobody refers to its actors any more     | all is sent, or nothing of it for a moment  |
-//! | `Cut`     | too many are retired, or it is of no use | at once                                     |
+//! | stage     | since                                    | ends when                                    |
+//! |-----------|------------------------------------------|----------------------------------------------|
+//! | `Open`    | the greeting                             | the peer goes                                |
+//! | `Retired` | the gateway is about to stop             | as `Left`, and no answer is awaited any more |
+//! | `Left`    | nobody refers to its actors any more     | all is sent, or nothing of it for a moment   |
+//! | `Cut`     | too many are retired, or it is of no use | at once                                      |
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, Weak},
@@ -60,7 +60,8 @@ impl Parting {
     pub(super) async fn overdue(&self, undone: impl Fn() -> Undone) {
         let mut stages = self.0.subscribe();
         loop {
-            let (stage, unsent_before) = (*stages.borrow_and_update(), undone().unsent);
+            let stage = *stages.borrow_and_update();
+            let unsent_before = undone().unsent;
             let timeout = async {
                 match stage {
                     Stage::Open => std::future::pending().await,
@@ -72,12 +73,8 @@ impl Parting {
                 _ = stages.changed() => {}
                 () = timeout => {
                     let Undone { is_awaited, unsent } = undone();
-                    let is_needed = match stage {
-                        Stage::Retired => is_awaited || unsent > 0,
-                        Stage::Left => (1..unsent_before).contains(&unsent),
-                        Stage::Open | Stage::Cut => false,
-                    };
-                    if !is_needed {
+                    let goes_out = (1..unsent_before).contains(&unsent);
+                    if !goes_out && !(stage == Stage::Retired && is_awaited) {
                         return;
                     }
                 }
