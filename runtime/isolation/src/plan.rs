@@ -363,6 +363,12 @@ impl Plan {
         self.entry.enter_legacy()
     }
 
+    /// As [`Plan::enter_in_child`], for a child that still has its parent's descriptors: whether it is in its groups
+    /// now. If not, it has to call that. Async-signal-safe.
+    pub fn enter_held_in_child(&self) -> bool {
+        self.entry.enter_held()
+    }
+
     /// In the place of [`Plan::enter_in_child`], for a child that was not cloned into its group. Can
     /// take the kernel a tenth of a second. Async-signal-safe.
     ///

@@ -87,8 +87,11 @@ pub(crate) unsafe extern "C" fn run(orders: *mut c_void) -> ! {
 unsafe fn obey(orders: &Orders<'_>) -> Result<std::convert::Infallible, Failure> {
     // SAFETY: every call is async-signal-safe, every pointer valid by the promise made to `run`.
     unsafe {
+        let is_in_its_groups = orders.plan.enter_held_in_child();
         own_descriptors(orders)?;
-        orders.plan.enter_in_child().map_err(Failure::of_isolation)?;
+        if !is_in_its_groups {
+            orders.plan.enter_in_child().map_err(Failure::of_isolation)?;
+        }
         check(Step::Session, libc::setsid())?;
         heed_signals(orders.ignored);
         if let Some(limit) = &orders.files_max {

@@ -74,7 +74,8 @@ impl Parting {
                 () = timeout => {
                     let Undone { is_awaited, unsent } = undone();
                     let goes_out = (1..unsent_before).contains(&unsent);
-                    if !goes_out && !(stage == Stage::Retired && is_awaited) {
+                    let is_needed = goes_out || (stage == Stage::Retired && is_awaited);
+                    if !is_needed {
                         return;
                     }
                 }

@@ -18,7 +18,7 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags, open},
     io::write,
-    process::Pid,
+    process::{Pid, Resource, getrlimit},
 };
 
 use super::{
@@ -307,10 +307,15 @@ impl Setting {
     }
 }
 
+/// A process that may open so many files can hold a few for each instance.
+const PLENTY_OF_FILES: u64 = 1 << 14;
+
 /// How a child gets into its group, with everything allocated before.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     legacy: Box<[CString]>,
+    /// The same, opened, if there are plenty of descriptors: to open them takes as long as to enter.
+    held: Option<Box<[OwnedFd]>>,
     unified: Option<CString>,
 }
 
@@ -318,12 +323,24 @@ impl Entry {
     pub(crate) fn of(group: &Group) -> Self {
         let paths: BTreeSet<_> = group.legacy.values().map(|it| it.join("tasks")).collect();
         let unified = group.unified_directory().map(|it| c_path(&it.join("cgroup.procs")));
-        Self { legacy: paths.iter().map(|path| c_path(path)).collect(), unified }
+        let files_max = getrlimit(Resource::Nofile).current;
+        let held = files_max.is_none_or(|files_max| files_max >= PLENTY_OF_FILES).then(|| {
+            let open = |path: &PathBuf| File::options().write(true).open(path).map(OwnedFd::from);
+            paths.iter().map(open).collect::<Result<_, _>>().ok()
+        });
+        let legacy = paths.iter().map(|path| c_path(path)).collect();
+        Self { legacy, held: held.flatten(), unified }
+    }
+
+    /// v1, for a child that has the caller's descriptors: whether it is in all of its groups. One that was made
+    /// anew is entered by its path only. Async-signal-safe.
+    pub(crate) fn enter_held(&self) -> bool {
+        let enter = |file: &OwnedFd| write(file, b"0").is_ok();
+        self.legacy.is_empty() || self.held.as_ref().is_some_and(|held| held.iter().all(enter))
     }
 
     /// v1: `tasks` takes a fraction of the time of `cgroup.procs`, which waits for all other
-    /// threads of the host. By path, because descriptors held for each instance would cost the node
-    /// four of them. Async-signal-safe.
+    /// threads of the host. Async-signal-safe.
     pub(crate) fn enter_legacy(&self) -> Result<(), Refused> {
         self.legacy.iter().try_for_each(enter)
     }
