@@ -7,8 +7,9 @@
 
 use std::{
     ffi::{CString, c_char},
-    fs,
+    fs, io,
     os::unix::ffi::OsStringExt,
+    path::Path,
     ptr,
     sync::Arc,
     time::{Duration, Instant},
@@ -107,11 +108,26 @@ fn share_real_time(groups: &Groups, instance: &str) -> anyhow::Result<()> {
         let shares = [(root.to_owned(), REAL_TIME_US), (root.join(instance), REAL_TIME_US)];
         for (group, microseconds) in others.map(|it| (it, 0)).chain(shares) {
             let file = group.join("cpu.rt_runtime_us");
-            fs::write(&file, microseconds.to_string())
+            write_patiently(&file, &microseconds.to_string())
                 .with_context(|| format!("writing `{}`", file.display()))?;
         }
     }
     Ok(())
+}
+
+/// A group that was removed, as by a run before this one, has its share for a moment more.
+fn write_patiently(file: &Path, text: &str) -> io::Result<()> {
+    let deadline = Instant::now() + EMPTY_WITHIN;
+    loop {
+        match fs::write(file, text) {
+            Err(error)
+                if error.kind() == io::ErrorKind::InvalidInput && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            written => return written,
+        }
+    }
 }
 
 async fn spawn(launch: &Launch) -> anyhow::Result<f64> {
