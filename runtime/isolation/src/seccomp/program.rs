@@ -76,7 +76,7 @@ const OWN_ARCHITECTURE: u32 = 0xc000_00b7;
 const FOREIGN_FROM: u32 = 0x4000_0000;
 
 /// So many numbers are looked for one after the other: to halve them takes two instructions for each.
-const CHAIN_MAX: u32 = 4;
+const CHAIN_MAX: usize = 4;
 
 /// The longest jump that depends on something, less the room for one jump in between.
 const REACH: usize = u8::MAX as usize - 1;
@@ -214,21 +214,19 @@ impl Program {
     /// Number by number, where all but a few lead to the same.
     fn chain(&mut self, ranges: &[(u32, Goal)], end: u32) -> Option<Place> {
         let ends = ranges.iter().skip(1).map(|(start, _)| *start).chain([end]);
-        let lengths = ranges.iter().zip(ends).map(|((start, goal), end)| (end - start, *goal));
-        let (_, most) = lengths.clone().max_by_key(|(length, _)| *length)?;
-        let others = lengths.filter(|(_, goal)| *goal != most).map(|(length, _)| length);
-        if others.fold(0, u32::saturating_add) > CHAIN_MAX {
+        let ranges: Vec<_> =
+            ranges.iter().zip(ends).map(|((start, goal), end)| (*start..end, *goal)).collect();
+        let (_, most) = ranges.iter().max_by_key(|(numbers, _)| numbers.len())?;
+        let others = || ranges.iter().filter(|(_, goal)| goal != most);
+        if others().map(|(numbers, _)| numbers.len()).sum::<usize>() > CHAIN_MAX {
             return None;
         }
-        let ends = ranges.iter().skip(1).map(|(start, _)| *start).chain([end]);
-        let others = ranges.iter().zip(ends).filter(|((_, goal), _)| *goal != most);
-        let numbers: Vec<_> = others
-            .flat_map(|((start, goal), end)| (*start..end).map(move |number| (number, *goal)))
-            .collect();
-        let mut next = self.goal(most);
-        for (number, goal) in numbers.into_iter().rev() {
-            let met = self.goal(goal);
-            next = self.jump_if(JUMP_IF_EQUAL, number, met, next);
+        let mut next = self.goal(*most);
+        for (numbers, goal) in others().rev() {
+            for number in numbers.clone().rev() {
+                let met = self.goal(*goal);
+                next = self.jump_if(JUMP_IF_EQUAL, number, met, next);
+            }
         }
         Some(next)
     }
