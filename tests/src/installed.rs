@@ -22,6 +22,6 @@ pub fn skipped(why: &str) {
 /// Says something that is seen when the test passes too: the harness keeps to itself what `print!` and
 /// its kin write, and nothing else.
 pub fn say(text: &str) {
-    // A run whose errors go nowhere is nobody's to read.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    // In one piece: others print at the same time. A run whose errors go nowhere is nobody's to read.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

@@ -73,6 +73,6 @@ pub(crate) fn is_fixture_visible() -> bool {
 
 /// Past the test runner, which keeps to itself what a test that passes prints.
 pub(crate) fn say(text: &str) {
-    // A run whose errors go nowhere is nobody's to read.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    // In one piece: others print at the same time. A run whose errors go nowhere is nobody's to read.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
