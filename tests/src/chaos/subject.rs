@@ -166,6 +166,7 @@ services = ["left", "right"]
 
 [services.identity]
 {FAST}
+settings = {{ token_lifetime = "30d" }}
 resources = {{ memory = "1GiB", files_max = 4096, tasks_max = 256 }}
 
 [services.storage]
