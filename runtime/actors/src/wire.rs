@@ -94,6 +94,8 @@ pub(crate) struct Outgoing {
     bytes: Vec<u8>,
     /// Bytes that were collected last, and that the socket has not taken.
     collected: usize,
+    /// Bytes that were collected last, which are held until all of them are sent.
+    held: usize,
     waker: Option<Waker>,
     last: bool,
 }
@@ -115,6 +117,11 @@ impl Outgoing {
     /// Bytes that wait, and those before them that are not sent.
     pub(crate) fn unsent(&self) -> usize {
         self.collected + self.bytes.len()
+    }
+
+    /// Bytes that take up memory: those that wait, and all that were collected last.
+    pub(crate) fn held(&self) -> usize {
+        self.held + self.bytes.len()
     }
 
     /// The socket has taken so many bytes.
@@ -145,6 +152,7 @@ impl Outgoing {
             std::mem::swap(&mut self.bytes, sent);
         }
         self.collected = sent.len();
+        self.held = sent.len();
         if self.last { Collected::Last } else { Collected::More }
     }
 }
@@ -409,7 +417,7 @@ mod tests {
         frame(&mut outgoing);
         assert_eq!((outgoing.len(), outgoing.unsent()), (5, 10));
         outgoing.sent(3);
-        assert_eq!(outgoing.unsent(), 7);
+        assert_eq!((outgoing.unsent(), outgoing.held()), (7, 10));
         sent.clear();
         outgoing.collect(&mut sent, waker);
         assert_eq!((outgoing.len(), outgoing.unsent()), (0, 5));

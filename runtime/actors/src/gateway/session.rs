@@ -238,6 +238,11 @@ impl Outbox {
         }
     }
 
+    /// Bytes that are held for a peer that does not read them.
+    fn held_unread(&self) -> usize {
+        self.lock().outgoing.held()
+    }
+
     fn unread(&self) -> usize {
         self.lock().outgoing.unsent()
     }
@@ -303,7 +308,7 @@ impl Ticket {
         call: u64,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) {
-        if self.outbox.unread() > UNREAD_BYTES_MAX {
+        if self.outbox.held_unread() > UNREAD_BYTES_MAX {
             let why = format!("the caller has left {UNREAD_BYTES_MAX} bytes of answers unread");
             return self.fail(call, Failure::Unsendable(why));
         }
@@ -505,7 +510,7 @@ impl End for Session {
     }
 
     fn is_congested(&self) -> bool {
-        self.outbox.unread() > CONGESTED_BYTES
+        self.outbox.held_unread() > CONGESTED_BYTES
     }
 
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {

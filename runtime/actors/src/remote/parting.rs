@@ -72,6 +72,8 @@ impl Parting {
             tokio::select! {
                 _ = stages.changed() => {}
                 () = timeout => {
+                    // Who stood still itself has not tried yet to send.
+                    tokio::task::yield_now().await;
                     let Undone { is_awaited, unsent } = undone();
                     let goes_out = (1..unsent_before).contains(&unsent);
                     let is_needed = goes_out || (stage == Stage::Retired && is_awaited);
@@ -92,8 +94,8 @@ impl Retired {
     /// Keeps one more, and cuts the oldest one if they are too many.
     pub(super) fn keep(&self, connection: Weak<Connection>) {
         let mut kept = self.kept();
-        kept.retain(|kept| kept.upgrade().is_some_and(|kept| !kept.is_lost()));
         kept.push(connection);
+        kept.retain(|kept| kept.upgrade().is_some_and(|kept| !kept.is_lost()));
         let surplus = (kept.len() > RETIRED_MAX).then(|| kept.remove(0));
         drop(kept);
         if let Some(oldest) = surplus.and_then(|oldest| oldest.upgrade()) {
