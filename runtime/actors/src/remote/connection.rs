@@ -1,7 +1,9 @@
 //! Our side of one connection to a gateway.
 
+mod binding;
+
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::Duration,
 };
@@ -11,8 +13,8 @@ use blackhole_protocol::{
     link::{
         EncodeError, LENGTH_PREFIX, append_frame, append_value, decode, end_of_values,
         gateway::{
-            ExitReason, FromGateway, GREETING_LENGTH_MAX, NAME_LENGTH_MAX, Refusal, SCHEMA,
-            ToGateway, VERSION, WINDOW, Window, shortened,
+            FromGateway, GREETING_LENGTH_MAX, NAME_LENGTH_MAX, Refusal, SCHEMA, ToGateway, VERSION,
+            WINDOW, Window, shortened,
         },
         greeting_of, take_value,
     },
@@ -23,10 +25,13 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
+pub(super) use self::binding::Binding;
+
+use self::binding::{UNANSWERED_MAX, Wish};
 use super::{
     CastError, Lost, Unreachable,
     parting::{Parting, Stage, Undone},
-    pending::{Agreement, Bound, Calls, Targets, Wanted},
+    pending::{Calls, Targets, Wanted},
 };
 use crate::{
     CallError, Message,
@@ -463,63 +468,6 @@ fn wake(mut state: MutexGuard<'_, State>) {
     drop(state);
     if let Some(waker) = waker {
         waker.wake();
-    }
-}
-
-/// An actor that has a number on a connection; the number is given back when this is dropped.
-pub(super) struct Binding {
-    pub(super) connection: Arc<Connection>,
-    bound: Bound,
-}
-
-impl Binding {
-    pub(super) fn target(&self) -> u32 {
-        self.bound.target
-    }
-
-    /// Neither the actor nor its process is known to be gone.
-    pub(super) fn is_usable(&self) -> bool {
-        self.bound.usable.load(Ordering::Acquire)
-    }
-
-    /// Resolves when the actor is gone: why, or nothing if its process went with it.
-    pub(super) async fn ended(&self) -> Option<ExitReason> {
-        let mut ended = self.bound.ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone(),
-            Err(_lost) => None,
-        }
-    }
-}
-
-impl Drop for Binding {
-    fn drop(&mut self) {
-        self.connection.give_back(self.bound.target);
-    }
-}
-
-/// So many wishes may have been given up that the gateway has not answered; it is left then.
-const UNANSWERED_MAX: i32 = 64;
-
-/// The wish to bind an actor. If it is given up after the gateway has agreed to it, and before anybody has
-/// heard of that, the number is given back.
-struct Wish<'a> {
-    connection: &'a Connection,
-    agreement: oneshot::Receiver<Agreement>,
-    answered: bool,
-}
-
-impl Drop for Wish<'_> {
-    fn drop(&mut self) {
-        if self.answered {
-            return;
-        }
-        self.agreement.close();
-        match self.agreement.try_recv() {
-            Ok(Ok(unheard)) => self.connection.give_back(unheard.target),
-            Ok(Err(_refused)) => {}
-            Err(_unanswered) => self.connection.forgo(),
-        }
     }
 }
 

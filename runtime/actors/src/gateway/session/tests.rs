@@ -7,7 +7,8 @@ use std::{
 
 use blackhole_protocol::InstanceId;
 
-use super::*;
+use super::{outbox::HELD_SIZE_MAX, *};
+use crate::wire::Outgoing;
 
 /// So often the two of them meet, each time in another order.
 const MEETINGS: usize = 20_000;
