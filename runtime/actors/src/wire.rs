@@ -7,7 +7,8 @@
 
 use std::{
     future::poll_fn,
-    io,
+    hint, io,
+    sync::Once,
     task::{Context, Poll, Waker},
 };
 
@@ -176,6 +177,16 @@ pub(crate) struct Wire {
     small_sendings: u32,
 }
 
+/// Has the allocator keep what a window of messages takes, from one window to the next.
+///
+/// That of the GNU C library gives back the end of its heap when more than 128 KiB of it are free, so that each
+/// window costs the fault of each of its pages anew: as much again as to copy them. It raises that bound to twice
+/// the length of the longest block that was ever freed. The block is not written to, and so takes no memory.
+fn keep_memory_of_a_window() {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(|| drop(hint::black_box(Vec::<u8>::with_capacity(WINDOW.bytes as usize))));
+}
+
 impl Wire {
     /// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
     /// which the peer's leave is one.
@@ -184,6 +195,7 @@ impl Wire {
         stream: &UnixStream,
         end: &mut impl End,
     ) -> Result<(), LinkError> {
+        keep_memory_of_a_window();
         poll_fn(|context| self.poll(stream, end, context)).await
     }
 
@@ -379,205 +391,4 @@ enum Flushed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_held_for_a_peer_grows_with_what_it_has_sent_and_not_with_what_it_announces() {
-        let mut wire = Wire { received: vec![0; READ_LENGTH_MIN], ..Wire::default() };
-        let missing = FRAME_LENGTH_MAX + LENGTH_PREFIX;
-        wire.fit(LENGTH_PREFIX, missing);
-        assert_eq!(wire.received.len(), READ_LENGTH_MIN);
-        while wire.received.len() < missing {
-            let before = wire.received.len();
-            wire.fit(before, missing);
-            assert!(wire.received.len() <= before * 2, "{before}");
-        }
-        assert_eq!(wire.received.len(), missing);
-        for _ in 0..KEPT_READS * 16 {
-            wire.fit(100, 0);
-        }
-        assert_eq!(wire.received.len(), READ_LENGTH_MIN);
-    }
-
-    #[test]
-    fn what_was_collected_counts_until_all_of_it_is_sent() {
-        let (mut outgoing, mut sent) = (Outgoing::default(), Vec::new());
-        let frame = |outgoing: &mut Outgoing| {
-            outgoing
-                .append(|bytes| {
-                    bytes.push(7);
-                    Ok(())
-                })
-                .expect("it fits");
-        };
-        let waker = Waker::noop();
-        frame(&mut outgoing);
-        outgoing.collect(&mut sent, waker);
-        frame(&mut outgoing);
-        assert_eq!((outgoing.len(), outgoing.unsent()), (5, 10));
-        outgoing.sent(3);
-        assert_eq!((outgoing.unsent(), outgoing.held()), (7, 10));
-        sent.clear();
-        outgoing.collect(&mut sent, waker);
-        assert_eq!((outgoing.len(), outgoing.unsent()), (0, 5));
-        sent.clear();
-        outgoing.collect(&mut sent, waker);
-        assert_eq!(outgoing.unsent(), 0);
-    }
-
-    #[test]
-    fn a_buffer_that_was_needed_once_is_not_kept() {
-        let mut wire = Wire { sending: vec![0; FREED_LENGTH + 1], ..Wire::default() };
-        wire.sent = wire.sending.len();
-        wire.finish_sending();
-        assert_eq!(wire.sending.capacity(), 0);
-    }
-
-    /// Says a lot about each frame, and notes where the frames were.
-    #[derive(Default)]
-    struct Talker {
-        frames: Vec<(usize, u8)>,
-        said: usize,
-        outgoing: Vec<u8>,
-        collected_max: usize,
-    }
-
-    const SAID: usize = 1000;
-    const SAID_MAX: usize = 8;
-    const FRAMES: u8 = 200;
-
-    impl End for Talker {
-        fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
-            self.frames.push((frame.as_ptr().addr(), frame[0]));
-            self.outgoing.resize(self.outgoing.len() + SAID, 0);
-            self.said += 1;
-            Ok(())
-        }
-
-        fn is_congested(&self) -> bool {
-            !self.outgoing.is_empty()
-        }
-
-        fn needs_a_pause(&self) -> bool {
-            self.said >= SAID_MAX
-        }
-
-        fn settle(&mut self) {
-            self.said = 0;
-        }
-
-        fn collect(&mut self, sent: &mut Vec<u8>, _: &Waker) -> Collected {
-            self.collected_max = self.collected_max.max(self.outgoing.len());
-            std::mem::swap(&mut self.outgoing, sent);
-            if self.frames.len() == usize::from(FRAMES) && sent.is_empty() {
-                return Collected::Last;
-            }
-            Collected::More
-        }
-    }
-
-    /// What a peer writes at once, and what an end makes of it.
-    async fn talk() -> Talker {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        let bytes: Vec<u8> = (0..FRAMES).flat_map(|number| [1, 0, 0, 0, number]).collect();
-        theirs.write_all(&bytes).await.expect("it fits into the socket");
-        let mut talker = Talker::default();
-        let mut heard = Vec::new();
-        let (driven, read) = tokio::join!(
-            async {
-                let driven = Wire::default().drive(&ours, &mut talker).await;
-                drop(ours);
-                driven
-            },
-            theirs.read_to_end(&mut heard),
-        );
-        driven.expect("nobody breaks a rule");
-        read.expect("it is read");
-        assert_eq!(heard.len(), usize::from(FRAMES) * SAID);
-        talker
-    }
-
-    #[tokio::test]
-    async fn frames_wait_while_what_was_said_to_those_before_goes_out() {
-        let talker = talk().await;
-        assert!(talker.frames.iter().map(|(_, number)| *number).eq(0..FRAMES), "in their order");
-        assert_eq!(talker.collected_max, SAID_MAX * SAID);
-    }
-
-    /// In each poll it is handed over what it takes, and no more.
-    #[tokio::test]
-    async fn others_have_their_turn_while_it_pauses() {
-        use tokio::io::AsyncWriteExt;
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        let bytes: Vec<u8> = (0..FRAMES).flat_map(|number| [1, 0, 0, 0, number]).collect();
-        theirs.write_all(&bytes).await.expect("it fits into the socket");
-        let (mut talker, mut wire) = (Talker::default(), Wire::default());
-        let mut turns = 0;
-        poll_fn(|context| {
-            turns += 1;
-            let _pending = wire.poll(&ours, &mut talker, context);
-            assert!(talker.frames.len() <= turns * 2 * SAID_MAX, "{}", talker.frames.len());
-            match talker.frames.len() == usize::from(FRAMES) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-    }
-
-    /// Needs a pause after each frame, of which a read brings one at most.
-    #[derive(Default)]
-    struct Tired {
-        frames: usize,
-        needs_a_pause: bool,
-    }
-
-    impl End for Tired {
-        fn frame(&mut self, _: &[u8]) -> Result<(), LinkError> {
-            self.frames += 1;
-            self.needs_a_pause = true;
-            Ok(())
-        }
-
-        fn needs_a_pause(&self) -> bool {
-            self.needs_a_pause
-        }
-
-        fn settle(&mut self) {
-            self.needs_a_pause = false;
-        }
-
-        fn collect(&mut self, _: &mut Vec<u8>, _: &Waker) -> Collected {
-            Collected::More
-        }
-    }
-
-    #[tokio::test]
-    async fn a_pause_is_made_also_when_no_frame_is_left() {
-        use tokio::io::AsyncWriteExt;
-        const LENGTH: usize = READ_LENGTH_MIN * 3 / 4;
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        let prefix = u32::try_from(LENGTH).expect("it is short").to_le_bytes();
-        let frame = [&prefix[..], &[0; LENGTH]].concat();
-        theirs.write_all(&frame.repeat(8)).await.expect("it fits into the socket");
-        let (mut tired, mut wire) = (Tired::default(), Wire::default());
-        let eight = poll_fn(|context| {
-            let before = tired.frames;
-            let _pending = wire.poll(&ours, &mut tired, context);
-            assert!(tired.frames <= before + 1, "{} frames in one turn", tired.frames - before);
-            if tired.frames == 8 { Poll::Ready(()) } else { Poll::Pending }
-        });
-        tokio::time::timeout(std::time::Duration::from_secs(30), eight).await.expect("in time");
-    }
-
-    #[tokio::test]
-    async fn frames_of_one_read_are_handed_over_where_they_are() {
-        let talker = talk().await;
-        let (first, _) = talker.frames[0];
-        for (position, (address, _)) in talker.frames.iter().enumerate() {
-            assert_eq!(*address, first + position * (LENGTH_PREFIX + 1), "frame {position} moved");
-        }
-    }
-}
+mod tests;
