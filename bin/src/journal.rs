@@ -56,7 +56,7 @@ fn filter() -> Result<Targets, Error> {
     text.parse().map_err(|_| {
         Error::Usage(format!(
             "`{text}` in {LOG_FILTER} is not a choice of log records\n\
-             hint: `debug`, or `warn,blackhole_node=trace`"
+             hint: `debug`, or `warn,blackhole_node=debug`"
         ))
     })
 }

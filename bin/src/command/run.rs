@@ -52,7 +52,7 @@ Environment:
   BLACKHOLE_NODE, BLACKHOLE_RUNTIME_DIR, BLACKHOLE_DATA_DIR, BLACKHOLE_LOG_DIR
                                 as `name` and the directories in [node]
   BLACKHOLE_A__B__C=VALUE       as --set a.b.c=VALUE
-  BLACKHOLE_LOG                 what the node itself says: `debug`, or `warn,blackhole_node=trace`
+  BLACKHOLE_LOG                 what the node itself says: `debug`, or `warn,blackhole_node=debug`
 
 Services do not inherit these. Each is told its own BLACKHOLE_NODE, _SERVICE, _INSTANCE,
 _GENERATION, _RUNTIME_DIR and _DATA_DIR. One that is a `bh run` itself takes none of them for its

@@ -14,21 +14,18 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Not serving yet.
-    pub(crate) async fn new(names: &[&'static str]) -> Self {
+    /// From the first answer on: a service has started before it accepts anybody, and whoever waited for that
+    /// need not come again.
+    pub(crate) async fn serving(names: &[&'static str]) -> Self {
         let names = names.iter().copied().chain([""]).collect();
         let health = Self { reporter: HealthReporter::new(), names };
-        health.say(ServingStatus::NotServing).await;
+        health.say(ServingStatus::Serving).await;
         health
     }
 
     /// The gRPC service.
     pub(crate) fn server(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
-    }
-
-    pub(crate) async fn serving(&self) {
-        self.say(ServingStatus::Serving).await;
     }
 
     /// Says that it does not serve any more, and nothing after that: streams of health end once their

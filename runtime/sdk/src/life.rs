@@ -134,12 +134,11 @@ impl Life {
         let service = self.start::<S>(keeper.clone()).await?;
         let mut routes = Routes::default();
         service.register(&mut routes);
-        let health = Health::new(routes.names()).await;
+        tokio::spawn(self.gateway.serve(gateway));
+        let health = Health::serving(routes.names()).await;
         let arguments = server::Arguments { listener, routes: served(routes, &health) };
         self.tree.add(ActorSpec::once(supervisor::SERVER, Server, arguments)).await?;
         let server = self.tree.actor_that_is_up(supervisor::SERVER)?;
-        tokio::spawn(self.gateway.serve(gateway));
-        health.serving().await;
         link.say(ToNode::Ready).await;
         tracing::info!(generation = self.assignment.generation, "serving");
         tokio::select! {

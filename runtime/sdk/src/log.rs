@@ -21,7 +21,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Which records are written: `debug`, or `info,blackhole_identity=trace`. Default `info`.
+/// Which records are written: `debug`, or `info,blackhole_identity=debug`. Default `info`.
 pub const LOG_FILTER: &str = "BLACKHOLE_LOG";
 
 /// Sends this process's records, panics among them, to stderr.

@@ -28,6 +28,17 @@ async fn it_serves_and_says_so() {
     assert_eq!(node.stat("ready").await.expect("answered"), "ready");
 }
 
+/// The node keeps the socket of a service that is away: its clients wait, and are told NOT_SERVING by nobody.
+#[tokio::test]
+async fn who_waited_through_a_start_is_told_that_it_serves() {
+    for round in 0..20 {
+        let node = Node::begin_with("{}", GRACE).await;
+        let mut health = HealthClient::new(node.host.channel().await);
+        let answer = bounded(health.check(HealthCheckRequest::default())).await.expect("known");
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn pings_are_answered_with_their_number() {
     let mut node = Node::begin("{}").await;
