@@ -69,7 +69,11 @@ fn take_back(base: &Path, leaf: &Path, own_processes: &BTreeSet<u32>) -> Result<
         file::write(control.clone(), &format!("-{name}"))?;
     }
     move_to(base, &pids)?;
-    fs::remove_dir(leaf).map_err(|source| GroupError::Remove { path: leaf.to_owned(), source })
+    match fs::remove_dir(leaf) {
+        // Somebody has come into it meanwhile, and keeps it.
+        Err(busy) if busy.kind() == ErrorKind::ResourceBusy => Ok(()),
+        removed => removed.map_err(|source| GroupError::Remove { path: leaf.to_owned(), source }),
+    }
 }
 
 fn has_others(base: &Path, leaf: &Path) -> Result<bool, GroupError> {
