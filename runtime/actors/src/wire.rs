@@ -180,7 +180,7 @@ pub(crate) struct Wire {
 /// Has the allocator keep what a window of messages takes, from one window to the next.
 ///
 /// That of the GNU C library gives back the end of its heap when more than 128 KiB of it are free, so that each
-/// window costs the fault of each of its pages anew: as much again as to copy them. It raises that bound to twice
+/// page of the next window is a page fault. It raises that bound to twice
 /// the length of the longest block that was ever freed. The block is not written to, and so takes no memory.
 fn keep_memory_of_a_window() {
     static KEPT: Once = Once::new();
