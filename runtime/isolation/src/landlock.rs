@@ -3,7 +3,8 @@
 //!
 //! A path must be looked up where the child sees it. Where that is what the parent sees, it makes the rules known
 //! to the kernel once, for all children whose paths lead to the same places; else each child does, which takes
-//! as long as a fifth of a start.
+//! as long as a fifth of a start. Only to look where nine paths lead takes a tenth: where those of the system lead
+//! is looked at once a second, and for each child where the others do.
 
 use std::{
     ffi::CString,
@@ -14,6 +15,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -21,7 +23,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Host, Refused, Step, seccomp, syscall};
+use crate::{Host, Refused, Step, sandbox, seccomp, syscall};
 
 /// Which files a process may touch: these and what is below them, and no others. Implies
 /// `no_new_privileges`.
@@ -59,6 +61,8 @@ pub enum PathRuleError {
 pub(crate) struct Checked {
     handled: u64,
     rules: Box<[(CString, u64)]>,
+    /// So many of the first are about paths of the system.
+    of_system: usize,
     /// What this version does not know to refuse.
     filters: seccomp::Checked,
     known: Mutex<Option<Known>>,
@@ -70,7 +74,12 @@ struct Known {
     rules: Arc<OwnedFd>,
     /// Device and inode to which each path led.
     places: Vec<(u64, u64)>,
+    /// When all of them were looked at.
+    looked: Instant,
 }
+
+/// Nobody puts another `/dev/null` in the place of this one; but a file system may be mounted at `/tmp`.
+const SYSTEM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 const EXECUTE: u64 = 1;
 const WRITE_FILE: u64 = 1 << 1;
@@ -101,13 +110,17 @@ impl PathRules {
         let rules = of(&self.read, read)
             .chain(of(&self.execute, read | EXECUTE))
             .chain(of(&self.write, write))
-            .map(|(path, access)| checked(path, access & handled))
-            .collect::<Result<_, _>>()?;
+            .map(|(path, access)| (path, access & handled));
+        let (mut rules, own): (Vec<_>, Vec<_>) =
+            rules.partition(|(path, _)| sandbox::is_of_system(path));
+        let of_system = rules.len();
+        rules.extend(own);
+        let rules = rules.into_iter().map(checked).collect::<Result<_, _>>()?;
         let filters = match handled & TRUNCATE {
             0 => seccomp::without_truncation(),
             _ => seccomp::Checked::default(),
         };
-        Ok(Checked { handled, rules, filters, known: Mutex::default() })
+        Ok(Checked { handled, rules, of_system, filters, known: Mutex::default() })
     }
 }
 
@@ -115,7 +128,7 @@ fn of(paths: &[PathBuf], access: u64) -> impl Iterator<Item = (&Path, u64)> {
     paths.iter().map(move |path| (path.as_path(), access))
 }
 
-fn checked(path: &Path, access: u64) -> Result<(CString, u64), PathRuleError> {
+fn checked((path, access): (&Path, u64)) -> Result<(CString, u64), PathRuleError> {
     let failed = |source| PathRuleError::Path { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(failed)?;
     let access = if metadata.is_dir() { access } else { access & OF_FILES };
@@ -126,17 +139,30 @@ fn checked(path: &Path, access: u64) -> Result<(CString, u64), PathRuleError> {
 impl Checked {
     /// Rules for who sees the paths as the caller does. Nothing if that fails: then the child tells how.
     pub(crate) fn known(&self) -> Option<Arc<OwnedFd>> {
-        let places = self.places().ok()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_ref().is_none_or(|known| known.places != places) {
-            *known = Some(Known { rules: Arc::new(self.tell().ok()?), places });
+        if let Some(known) = known.as_mut()
+            && self.is_still_so(known).ok()?
+        {
+            return Some(known.rules.clone());
         }
-        known.as_ref().map(|known| known.rules.clone())
+        let (places, looked) = (self.places(0).ok()?, Instant::now());
+        let rules = Arc::new(self.tell().ok()?);
+        *known = Some(Known { rules: rules.clone(), places, looked });
+        Some(rules)
     }
 
-    fn places(&self) -> Result<Vec<(u64, u64)>, Errno> {
+    fn is_still_so(&self, known: &mut Known) -> Result<bool, Errno> {
+        let all = known.looked.elapsed() >= SYSTEM_AGAIN_AFTER;
+        let first = if all { 0 } else { self.of_system };
+        if all {
+            known.looked = Instant::now();
+        }
+        Ok(self.places(first)? == known.places[first..])
+    }
+
+    fn places(&self, first: usize) -> Result<Vec<(u64, u64)>, Errno> {
         let place = |path: &CString| stat(path.as_c_str()).map(|it| (it.st_dev, it.st_ino));
-        self.rules.iter().map(|(path, _)| place(path)).collect()
+        self.rules[first..].iter().map(|(path, _)| place(path)).collect()
     }
 
     /// Async-signal-safe.
@@ -188,6 +214,25 @@ mod tests {
         fs::rename(&path, directory.path().join("old")).unwrap();
         assert!(checked.known().is_none());
         fs::create_dir(&path).unwrap();
+        assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
+    }
+
+    #[test]
+    fn where_paths_of_the_system_lead_is_looked_at_again_after_a_second() {
+        let Some(_version) = syscall::landlock_version() else { return };
+        let write = vec!["/proc/self".into(), "/dev/null".into()];
+        let rules = PathRules { write, ..PathRules::default() };
+        let checked = rules.check(&Host::detect()).unwrap();
+        let first = checked.known().unwrap();
+        let led_elsewhere = |since: Duration| {
+            let mut known = checked.known.lock().unwrap();
+            let known = known.as_mut().unwrap();
+            known.places[0] = (0, 0);
+            known.looked = Instant::now().checked_sub(since).unwrap();
+        };
+        led_elsewhere(Duration::ZERO);
+        assert!(Arc::ptr_eq(&first, &checked.known().unwrap()));
+        led_elsewhere(SYSTEM_AGAIN_AFTER);
         assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
     }
 

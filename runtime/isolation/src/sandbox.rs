@@ -25,6 +25,11 @@ pub enum Sandbox {
 const WRITABLE_ALWAYS: [&str; 8] =
     ["/tmp", "/var/tmp", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/shm"];
 
+/// Whether a path is the system's own, not a service's.
+pub(crate) fn is_of_system(path: &Path) -> bool {
+    path == Path::new("/") || WRITABLE_ALWAYS.iter().any(|it| path == Path::new(it))
+}
+
 impl Request {
     /// The request with a preset under it. `writable` are the service's own directories (data,
     /// sockets); they must exist.

@@ -1,8 +1,9 @@
 //! From verdicts about system calls to the instructions that the kernel runs before each call.
 //!
-//! The kernel compiles a filter anew for every process that installs it, which takes half a microsecond for each
-//! instruction, and asks it about every call there is. Hence one program for all verdicts, a search by halves down
-//! to a few numbers, arguments that are loaded once, and few shared ends. What the calls mean is not known here.
+//! For every process that installs a filter the kernel compiles it anew, a quarter of a microsecond for each
+//! instruction, and asks it about every number there is, which takes longer still: five nanoseconds for each step.
+//! Hence one program for all verdicts, a search that halves the numbers down to a few, arguments that are loaded
+//! once, and few shared ends. What the calls mean is not known here.
 
 use std::collections::BTreeMap;
 
@@ -75,8 +76,11 @@ const OWN_ARCHITECTURE: u32 = 0xc000_00b7;
 /// On x86-64 every call has a second number, of the x32 ABI, that no list names: from here up.
 const FOREIGN_FROM: u32 = 0x4000_0000;
 
-/// So many numbers are looked for one after the other: to halve them takes two instructions for each.
-const CHAIN_MAX: usize = 4;
+/// So many numbers are looked for one after the other: to halve them takes more instructions, and no fewer steps.
+const CHAIN_MAX: usize = 2;
+
+/// The kernel asks about numbers up to its last call; each of those before this one is as likely.
+const ASKED_BELOW: u32 = 500;
 
 /// The longest jump that depends on something, less the room for one jump in between.
 const REACH: usize = u8::MAX as usize - 1;
@@ -120,6 +124,14 @@ fn begin(ranges: &mut Vec<(u32, Goal)>, number: u32, goal: Goal) {
     if ranges.last().is_none_or(|(_, last)| *last != goal) {
         ranges.push((number, goal));
     }
+}
+
+/// The range whose beginning halves the numbers that the kernel asks about best.
+fn middle(ranges: &[(u32, Goal)], end: u32) -> usize {
+    let asked = |number: u32| number.min(ASKED_BELOW);
+    let twice = asked(ranges[0].0) + asked(end);
+    let off = |at: &usize| twice.abs_diff(2 * asked(ranges[*at].0));
+    (1..ranges.len()).min_by_key(off).expect("a single range is not halved")
 }
 
 /// Where a jump leads.
@@ -205,7 +217,7 @@ impl Program {
         if let Some(chain) = self.chain(ranges, end) {
             return chain;
         }
-        let (lower, upper) = ranges.split_at(ranges.len() / 2);
+        let (lower, upper) = ranges.split_at(middle(ranges, end));
         let above = self.search(upper, end);
         let below = self.search(lower, upper[0].0);
         self.jump_if(JUMP_IF_AT_LEAST, upper[0].0, above, below)
