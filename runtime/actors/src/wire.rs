@@ -35,6 +35,12 @@ const FREED_LENGTH: usize = 2 * WINDOW.bytes as usize;
 /// A buffer that is not made use of is let go after so many sendings.
 const KEPT_SENDINGS: u32 = 64;
 
+/// After a read of so many bytes more may be on its way.
+const BULK_LENGTH: usize = 32 * 1024;
+/// So often it is looked for, others having their turn in between, before the task sleeps: to wake a process that
+/// sleeps costs its peer as much as to send it 16 KiB, and a sender of long frames is faster than they are read.
+const LOOKS: u32 = 32;
+
 /// After what takes so much memory has been read, in bytes, there is a pause: to read it has taken a while.
 pub(crate) const READ_SIZE_MAX: usize = 16 << 20;
 /// After frames of so many bytes others have their turn, whatever is in them.
@@ -169,6 +175,8 @@ pub(crate) struct Wire {
     paused: bool,
     /// Reads since much of the buffer was needed last.
     small_reads: u32,
+    /// How often it is still to be looked for more.
+    looks: u32,
     sending: Vec<u8>,
     sent: usize,
     /// The peer has closed its end: what is said to it is for nobody, and what it said before is still read.
@@ -230,9 +238,14 @@ impl Wire {
             }
             if !self.paused {
                 match self.poll_receive(stream, context)? {
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        self.look_again(context.waker());
+                        return Poll::Pending;
+                    }
                     Poll::Ready(0) => return Poll::Ready(Err(LinkError::Closed)),
-                    Poll::Ready(_) => {}
+                    Poll::Ready(length) => {
+                        self.looks = if length < BULK_LENGTH { 0 } else { LOOKS }
+                    }
                 }
             }
             let (length, needs_a_pause) = self.hand_over(end)?;
@@ -312,6 +325,13 @@ impl Wire {
                 Err(empty) if empty.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    fn look_again(&mut self, waker: &Waker) {
+        if let Some(left) = self.looks.checked_sub(1) {
+            self.looks = left;
+            waker.wake_by_ref();
         }
     }
 

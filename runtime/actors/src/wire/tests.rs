@@ -170,6 +170,38 @@ async fn others_have_their_turn_while_it_pauses() {
     .await;
 }
 
+/// How often a task polls before it sleeps, after a frame of a length was written to it. It is woken by its own
+/// looks, by nobody else.
+async fn polls_after(length: usize) -> u32 {
+    use tokio::io::AsyncWriteExt;
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+    let (mut tired, mut polls) = (Tired::default(), 0);
+    let mut wire = Wire { received: vec![0; READ_LENGTH_MAX], ..Wire::default() };
+    let driven = poll_fn(|context| {
+        let poll = wire.poll(&ours, &mut tired, context).map(drop);
+        polls += u32::from(tired.frames > 0);
+        poll
+    });
+    let prefix = u32::try_from(length).expect("it is short").to_le_bytes();
+    let frame = [&prefix[..], &vec![0; length]].concat();
+    let written = async {
+        theirs.write_all(&frame).await.expect("it fits into the socket");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    tokio::select! {
+        () = driven => panic!("nobody ended it"),
+        () = written => {}
+    }
+    polls
+}
+
+#[tokio::test]
+async fn after_a_long_read_more_is_looked_for_a_while_and_after_a_short_one_not() {
+    let (short, long) = (polls_after(100).await, polls_after(BULK_LENGTH).await);
+    // Few besides: for the frame, and when the writer has waited.
+    assert!(short < 8 && (LOOKS..LOOKS + 8).contains(&long), "{short}, {long}");
+}
+
 /// Needs a pause after each frame, of which a read brings one at most.
 #[derive(Default)]
 struct Tired {
