@@ -63,7 +63,8 @@ impl Process {
     /// called after [`Process::exited`]; usually finds nothing, in a few microseconds.
     pub fn sweep(&self) -> impl Future<Output = io::Result<Swept>> + Send + 'static {
         let shared = Arc::clone(&self.shared);
-        async move { sweep::sweep(&shared).await }
+        // Boxed: whoever keeps it until the process ends does not hold the room for the sweep as well.
+        async move { Box::pin(sweep::sweep(&shared)).await }
     }
 
     /// Sends a signal to every process of its group. `ESRCH` if the main process has been reaped.

@@ -122,7 +122,7 @@ impl Body {
         let actor = actor.clone();
         match self {
             Self::Process { process, plan, ooms_before, .. } => {
-                let (exited, swept) = (process.exited(), process.sweep());
+                let (exited, swept) = (Box::pin(process.exited()), process.sweep());
                 let (plan, ooms_before) = (plan.clone(), *ooms_before);
                 tokio::spawn(async move {
                     let status = exited.await;
@@ -134,7 +134,7 @@ impl Body {
                     };
                     // Boxed, so that a living child does not hold the room for what follows its end.
                     Box::pin(end_group(plan)).await;
-                    let leak = leak(Box::pin(swept).await);
+                    let leak = leak(swept.await);
                     let remains = Remains { ended, oom_kills, cause, stderr: None, leak };
                     // The actor ends only after this message, or with the node.
                     let _ = actor.cast(Message::Gone(remains));

@@ -23,12 +23,14 @@ use crate::{
 };
 
 /// What is to be watched, and what is being watched; all of it ends with this value.
+///
+/// Most children have little of it, and the task of each holds a place for all of it: so it is boxed.
 pub(super) struct Watches {
-    pub(super) startup: Option<ResolvedProbe>,
+    pub(super) startup: Option<Box<ResolvedProbe>>,
     pub(super) readiness: Readiness,
-    pub(super) liveness: Option<ResolvedProbe>,
-    pub(super) notify: Option<(NotifySocket, NotifyAccess)>,
-    pub(super) link: Option<Linked>,
+    pub(super) liveness: Option<Box<ResolvedProbe>>,
+    pub(super) notify: Option<Box<(NotifySocket, NotifyAccess)>>,
+    pub(super) link: Option<Box<Linked>>,
     pub(super) disk: Option<DiskWatch>,
     pub(super) running: Vec<Running>,
     /// The startup probe, until it has passed.
@@ -80,7 +82,7 @@ impl Watches {
     pub(super) fn begin(&mut self, actor: &ActorRef<Message>) {
         if let Some(probe) = self.startup.take() {
             self.starting =
-                Some(prober(probe, Assumed::Unhealthy, actor, |verdict| match verdict {
+                Some(prober(*probe, Assumed::Unhealthy, actor, |verdict| match verdict {
                     Verdict::Healthy => Some(Event::StartupPassed),
                     Verdict::Unhealthy { .. } => None,
                 }));
@@ -88,11 +90,11 @@ impl Watches {
         if let Some(disk) = self.disk.take() {
             self.running.push(Running::Task(disk.begin(actor.clone())));
         }
-        if let Some((socket, access)) = self.notify.take() {
+        if let Some((socket, access)) = self.notify.take().map(|it| *it) {
             let task = tokio::spawn(listen(socket, access, actor.clone()));
             self.running.push(Running::Task(task.abort_handle()));
         }
-        if let Some(linked) = self.link.take() {
+        if let Some(linked) = self.link.take().map(|it| *it) {
             let (asked, reported, pid) = (linked.link, actor.clone(), linked.pid);
             let pulse = linked.heartbeat.watch(
                 linked.patience,
@@ -143,7 +145,7 @@ impl Watches {
     /// Looks at liveness from now on.
     pub(super) fn liveness(&mut self, actor: &ActorRef<Message>) {
         if let Some(probe) = self.liveness.take() {
-            self.probe(probe, Assumed::Healthy, actor, |verdict| match verdict {
+            self.probe(*probe, Assumed::Healthy, actor, |verdict| match verdict {
                 Verdict::Healthy => None,
                 Verdict::Unhealthy { failures, reason } => Some(Event::LiveFailed(format!(
                     "failed its liveness probe {failures} times in a row: {reason}"
