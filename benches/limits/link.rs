@@ -103,11 +103,11 @@ fn main() -> ExitCode {
         runtime().block_on(async {
             let mut wire = Wire::over(stream(&server.path).await);
             match case {
-                Case::Latency { message, length, span } => {
-                    one_by_one(&mut wire, asking(message, length), span).await
+                Case::Latency { message, length } => {
+                    one_by_one(&mut wire, asking(message, length)).await
                 }
-                Case::Rate { message, length, in_flight, span } => {
-                    together(&mut wire, asking(message, length), in_flight, span).await
+                Case::Rate { message, length, in_flight } => {
+                    together(&mut wire, asking(message, length), in_flight).await
                 }
                 Case::Casts => casts(&mut wire).await,
             }
@@ -148,10 +148,10 @@ async fn serve(path: PathBuf) {
     }
 }
 
-async fn one_by_one(wire: &mut Wire, ask: impl Fn() -> Message, span: Duration) -> f64 {
+async fn one_by_one(wire: &mut Wire, ask: impl Fn() -> Message) -> f64 {
     let start = Instant::now();
     let mut taken = Vec::new();
-    while start.elapsed() < WARM_UP + span {
+    while start.elapsed() < WARM_UP + SPAN {
         let message = ask();
         let before = Instant::now();
         wire.append(&message);
@@ -168,16 +168,11 @@ async fn one_by_one(wire: &mut Wire, ask: impl Fn() -> Message, span: Duration) 
 }
 
 /// As many are kept under way.
-async fn together(
-    wire: &mut Wire,
-    ask: impl Fn() -> Message,
-    in_flight: usize,
-    span: Duration,
-) -> f64 {
+async fn together(wire: &mut Wire, ask: impl Fn() -> Message, in_flight: usize) -> f64 {
     let start = Instant::now();
     let tally = Tally::default();
     let mut free = in_flight;
-    while start.elapsed() < WARM_UP + span {
+    while start.elapsed() < WARM_UP + SPAN {
         for _ in 0..free {
             wire.append(&ask());
             if wire.sending.len() >= WRITE_LENGTH {

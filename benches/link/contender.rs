@@ -51,10 +51,8 @@ impl<'de> Deserialize<'de> for Payload {
 pub(crate) const SMALL: usize = 64;
 /// Calls under way at a time.
 pub(crate) const IN_FLIGHT: usize = 64;
-/// How long one number is measured.
-pub(crate) const SPAN: Duration = Duration::from_millis(1500);
-/// The same where there are many numbers: one for each length and number in flight.
-const SPAN_OF_MANY: Duration = Duration::from_millis(500);
+/// How long one number is measured. Short and often: what disturbs one round in four is not in the median then.
+pub(crate) const SPAN: Duration = Duration::from_millis(500);
 /// What is done before, so that nothing is done for the first time.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
 /// How often something small is done between two looks at the clock.
@@ -66,9 +64,9 @@ const LARGE: usize = 64 * 1024;
 #[derive(Clone, Copy)]
 pub(crate) enum Case {
     /// One after the other: the median, in milliseconds.
-    Latency { message: Answered, length: usize, span: Duration },
+    Latency { message: Answered, length: usize },
     /// So many at a time: how many in a second.
-    Rate { message: Answered, length: usize, in_flight: usize, span: Duration },
+    Rate { message: Answered, length: usize, in_flight: usize },
     /// Messages without an answer in a second, until all have been done.
     Casts,
 }
@@ -85,21 +83,15 @@ pub(crate) enum Answered {
 impl Case {
     /// `call`, `flight`, `cast`, or `put LENGTH IN_FLIGHT`.
     pub(crate) fn of(words: &[String]) -> Option<Self> {
-        let call = Answered::Call;
+        let (call, put) = (Answered::Call, Answered::Put);
         match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["call"] => Some(Self::Latency { message: call, length: SMALL, span: SPAN }),
-            ["flight"] => {
-                let in_flight = IN_FLIGHT;
-                Some(Self::Rate { message: call, length: SMALL, in_flight, span: SPAN })
-            }
+            ["call"] => Some(Self::Latency { message: call, length: SMALL }),
+            ["flight"] => Some(Self::Rate { message: call, length: SMALL, in_flight: IN_FLIGHT }),
             ["cast"] => Some(Self::Casts),
-            ["put", length, in_flight] => {
-                let (message, span) = (Answered::Put, SPAN_OF_MANY);
-                match (length.parse().ok()?, in_flight.parse().ok()?) {
-                    (length, 1) => Some(Self::Latency { message, length, span }),
-                    (length, in_flight) => Some(Self::Rate { message, length, in_flight, span }),
-                }
-            }
+            ["put", length, in_flight] => match (length.parse().ok()?, in_flight.parse().ok()?) {
+                (length, 1) => Some(Self::Latency { message: put, length }),
+                (length, in_flight) => Some(Self::Rate { message: put, length, in_flight }),
+            },
             _ => None,
         }
     }
@@ -138,10 +130,8 @@ pub(crate) fn main<C: Contender>(serve: impl FnOnce(PathBuf)) -> ExitCode {
 
 async fn measure<C: Contender>(wire: &C, case: Case) -> f64 {
     match case {
-        Case::Latency { message, length, span } => latency(wire, message, length, span).await,
-        Case::Rate { message, length, in_flight, span } => {
-            rate(wire, message, length, in_flight, span).await
-        }
+        Case::Latency { message, length } => latency(wire, message, length).await,
+        Case::Rate { message, length, in_flight } => rate(wire, message, length, in_flight).await,
         Case::Casts => casts(wire).await,
     }
 }
@@ -167,11 +157,11 @@ async fn once<C: Contender>(wire: &C, message: Answered, payload: Payload) {
 }
 
 /// One after the other: the median, in milliseconds.
-async fn latency<C: Contender>(wire: &C, message: Answered, length: usize, span: Duration) -> f64 {
+async fn latency<C: Contender>(wire: &C, message: Answered, length: usize) -> f64 {
     let payload = Payload(vec![7; length]);
     let start = Instant::now();
     let mut taken = Vec::new();
-    while start.elapsed() < WARM_UP + span {
+    while start.elapsed() < WARM_UP + SPAN {
         let sent = payload.clone();
         let before = Instant::now();
         once(wire, message, sent).await;
@@ -189,13 +179,7 @@ pub(crate) fn median(taken: &mut [Duration]) -> f64 {
 }
 
 /// How many in a second, so many at a time.
-async fn rate<C: Contender>(
-    wire: &C,
-    message: Answered,
-    length: usize,
-    in_flight: usize,
-    span: Duration,
-) -> f64 {
+async fn rate<C: Contender>(wire: &C, message: Answered, length: usize, in_flight: usize) -> f64 {
     let start = Instant::now();
     // Looking at the clock after each small one would be measured too.
     let between_looks = if length < LARGE { BETWEEN_LOOKS } else { 1 };
@@ -206,7 +190,7 @@ async fn rate<C: Contender>(
     for _ in 0..in_flight {
         let (wire, payload, tally) = (wire.clone(), Rc::clone(&payload), Rc::clone(&tally));
         tasks.spawn_local(async move {
-            while start.elapsed() < WARM_UP + span {
+            while start.elapsed() < WARM_UP + SPAN {
                 for _ in 0..between_looks {
                     once(&wire, message, Payload::clone(&payload)).await;
                 }

@@ -35,9 +35,9 @@ const BENCH: &str = "link";
 /// Of each case. Where the host of a virtual machine takes back memory that is free, one round in three of the long
 /// payloads is a slow one, for raw as for all.
 const ROUNDS: usize = 7;
-/// Of the length that is held to a goal, for the same reason.
+/// Of a case that is held to a goal, for the same reason.
 const ROUNDS_HELD: usize = 21;
-/// Of the cases that stand for themselves, and of each length and number in flight.
+/// Of a case that is held to a goal, and of one that is not.
 const ROUNDS_BRIEF: (usize, usize) = (3, 1);
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -108,24 +108,20 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
             Err(_) => remarks.push(format!("`{name}` is left out: it was not built")),
         }
     }
-    let ((rounds, rounds_of_lengths), stopped_s) = match setting.extent {
-        Extent::Whole => ((ROUNDS, ROUNDS), 60),
+    let ((rounds_held, rounds), stopped_s) = match setting.extent {
+        Extent::Whole => ((ROUNDS_HELD, ROUNDS), 60),
         Extent::Brief => (ROUNDS_BRIEF, 5),
     };
-    let alone = cases().into_iter().map(|case| (case, rounds));
-    let of_lengths = cases_of_lengths().into_iter().map(|case| {
-        let is_held = setting.extent == Extent::Whole && !case.goals.is_empty();
-        (case, if is_held { ROUNDS_HELD } else { rounds_of_lengths })
-    });
-    let cases: Vec<(Case, usize)> = alone.chain(of_lengths).collect();
+    let cases: Vec<Case> = cases().into_iter().chain(cases_of_lengths()).collect();
     let mut figures = Vec::new();
-    for (place, (case, rounds)) in cases.iter().enumerate() {
+    for (place, case) in cases.iter().enumerate() {
         (setting.tell)(&format!("{} ({} of {})", case.name, place + 1, cases.len()));
-        figures.extend(in_turns(case, &contenders, *rounds, &mut remarks)?);
+        let rounds = if case.goals.is_empty() { rounds } else { rounds_held };
+        figures.extend(in_turns(case, &contenders, rounds, &mut remarks)?);
     }
     if setting.wants(BH) {
         (setting.tell)("losing the other process, stopping it, and 10,000 actors in it");
-        figures.extend(ours(setting, rounds, stopped_s)?);
+        figures.extend(ours(setting, rounds_held, stopped_s)?);
     }
     remarks.push(
         "`tonic` has no message without an answer: its `casts` are calls one after the other"
