@@ -25,7 +25,7 @@ const BENCH: &str = "growth";
 const CHILDREN: [usize; 6] = [1, 50, 100, 200, 400, 800];
 const CHILDREN_BRIEF: [usize; 4] = [1, 50, 100, 200];
 const LINES: [usize; 5] = [1, 20_000, 40_000, 80_000, 160_000];
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// What is still being done after the last child runs.
 const SETTLE: Duration = Duration::from_millis(800);
 /// A little more than linear, for what measuring adds.

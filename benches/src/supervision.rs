@@ -28,12 +28,16 @@ use crate::{
 };
 
 const BENCH: &str = "supervision";
-/// Children, and how often they are started.
+/// Children, and how often they are started by each peer.
 const SIZES: [(usize, usize); 3] = [(10, 5), (200, 5), (1000, 2)];
 const SIZES_BRIEF: [(usize, usize); 2] = [(10, 3), (200, 3)];
+/// How often they are by `bh` and by the limit, whose ratio is held to a goal.
+const ROUNDS_HELD: usize = 9;
+const ROUNDS_HELD_BRIEF: usize = 3;
 /// The size at which one child is replaced, and at which nothing happens.
 const USUAL_SIZE: usize = 200;
 const TRIALS: usize = 20;
+/// Of each peer.
 const CRASH_LOOPS: usize = 3;
 const CRASH_LOOP: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(20);
@@ -42,17 +46,17 @@ const IDLE: Duration = Duration::from_secs(20);
 const SETTLE: Duration = Duration::from_millis(1500);
 const LEFT_AFTER: Duration = Duration::from_secs(2);
 
-/// Everything, of all subjects, in turns: a quarter of an hour.
+/// Everything, of all subjects, in turns: ten minutes.
 pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
     let contenders = subject::installed(setting)?.into_iter().map(Contender::new).collect();
-    let mut bench = Bench { contenders, program: setting.program("stamp-static")? };
-    let mut figures = Vec::new();
-    let sizes = match setting.extent {
-        Extent::Whole => &SIZES[..],
-        Extent::Brief => &SIZES_BRIEF,
+    let (sizes, rounds_held) = match setting.extent {
+        Extent::Whole => (&SIZES[..], ROUNDS_HELD),
+        Extent::Brief => (&SIZES_BRIEF[..], ROUNDS_HELD_BRIEF),
     };
-    for (size, rounds) in sizes {
-        figures.extend(bench.starts(*size, *rounds, setting.tell)?);
+    let mut bench = Bench { contenders, program: setting.program("stamp-static")?, rounds_held };
+    let mut figures = Vec::new();
+    for (size, of_peers) in sizes {
+        figures.extend(bench.starts(*size, *of_peers, setting.tell)?);
     }
     figures.extend(bench.steady(setting.tell)?);
     figures.extend(bench.crash_loops(setting.tell)?);
@@ -85,6 +89,11 @@ impl Contender {
 struct Bench {
     contenders: Vec<Contender>,
     program: PathBuf,
+    rounds_held: usize,
+}
+
+fn is_peer(subject: &dyn Subject) -> bool {
+    ![LIMIT, BH].contains(&subject.name())
 }
 
 /// What is learnt of one subject while others take their turns.
@@ -97,6 +106,25 @@ struct Samples {
 }
 
 impl Bench {
+    /// So many turns of each peer, and as many as are held to a goal of `bh` and of the limit.
+    fn rounds(
+        &mut self,
+        what: &str,
+        of_peers: usize,
+        tell: &dyn Fn(&str),
+        mut trial: impl FnMut(usize, &dyn Subject, &Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let rounds = self.rounds_held.max(of_peers);
+        for round in 1..=rounds {
+            tell(&format!("{what} ({round} of {rounds})"));
+            self.turn(|place, subject, program| match is_peer(subject) && round > of_peers {
+                true => Ok(()),
+                false => trial(place, subject, program),
+            })?;
+        }
+        Ok(())
+    }
+
     /// One turn of everybody who has not failed yet; they are told by their places.
     fn turn(
         &mut self,
@@ -108,7 +136,7 @@ impl Bench {
             }
             let subject = contender.subject.as_ref();
             match trial(place, subject, &self.program) {
-                Err(error) if ![LIMIT, BH].contains(&subject.name()) => {
+                Err(error) if is_peer(subject) => {
                     contender.failure = Some(format!("{error:#}").replace('\n', " "));
                 }
                 outcome => outcome?,
@@ -130,28 +158,26 @@ impl Bench {
     fn starts(
         &mut self,
         size: usize,
-        rounds: usize,
+        of_peers: usize,
         tell: &dyn Fn(&str),
     ) -> anyhow::Result<Vec<Figure>> {
         let mut all: Vec<Samples> = self.samples();
-        for round in 1..=rounds {
-            tell(&format!("starting and stopping {size} children ({round} of {rounds})"));
-            self.turn(|place, subject, program| {
-                if subject.count_max() < size {
-                    return Ok(());
-                }
-                let (running, duration) = start(subject, program, size)?;
-                thread::sleep(SETTLE);
-                let memory = processes::memory(&running.own_processes());
-                let stop = milliseconds(running.stop()?);
-                let samples = &mut all[place];
-                samples.start.push(milliseconds(duration));
-                samples.rss.push(memory.rss as f64);
-                samples.pss.push(memory.pss as f64);
-                samples.stop.push(stop);
-                Ok(())
-            })?;
-        }
+        let what = format!("starting and stopping {size} children");
+        self.rounds(&what, of_peers, tell, |place, subject, program| {
+            if subject.count_max() < size {
+                return Ok(());
+            }
+            let (running, duration) = start(subject, program, size)?;
+            thread::sleep(SETTLE);
+            let memory = processes::memory(&running.own_processes());
+            let stop = milliseconds(running.stop()?);
+            let samples = &mut all[place];
+            samples.start.push(milliseconds(duration));
+            samples.rss.push(memory.rss as f64);
+            samples.pss.push(memory.pss as f64);
+            samples.stop.push(stop);
+            Ok(())
+        })?;
         let names = self.contenders.iter().map(|it| it.subject.name());
         let measured = names.zip(all).filter(|(_, it)| !it.start.is_empty());
         let figures = measured.flat_map(|(name, samples)| {
@@ -199,17 +225,14 @@ impl Bench {
 
     fn crash_loops(&mut self, tell: &dyn Fn(&str)) -> anyhow::Result<Vec<Figure>> {
         let mut samples: Vec<Vec<f64>> = self.samples();
-        for round in 1..=CRASH_LOOPS {
-            tell(&format!("crash loops ({round} of {CRASH_LOOPS})"));
-            self.turn(|place, subject, program| {
-                let mut running = Running::start(subject, program, 1, Behaviour::Exit)?;
-                let first = running.stamps.next(PATIENCE)?;
-                let restarts = running.stamps.during(CRASH_LOOP)?;
-                let last = restarts.last().map_or(first.at + CRASH_LOOP, |stamp| stamp.at);
-                samples[place].push(restarts.len() as f64 / (last - first.at).as_secs_f64());
-                Ok(())
-            })?;
-        }
+        self.rounds("crash loops", CRASH_LOOPS, tell, |place, subject, program| {
+            let mut running = Running::start(subject, program, 1, Behaviour::Exit)?;
+            let first = running.stamps.next(PATIENCE)?;
+            let restarts = running.stamps.during(CRASH_LOOP)?;
+            let last = restarts.last().map_or(first.at + CRASH_LOOP, |stamp| stamp.at);
+            samples[place].push(restarts.len() as f64 / (last - first.at).as_secs_f64());
+            Ok(())
+        })?;
         let figures = self.named(samples).map(|(name, samples)| {
             figure("crash loop", name, Unit::PerSecond, samples).held_to(Some(Goal::LimitOver(1.5)))
         });
