@@ -6,12 +6,7 @@
 #[expect(dead_code, reason = "shared: each program uses what it needs")]
 mod contender;
 
-use std::{
-    env,
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
 use contender::{
     Answered, Case, Payload, SMALL, SPAN, Server, Tally, WARM_UP, finish, median, runtime, stream,
@@ -190,6 +185,7 @@ async fn together(wire: &mut Wire, ask: impl Fn() -> Message, in_flight: usize) 
 }
 
 async fn casts(wire: &mut Wire) -> f64 {
+    call(wire).await;
     let start = Instant::now();
     let mut count = 0u64;
     while start.elapsed() < SPAN {
@@ -199,12 +195,15 @@ async fn casts(wire: &mut Wire) -> f64 {
         wire.flush().await;
         count += CASTS as u64;
     }
+    call(wire).await;
+    count as f64 / start.elapsed().as_secs_f64()
+}
+
+async fn call(wire: &mut Wire) {
     wire.append(&Message::Call { id: 1, payload: Payload::default() });
     wire.flush().await;
     let mut answered = false;
     while !answered {
         wire.receive(|_, _| answered = true).await;
     }
-    let elapsed: Duration = start.elapsed();
-    count as f64 / elapsed.as_secs_f64()
 }

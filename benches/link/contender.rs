@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for Payload {
 pub(crate) const SMALL: usize = 64;
 /// Calls under way at a time.
 pub(crate) const IN_FLIGHT: usize = 64;
-/// How long one number is measured. Short and often: what disturbs one round in four is not in the median then.
+/// How long one number is measured. Short and often: a disturbance then spoils one of many rounds.
 pub(crate) const SPAN: Duration = Duration::from_millis(500);
 /// What is done before, so that nothing is done for the first time.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
@@ -60,7 +60,7 @@ pub(crate) const BETWEEN_LOOKS: u64 = 8;
 /// What is this long is not small.
 const LARGE: usize = 64 * 1024;
 
-/// What is to be measured, and how long.
+/// What is to be measured.
 #[derive(Clone, Copy)]
 pub(crate) enum Case {
     /// One after the other: the median, in milliseconds.

@@ -32,10 +32,10 @@ use crate::{
 };
 
 const BENCH: &str = "link";
-/// Of each case. Where the host of a virtual machine takes back memory that is free, one round in three of the long
-/// payloads is a slow one, for raw as for all.
+/// Of a case that is held to no goal.
 const ROUNDS: usize = 7;
-/// Of a case that is held to a goal, for the same reason.
+/// Of a case that is: where the host of a virtual machine takes back memory that is free, one round in three of the
+/// long payloads is a slow one, for raw as for all.
 const ROUNDS_HELD: usize = 21;
 /// Of a case that is held to a goal, and of one that is not.
 const ROUNDS_BRIEF: (usize, usize) = (3, 1);

@@ -6,8 +6,9 @@
 //! frames mean is up to the [`End`].
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     hint, io,
+    pin::pin,
     sync::Once,
     task::{Context, Poll, Waker},
 };
@@ -35,11 +36,12 @@ const FREED_LENGTH: usize = 2 * WINDOW.bytes as usize;
 /// A buffer that is not made use of is let go after so many sendings.
 const KEPT_SENDINGS: u32 = 64;
 
-/// After a read of so many bytes more may be on its way.
+/// After a read of so many bytes, more may be on its way.
 const BULK_LENGTH: usize = 32 * 1024;
-/// So often it is looked for, others having their turn in between, before the task sleeps: to wake a process that
-/// sleeps costs its peer as much as to send it 16 KiB, and a sender of long frames is faster than they are read.
-const LOOKS: u32 = 32;
+/// So often it is looked for before the task sleeps, whatever else is ready having its turn in between. To wake a
+/// process that sleeps costs its peer as much as to send it 16 KiB, and who sends long frames is slower than who
+/// reads them.
+const LOOKS: u32 = 48;
 
 /// After what takes so much memory has been read, in bytes, there is a pause: to read it has taken a while.
 pub(crate) const READ_SIZE_MAX: usize = 16 << 20;
@@ -239,7 +241,7 @@ impl Wire {
             if !self.paused {
                 match self.poll_receive(stream, context)? {
                     Poll::Pending => {
-                        self.look_again(context.waker());
+                        self.look_again(context);
                         return Poll::Pending;
                     }
                     Poll::Ready(0) => return Poll::Ready(Err(LinkError::Closed)),
@@ -328,10 +330,11 @@ impl Wire {
         }
     }
 
-    fn look_again(&mut self, waker: &Waker) {
+    /// Has this task polled again after the runtime has asked the system what is ready, without waiting.
+    fn look_again(&mut self, context: &mut Context<'_>) {
         if let Some(left) = self.looks.checked_sub(1) {
             self.looks = left;
-            waker.wake_by_ref();
+            let _woken_then = pin!(tokio::task::yield_now()).poll(context);
         }
     }
 

@@ -3,8 +3,11 @@
 //!
 //! A path must be looked up where the child sees it. Where that is what the parent sees, it makes the rules known
 //! to the kernel once, for all children whose paths lead to the same places; else each child does, which takes
-//! as long as a fifth of a start. Only to look where nine paths lead takes a tenth: where those of the system lead
-//! is looked at once a second, and for each child where the others do.
+//! as long as a fifth of a start. Looking at nine paths alone takes a tenth, so the paths that every strict service
+//! has are looked at once a second, and only the others for each child. What is mounted meanwhile is heard of at once:
+//! what comes to lie at a path may have the numbers of what lay there.
+
+mod mounts;
 
 use std::{
     ffi::CString,
@@ -61,8 +64,8 @@ pub enum PathRuleError {
 pub(crate) struct Checked {
     handled: u64,
     rules: Box<[(CString, u64)]>,
-    /// So many of the first are about paths of the system.
-    of_system: usize,
+    /// So many of the first are about paths that every strict service has.
+    common: usize,
     /// What this version does not know to refuse.
     filters: seccomp::Checked,
     known: Mutex<Option<Known>>,
@@ -74,12 +77,14 @@ struct Known {
     rules: Arc<OwnedFd>,
     /// Device and inode to which each path led.
     places: Vec<(u64, u64)>,
-    /// When all of them were looked at.
+    /// When it was seen last that all of them still lead there.
     looked: Instant,
+    /// How often mounts had changed before.
+    mounts: u64,
 }
 
-/// Nobody puts another `/dev/null` in the place of this one; but a file system may be mounted at `/tmp`.
-const SYSTEM_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Nobody puts another `/dev/null` in the place of this one, but somebody may.
+const COMMON_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 const EXECUTE: u64 = 1;
 const WRITE_FILE: u64 = 1 << 1;
@@ -112,15 +117,15 @@ impl PathRules {
             .chain(of(&self.write, write))
             .map(|(path, access)| (path, access & handled));
         let (mut rules, own): (Vec<_>, Vec<_>) =
-            rules.partition(|(path, _)| sandbox::is_of_system(path));
-        let of_system = rules.len();
+            rules.partition(|(path, _)| sandbox::is_common(path));
+        let common = rules.len();
         rules.extend(own);
         let rules = rules.into_iter().map(checked).collect::<Result<_, _>>()?;
         let filters = match handled & TRUNCATE {
             0 => seccomp::without_truncation(),
             _ => seccomp::Checked::default(),
         };
-        Ok(Checked { handled, rules, of_system, filters, known: Mutex::default() })
+        Ok(Checked { handled, rules, common, filters, known: Mutex::default() })
     }
 }
 
@@ -139,25 +144,27 @@ fn checked((path, access): (&Path, u64)) -> Result<(CString, u64), PathRuleError
 impl Checked {
     /// Rules for who sees the paths as the caller does. Nothing if that fails: then the child tells how.
     pub(crate) fn known(&self) -> Option<Arc<OwnedFd>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.as_mut()
-            && self.is_still_so(known).ok()?
-        {
-            return Some(known.rules.clone());
-        }
-        let (places, looked) = (self.places(0).ok()?, Instant::now());
-        let rules = Arc::new(self.tell().ok()?);
-        *known = Some(Known { rules: rules.clone(), places, looked });
-        Some(rules)
+        let mut kept = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.take().and_then(|known| self.confirmed(known)).or_else(|| self.learn())?;
+        Some(kept.insert(known).rules.clone())
     }
 
-    fn is_still_so(&self, known: &mut Known) -> Result<bool, Errno> {
-        let all = known.looked.elapsed() >= SYSTEM_AGAIN_AFTER;
-        let first = if all { 0 } else { self.of_system };
+    /// Nothing if a path leads elsewhere now, or that could not be found out.
+    fn confirmed(&self, mut known: Known) -> Option<Known> {
+        let all = known.looked.elapsed() >= COMMON_AGAIN_AFTER;
+        let (first, looked) = (if all { 0 } else { self.common }, Instant::now());
+        let unchanged =
+            mounts::changes()? == known.mounts && self.places(first).ok()? == known.places[first..];
         if all {
-            known.looked = Instant::now();
+            known.looked = looked;
         }
-        Ok(self.places(first)? == known.places[first..])
+        unchanged.then_some(known)
+    }
+
+    fn learn(&self) -> Option<Known> {
+        let (mounts, looked) = (mounts::changes()?, Instant::now());
+        let places = self.places(0).ok()?;
+        Some(Known { rules: Arc::new(self.tell().ok()?), places, looked, mounts })
     }
 
     fn places(&self, first: usize) -> Result<Vec<(u64, u64)>, Errno> {
@@ -218,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn where_paths_of_the_system_lead_is_looked_at_again_after_a_second() {
+    fn where_paths_lead_that_every_strict_service_has_is_looked_at_again_after_a_second() {
         let Some(_version) = syscall::landlock_version() else { return };
         let write = vec!["/proc/self".into(), "/dev/null".into()];
         let rules = PathRules { write, ..PathRules::default() };
@@ -232,7 +239,33 @@ mod tests {
         };
         led_elsewhere(Duration::ZERO);
         assert!(Arc::ptr_eq(&first, &checked.known().unwrap()));
-        led_elsewhere(SYSTEM_AGAIN_AFTER);
+        led_elsewhere(COMMON_AGAIN_AFTER);
+        assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
+    }
+
+    #[test]
+    fn rules_are_made_anew_when_anything_was_mounted() {
+        let Some(_version) = syscall::landlock_version() else { return };
+        let rules = PathRules { write: vec!["/dev/null".into()], ..PathRules::default() };
+        let checked = rules.check(&Host::detect()).unwrap();
+        let first = checked.known().unwrap();
+        checked.known.lock().unwrap().as_mut().unwrap().mounts += 1;
+        assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
+    }
+
+    #[test]
+    fn rules_that_were_found_wrong_are_not_used_again_when_none_could_be_made() {
+        let Some(_version) = syscall::landlock_version() else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        fs::create_dir(&path).unwrap();
+        let rules = PathRules { write: vec![path.clone()], ..PathRules::default() };
+        let checked = rules.check(&Host::detect()).unwrap();
+        let first = checked.known().unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        assert!(checked.known().is_none());
+        fs::rename(&elsewhere, &path).unwrap();
         assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
     }
 

@@ -25,8 +25,8 @@ pub enum Sandbox {
 const WRITABLE_ALWAYS: [&str; 8] =
     ["/tmp", "/var/tmp", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/shm"];
 
-/// Whether a path is the system's own, not a service's.
-pub(crate) fn is_of_system(path: &Path) -> bool {
+/// Whether every strict service has a rule for this path.
+pub(crate) fn is_common(path: &Path) -> bool {
     path == Path::new("/") || WRITABLE_ALWAYS.iter().any(|it| path == Path::new(it))
 }
 

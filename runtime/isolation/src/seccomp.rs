@@ -360,12 +360,14 @@ mod tests {
         assert!(told("# nothing\n").starts_with("the profile is empty"));
     }
 
-    /// The kernel compiles it anew for every process.
+    /// The kernel compiles it anew for every process, and asks it about every number.
     #[test]
     fn the_profiles_are_short() {
         for profile in [Seccomp::Default, Seccomp::Strict] {
             let length = profile.check().program.len();
-            assert!((50..110).contains(&length), "{profile:?}: {length}");
+            assert!((50..100).contains(&length), "{profile:?}: {length}");
+            let steps = program::tests::steps(&profile.verdicts());
+            assert!(steps < 500 * 10, "{profile:?}: {steps}");
         }
     }
 

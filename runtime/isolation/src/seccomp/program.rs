@@ -79,7 +79,7 @@ const FOREIGN_FROM: u32 = 0x4000_0000;
 /// So many numbers are looked for one after the other: to halve them takes more instructions, and no fewer steps.
 const CHAIN_MAX: usize = 2;
 
-/// The kernel asks about numbers up to its last call; each of those before this one is as likely.
+/// The kernel asks once about every number up to its last call, which is below this.
 const ASKED_BELOW: u32 = 500;
 
 /// The longest jump that depends on something, less the room for one jump in between.
@@ -130,7 +130,9 @@ fn begin(ranges: &mut Vec<(u32, Goal)>, number: u32, goal: Goal) {
 fn middle(ranges: &[(u32, Goal)], end: u32) -> usize {
     let asked = |number: u32| number.min(ASKED_BELOW);
     let twice = asked(ranges[0].0) + asked(end);
-    let off = |at: &usize| twice.abs_diff(2 * asked(ranges[*at].0));
+    // Beyond those that are asked about all are alike.
+    let off =
+        |at: &usize| (twice.abs_diff(2 * asked(ranges[*at].0)), at.abs_diff(ranges.len() / 2));
     (1..ranges.len()).min_by_key(off).expect("a single range is not halved")
 }
 
@@ -328,10 +330,26 @@ pub(super) mod tests {
         }
     }
 
-    /// What the kernel does with a program.
     fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 6]) -> Action {
+        run_counting(program, architecture, number, arguments).0
+    }
+
+    /// Instructions that the kernel runs to ask about each number that it has.
+    pub(in super::super) fn steps(verdicts: &Verdicts) -> usize {
+        let program = verdicts.compile();
+        let steps = |number| run_counting(&program, OWN_ARCHITECTURE, number, [0; 6]).1;
+        (0..ASKED_BELOW).map(steps).sum()
+    }
+
+    /// What the kernel does with a program, and in how many steps.
+    fn run_counting(
+        program: &[sock_filter],
+        architecture: u32,
+        number: u32,
+        arguments: [u32; 6],
+    ) -> (Action, usize) {
         let (mut at, mut accumulator) = (0, 0);
-        loop {
+        for step in 1.. {
             let sock_filter { code, jt, jf, k } = program[at];
             at += 1;
             let jump = |holds: bool| usize::from(if holds { jt } else { jf });
@@ -345,10 +363,11 @@ pub(super) mod tests {
                 JUMP_IF_ABOVE => at += jump(accumulator > k),
                 JUMP_IF_AT_LEAST => at += jump(accumulator >= k),
                 JUMP_IF_ANY => at += jump(accumulator & k != 0),
-                RETURN => return Action(k),
+                RETURN => return (Action(k), step),
                 other => panic!("unknown instruction {other:#x}"),
             }
         }
+        unreachable!("a program ends")
     }
 
     fn refused() -> Action {

@@ -122,6 +122,7 @@ impl Body {
         let actor = actor.clone();
         match self {
             Self::Process { process, plan, ooms_before, .. } => {
+                // Boxed: what is kept first and awaited then takes its room twice.
                 let (exited, swept) = (Box::pin(process.exited()), process.sweep());
                 let (plan, ooms_before) = (plan.clone(), *ooms_before);
                 tokio::spawn(async move {
