@@ -5,19 +5,24 @@
 //! Nothing is copied out of the buffer that was read into, and nothing is allocated for a frame. What
 //! frames mean is up to the [`End`].
 
+mod lookout;
+mod outgoing;
+
 use std::{
     future::{Future, poll_fn},
     hint, io,
     pin::pin,
     sync::Once,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
-use blackhole_protocol::link::{
-    EncodeError, FRAME_LENGTH_MAX, LENGTH_PREFIX, append_frame_with, frame_length, gateway::WINDOW,
-};
+use blackhole_protocol::link::{FRAME_LENGTH_MAX, LENGTH_PREFIX, frame_length, gateway::WINDOW};
 use tokio::net::UnixStream;
 
+pub(crate) use self::outgoing::{Outgoing, Sending};
+
+use self::lookout::Lookout;
 use crate::link::LinkError;
 
 /// What one read asks for at first, in bytes. A peer that fills it is read from in larger pieces: so
@@ -35,13 +40,6 @@ const KEPT_LENGTH_MAX: usize = 256 * 1024;
 const FREED_LENGTH: usize = 2 * WINDOW.bytes as usize;
 /// A buffer that is not made use of is let go after so many sendings.
 const KEPT_SENDINGS: u32 = 64;
-
-/// After a read of so many bytes, more may be on its way.
-const BULK_LENGTH: usize = 32 * 1024;
-/// So often it is looked for before the task sleeps, whatever else is ready having its turn in between. To wake a
-/// process that sleeps costs its peer as much as to send it 16 KiB, and who sends long frames is slower than who
-/// reads them.
-const LOOKS: u32 = 48;
 
 /// After what takes so much memory has been read, in bytes, there is a pause: to read it has taken a while.
 pub(crate) const READ_SIZE_MAX: usize = 16 << 20;
@@ -83,9 +81,9 @@ pub(crate) trait End {
     /// The socket has taken so many bytes of what was collected last.
     fn sent(&mut self, _length: usize) {}
 
-    /// Exchanges what waits to be sent with `sent`, which is empty; remembers who is to be woken when
+    /// Exchanges what waits to be sent with `sending`, which is empty; remembers who is to be woken when
     /// there is nothing.
-    fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected;
+    fn collect(&mut self, sending: &mut Sending, waker: &Waker) -> Collected;
 }
 
 /// Whether there will be more to send.
@@ -95,75 +93,6 @@ pub(crate) enum Collected {
     More,
     /// This was the last; the connection may be closed after it.
     Last,
-}
-
-/// What waits to be sent. Frames are appended under the lock of whoever owns it.
-#[derive(Debug, Default)]
-pub(crate) struct Outgoing {
-    bytes: Vec<u8>,
-    /// Bytes that were collected last, and that the socket has not taken.
-    collected: usize,
-    /// Bytes that were collected last, which are held until all of them are sent.
-    held: usize,
-    waker: Option<Waker>,
-    last: bool,
-}
-
-impl Outgoing {
-    /// Appends one frame.
-    pub(crate) fn append<T>(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<T, EncodeError>,
-    ) -> Result<T, EncodeError> {
-        append_frame_with(&mut self.bytes, write)
-    }
-
-    /// Bytes that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Bytes that wait, and those before them that are not sent.
-    pub(crate) fn unsent(&self) -> usize {
-        self.collected + self.bytes.len()
-    }
-
-    /// Bytes that take up memory: those that wait, and all that were collected last.
-    pub(crate) fn held(&self) -> usize {
-        self.held + self.bytes.len()
-    }
-
-    /// The socket has taken so many bytes.
-    pub(crate) fn sent(&mut self, length: usize) {
-        self.collected = self.collected.saturating_sub(length);
-    }
-
-    /// Nothing will be appended any more.
-    pub(crate) fn finish(&mut self) {
-        self.last = true;
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.last
-    }
-
-    /// Who is to be woken, once the lock is free again.
-    #[must_use]
-    pub(crate) fn waker(&mut self) -> Option<Waker> {
-        self.waker.take()
-    }
-
-    /// As [`End::collect`].
-    pub(crate) fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
-        if self.bytes.is_empty() {
-            self.waker = Some(waker.clone());
-        } else {
-            std::mem::swap(&mut self.bytes, sent);
-        }
-        self.collected = sent.len();
-        self.held = sent.len();
-        if self.last { Collected::Last } else { Collected::More }
-    }
 }
 
 /// The buffers of one connection.
@@ -177,10 +106,8 @@ pub(crate) struct Wire {
     paused: bool,
     /// Reads since much of the buffer was needed last.
     small_reads: u32,
-    /// How often it is still to be looked for more.
-    looks: u32,
-    sending: Vec<u8>,
-    sent: usize,
+    lookout: Lookout,
+    sending: Sending,
     /// The peer has closed its end: what is said to it is for nobody, and what it said before is still read.
     unheard: bool,
     /// Sendings since a large buffer was needed last.
@@ -197,6 +124,11 @@ fn keep_memory_of_a_window() {
     KEPT.call_once(|| drop(hint::black_box(Vec::<u8>::with_capacity(WINDOW.bytes as usize))));
 }
 
+/// Has this task polled again after the runtime has asked the system what is ready, without waiting.
+fn look_again(context: &mut Context<'_>) {
+    let _woken_then = pin!(tokio::task::yield_now()).poll(context);
+}
+
 impl Wire {
     /// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
     /// which the peer's leave is one.
@@ -211,7 +143,7 @@ impl Wire {
 
     /// What a peer must be sent before anything else is a frame for it: it may have the beginning already.
     pub(crate) fn unsent(&self) -> &[u8] {
-        &self.sending[self.sent..]
+        self.sending.rest()
     }
 
     fn poll(
@@ -241,13 +173,13 @@ impl Wire {
             if !self.paused {
                 match self.poll_receive(stream, context)? {
                     Poll::Pending => {
-                        self.look_again(context);
+                        if self.lookout.is_to_look(Instant::now()) {
+                            look_again(context);
+                        }
                         return Poll::Pending;
                     }
                     Poll::Ready(0) => return Poll::Ready(Err(LinkError::Closed)),
-                    Poll::Ready(length) => {
-                        self.looks = if length < BULK_LENGTH { 0 } else { LOOKS }
-                    }
+                    Poll::Ready(length) => self.lookout.heard(length, Instant::now()),
                 }
             }
             let (length, needs_a_pause) = self.hand_over(end)?;
@@ -264,15 +196,15 @@ impl Wire {
         context: &mut Context<'_>,
     ) -> Result<Flushed, LinkError> {
         loop {
-            if self.sent == self.sending.len() {
+            if self.unsent().is_empty() {
                 self.finish_sending();
                 let collected = end.collect(&mut self.sending, context.waker());
-                if self.sending.is_empty() {
+                if self.unsent().is_empty() {
                     return Ok(Flushed::Whole(collected));
                 }
             }
             if self.unheard {
-                self.sent = self.sending.len();
+                self.sending.clear();
                 continue;
             }
             let Poll::Ready(ready) = stream.poll_write_ready(context) else {
@@ -280,7 +212,8 @@ impl Wire {
             };
             match ready.and_then(|()| stream.try_write(self.unsent())) {
                 Ok(written) => {
-                    self.sent += written;
+                    self.sending.advance(written);
+                    self.lookout.sent(written);
                     end.sent(written);
                 }
                 Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
@@ -294,16 +227,15 @@ impl Wire {
 
     /// To allocate a large buffer for each sending would cost more than the sending.
     fn finish_sending(&mut self) {
-        match self.sent {
+        match self.sending.len() {
             0 => {}
             length if length > KEPT_LENGTH_MAX / 2 => self.small_sendings = 0,
             _ => self.small_sendings = self.small_sendings.saturating_add(1),
         }
         self.sending.clear();
-        self.sent = 0;
         let (length, is_idle) = (self.sending.capacity(), self.small_sendings > KEPT_SENDINGS);
         if length > FREED_LENGTH || (length > KEPT_LENGTH_MAX && is_idle) {
-            self.sending = Vec::new();
+            self.sending = Sending::default();
         }
     }
 
@@ -327,14 +259,6 @@ impl Wire {
                 Err(empty) if empty.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
-        }
-    }
-
-    /// Has this task polled again after the runtime has asked the system what is ready, without waiting.
-    fn look_again(&mut self, context: &mut Context<'_>) {
-        if let Some(left) = self.looks.checked_sub(1) {
-            self.looks = left;
-            let _woken_then = pin!(tokio::task::yield_now()).poll(context);
         }
     }
 

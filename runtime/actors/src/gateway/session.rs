@@ -30,7 +30,7 @@ use super::{
 use crate::{
     link::{LinkError, compare},
     reply::Asked,
-    wire::{Collected, End, READ_SIZE_MAX, Wire},
+    wire::{Collected, End, READ_SIZE_MAX, Sending, Wire},
 };
 
 /// Actors that one peer may have bound at a time.
@@ -43,12 +43,13 @@ const ANSWERED_WISHES_MAX: u32 = 64;
 
 /// One peer, from its first frame to its leave.
 pub(super) async fn session(
-    mut stream: UnixStream,
+    stream: UnixStream,
     seat: Arc<Seat>,
     share: Share,
     shared: Arc<Shared>,
 ) -> Result<(), LinkError> {
-    let outbox = Arc::new(Outbox { _share: Some(share), ..Outbox::default() });
+    let stream = Arc::new(stream);
+    let outbox = Arc::new(Outbox::over(stream.clone(), share));
     outbox.say(&FromGateway::Welcome {
         version: VERSION,
         schema: SCHEMA,
@@ -81,11 +82,12 @@ pub(super) async fn session(
             () = here.left_unheard(&stream) => Err(LinkError::Closed),
         }
     };
+    let begun = outbox.close();
     drop(here);
     match ended {
         Ok(()) | Err(LinkError::Closed) => Ok(()),
         Err(error) => {
-            farewell(&mut stream, wire.unsent(), &error).await;
+            farewell(&stream, &[wire.unsent(), &begun].concat(), &error).await;
             Err(error)
         }
     }
@@ -122,14 +124,25 @@ impl Drop for Here<'_> {
 
 /// Tells a peer why it is cut, if it still reads: after what it has perhaps half, or it would take the one for
 /// the rest of the other.
-pub(super) async fn farewell(stream: &mut UnixStream, unsent: &[u8], error: &LinkError) {
-    use tokio::io::AsyncWriteExt;
+pub(super) async fn farewell(stream: &UnixStream, unsent: &[u8], error: &LinkError) {
     let mut bytes = unsent.to_vec();
     let goodbye = FromGateway::Goodbye { reason: shortened(error.to_string()) };
     if blackhole_protocol::link::append_frame(&goodbye, &mut bytes).is_ok() {
         // A peer that does not listen learns from the closed connection.
-        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, stream.write_all(&bytes)).await;
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, write_all(stream, &bytes)).await;
     }
+}
+
+async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(full) if full.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What a peer has sent and has not been granted again.
@@ -355,17 +368,17 @@ impl End for Session {
         self.outbox.lock().outgoing.sent(length);
     }
 
-    fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
+    fn collect(&mut self, sending: &mut Sending, waker: &Waker) -> Collected {
         self.grant();
         self.part();
-        let collected = self.outbox.lock().outgoing.collect(sent, waker);
-        if !sent.is_empty() || collected == Collected::Last {
+        let collected = self.outbox.lock().outgoing.collect(sending, waker);
+        if !sending.rest().is_empty() || collected == Collected::Last {
             return collected;
         }
         // What was done before the waker was there has woken nobody.
         self.grant();
         self.part();
-        self.outbox.lock().outgoing.collect(sent, waker)
+        self.outbox.lock().outgoing.collect(sending, waker)
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
 
 /// Speaks to a program that may be spoken to and has not got its share already.
 async fn admit(
-    mut stream: UnixStream,
+    stream: UnixStream,
     place: OwnedSemaphorePermit,
     shared: Arc<Shared>,
 ) -> Result<(), LinkError> {
@@ -78,7 +78,7 @@ async fn admit(
             session(stream, Arc::new(seat), share, shared).await
         }
         Err(refused) => {
-            farewell(&mut stream, &[], &refused).await;
+            farewell(&stream, &[], &refused).await;
             Err(refused)
         }
     }

@@ -37,7 +37,7 @@ use crate::{
     CallError, Message,
     link::{LinkError, compare},
     message::Encoder,
-    wire::{Collected, End, Outgoing, READ_SIZE_MAX, Wire},
+    wire::{Collected, End, Outgoing, READ_SIZE_MAX, Sending, Wire},
 };
 
 /// What the gateway's greeting says.
@@ -139,8 +139,9 @@ impl Connection {
     /// Has a task of the present runtime drive the connection until it ends.
     pub(super) fn drive(stream: UnixStream, opened: Opened) -> Arc<Self> {
         let Opened { instance, generation, window } = opened;
+        let stream = Arc::new(stream);
         let state = State {
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::over(stream.clone()),
             messages: window.messages,
             bytes: window.bytes.into(),
             waiting: 0,
@@ -417,7 +418,6 @@ impl Room<'_> {
     ) -> Result<(), EncodeError> {
         let State { outgoing, calls, .. } = &mut *self.state;
         let call = calls.next();
-        let before = outgoing.len();
         let appended = outgoing.append(|bytes| {
             let header = match wants {
                 Wants::Nothing => ToGateway::Cast { target },
@@ -433,16 +433,16 @@ impl Room<'_> {
                 _ => Ok(awaited),
             }
         });
-        let awaited = appended.inspect_err(|_| {
+        let (awaited, length) = appended.inspect_err(|_| {
             // Who was woken for the credit that was not used may be another's turn.
             self.connection.granted.notify_one();
         })?;
         if let Some(awaited) = awaited {
             calls.insert(call, awaited);
         }
-        let length = outgoing.len() - before - LENGTH_PREFIX;
         self.state.messages -= 1;
-        self.state.bytes -= i64::try_from(length).expect("a frame is no longer than its most");
+        self.state.bytes -=
+            i64::try_from(length - LENGTH_PREFIX).expect("a frame is no longer than its most");
         wake(self.state);
         Ok(())
     }
@@ -543,7 +543,7 @@ impl End for Driver {
         self.connection.lock().outgoing.sent(length);
     }
 
-    fn collect(&mut self, sent: &mut Vec<u8>, waker: &Waker) -> Collected {
-        self.connection.lock().outgoing.collect(sent, waker)
+    fn collect(&mut self, sending: &mut Sending, waker: &Waker) -> Collected {
+        self.connection.lock().outgoing.collect(sending, waker)
     }
 }

@@ -3,7 +3,10 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use super::*;
+use super::{
+    lookout::{BULK_LENGTH, LOOKS},
+    *,
+};
 
 #[test]
 fn what_is_held_for_a_peer_grows_with_what_it_has_sent_and_not_with_what_it_announces() {
@@ -21,32 +24,6 @@ fn what_is_held_for_a_peer_grows_with_what_it_has_sent_and_not_with_what_it_anno
         wire.fit(100, 0);
     }
     assert_eq!(wire.received.len(), READ_LENGTH_MIN);
-}
-
-#[test]
-fn what_was_collected_counts_until_all_of_it_is_sent() {
-    let (mut outgoing, mut sent) = (Outgoing::default(), Vec::new());
-    let frame = |outgoing: &mut Outgoing| {
-        outgoing
-            .append(|bytes| {
-                bytes.push(7);
-                Ok(())
-            })
-            .expect("it fits");
-    };
-    let waker = Waker::noop();
-    frame(&mut outgoing);
-    outgoing.collect(&mut sent, waker);
-    frame(&mut outgoing);
-    assert_eq!((outgoing.len(), outgoing.unsent()), (5, 10));
-    outgoing.sent(3);
-    assert_eq!((outgoing.unsent(), outgoing.held()), (7, 10));
-    sent.clear();
-    outgoing.collect(&mut sent, waker);
-    assert_eq!((outgoing.len(), outgoing.unsent()), (0, 5));
-    sent.clear();
-    outgoing.collect(&mut sent, waker);
-    assert_eq!(outgoing.unsent(), 0);
 }
 
 /// Page faults of this thread so far.
@@ -76,8 +53,7 @@ fn memory_of_a_window_of_messages_is_kept_from_one_to_the_next() {
 
 #[test]
 fn a_buffer_that_was_needed_once_is_not_kept() {
-    let mut wire = Wire { sending: vec![0; FREED_LENGTH + 1], ..Wire::default() };
-    wire.sent = wire.sending.len();
+    let mut wire = Wire { sending: vec![0; FREED_LENGTH + 1].into(), ..Wire::default() };
     wire.finish_sending();
     assert_eq!(wire.sending.capacity(), 0);
 }
@@ -115,10 +91,10 @@ impl End for Talker {
         self.said = 0;
     }
 
-    fn collect(&mut self, sent: &mut Vec<u8>, _: &Waker) -> Collected {
+    fn collect(&mut self, sending: &mut Sending, _: &Waker) -> Collected {
         self.collected_max = self.collected_max.max(self.outgoing.len());
-        std::mem::swap(&mut self.outgoing, sent);
-        if self.frames.len() == usize::from(FRAMES) && sent.is_empty() {
+        *sending = std::mem::take(&mut self.outgoing).into();
+        if self.frames.len() == usize::from(FRAMES) && sending.rest().is_empty() {
             return Collected::Last;
         }
         Collected::More
@@ -230,7 +206,7 @@ impl End for Tired {
         self.needs_a_pause = false;
     }
 
-    fn collect(&mut self, _: &mut Vec<u8>, _: &Waker) -> Collected {
+    fn collect(&mut self, _: &mut Sending, _: &Waker) -> Collected {
         Collected::More
     }
 }

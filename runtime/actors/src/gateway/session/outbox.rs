@@ -15,6 +15,8 @@ use blackhole_protocol::link::{
     gateway::{Failure, FromGateway, WINDOW, shortened},
 };
 
+use tokio::net::UnixStream;
+
 use crate::{gateway::sessions::Share, wire::Outgoing};
 
 /// How long a peer may take for its first frame.
@@ -57,6 +59,12 @@ pub(super) struct OutboxState {
 }
 
 impl Outbox {
+    /// For the peer at the other end of `socket`, which stays open until the outbox is closed.
+    pub(super) fn over(socket: Arc<UnixStream>, share: Share) -> Self {
+        let outgoing = OutboxState { outgoing: Outgoing::over(socket), ..OutboxState::default() };
+        Self { outgoing: Mutex::new(outgoing), _share: Some(share), ..Self::default() }
+    }
+
     /// Says something that always fits into a frame.
     pub(in crate::gateway) fn say(&self, message: &FromGateway) {
         self.append(|bytes| append_value(message, bytes)).expect("a frame of ours fits");
@@ -136,10 +144,11 @@ impl Outbox {
         self.lock().outgoing.unsent()
     }
 
-    pub(super) fn close(&self) {
+    /// Nothing is said any more. What has to be, because the peer has the beginning of it.
+    pub(super) fn close(&self) -> Vec<u8> {
         let mut state = self.lock();
         state.closed = true;
-        state.outgoing = Outgoing::default();
+        std::mem::take(&mut state.outgoing).begun().to_vec()
     }
 
     /// Resolves when the peer has not said its first frame in time.

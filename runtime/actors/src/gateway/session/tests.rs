@@ -61,7 +61,7 @@ fn a_portion_of_credits_that_becomes_whole_while_the_session_goes_to_sleep_is_gr
             }
         }
     });
-    let (bell, mut sent) = (Arc::new(Bell::default()), Vec::new());
+    let (bell, mut sent) = (Arc::new(Bell::default()), Sending::default());
     let waker = Waker::from(bell.clone());
     for position in 0..MEETINGS {
         session.undone = Undone { messages: PORTION, bytes: PORTION };
@@ -69,7 +69,7 @@ fn a_portion_of_credits_that_becomes_whole_while_the_session_goes_to_sleep_is_gr
         meeting.wait();
         session.collect(&mut sent, &waker);
         meeting.wait();
-        let heard = !sent.is_empty() || bell.0.load(Ordering::SeqCst) > woken;
+        let heard = !sent.rest().is_empty() || bell.0.load(Ordering::SeqCst) > woken;
         assert!(heard, "meeting {position}: nobody hears of the credits");
         // What is left of this meeting is not for the next.
         sent.clear();
@@ -114,7 +114,7 @@ async fn who_was_sent_away_is_not_cut_before_it_has_its_last_answer() {
     let unsent = tokio::time::timeout(LONG, &mut ignored).await;
     assert!(unsent.is_err(), "its answer is not sent");
     for _ in 0..2 {
-        outbox.lock().outgoing.collect(&mut Vec::new(), Waker::noop());
+        outbox.lock().outgoing.collect(&mut Sending::default(), Waker::noop());
     }
     let sent = Instant::now();
     ignored.await;
