@@ -44,7 +44,8 @@ impl Backoff {
         if self.initial.is_zero() {
             return Duration::ZERO;
         }
-        let grown = self.initial.as_secs_f64() * self.factor.powf(f64::from(exponent));
+        let exponent = i32::try_from(exponent).unwrap_or(i32::MAX);
+        let grown = self.initial.as_secs_f64() * self.factor.powi(exponent);
         let jittered =
             grown.min(self.max.as_secs_f64()) * (1.0 + self.jitter * draw.clamp(-1.0, 1.0));
         Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(self.max).min(self.max)

@@ -363,17 +363,17 @@ mod tests {
         10.000
         batch memory: is guaranteed 315 MiB instead of 100 MiB, and wants 300 MiB now
         20.000
-        batch memory: may use 388 MiB and wants 500 MiB: all together want 1.07 GiB of 1000 MiB; it is standard and guaranteed 334.98 MiB
-        db memory: is guaranteed 231.39 MiB instead of 200 MiB, and wants 600 MiB now
+        batch memory: may use 388 MiB and wants 500 MiB: all together want 1.07 GiB of 1000 MiB; it is standard and guaranteed 334.09 MiB
+        db memory: is guaranteed 229.09 MiB instead of 200 MiB, and wants 600 MiB now
         30.000
-        db memory: is guaranteed 277.89 MiB instead of 231.39 MiB, and wants 600 MiB now
+        db memory: is guaranteed 273.72 MiB instead of 229.09 MiB, and wants 600 MiB now
         40.000
         batch memory: may use 120 MiB and wants 500 MiB: all together want 1.35 GiB of 1000 MiB; it is standard and guaranteed 120 MiB
         batch memory: is guaranteed 120 MiB instead of 315 MiB, and wants 500 MiB now
-        db memory: is guaranteed 351.93 MiB instead of 277.89 MiB, and wants 880 MiB now
+        db memory: is guaranteed 344.84 MiB instead of 273.72 MiB, and wants 880 MiB now
         50.000
         batch memory: is not held back any more: all together want 400 MiB of 1000 MiB
-        batch memory: is guaranteed 326.18 MiB instead of 120 MiB, and wants 100 MiB now
+        batch memory: is guaranteed 325.99 MiB instead of 120 MiB, and wants 100 MiB now
         ");
     }
 

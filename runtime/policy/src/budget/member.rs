@@ -109,7 +109,7 @@ impl Member {
             memory_bytes: used.memory_bytes as f64,
         });
         let elapsed = now.since(rolling.at).as_secs_f64();
-        let fresh = 1.0 - (-elapsed / window.as_secs_f64()).exp();
+        let fresh = elapsed / (window.as_secs_f64() + elapsed);
         rolling.at = now;
         rolling.cpu_millis += (used.cpu_millis as f64 - rolling.cpu_millis) * fresh;
         rolling.memory_bytes += (used.memory_bytes as f64 - rolling.memory_bytes) * fresh;
