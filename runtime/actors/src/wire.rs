@@ -1,6 +1,6 @@
 //! One connection between processes, driven by one task: what has been appended by any thread is
-//! written in as few writes as the socket takes, and all complete frames of a read are handed on
-//! before the next.
+//! written in as few writes as the socket takes, by that task or, if it is much, by who appends it; and all
+//! complete frames of a read are handed on before the next.
 //!
 //! Nothing is copied out of the buffer that was read into, and nothing is allocated for a frame. What
 //! frames mean is up to the [`End`].
@@ -138,10 +138,12 @@ impl Wire {
         end: &mut impl End,
     ) -> Result<(), LinkError> {
         keep_memory_of_a_window();
+        self.lookout = Lookout::here();
         poll_fn(|context| self.poll(stream, end, context)).await
     }
 
-    /// What a peer must be sent before anything else is a frame for it: it may have the beginning already.
+    /// What a peer must be sent before anything else is a frame for it: it may have the beginning already. What has
+    /// been [pushed](Outgoing) in part comes then.
     pub(crate) fn unsent(&self) -> &[u8] {
         self.sending.rest()
     }
@@ -170,6 +172,7 @@ impl Wire {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            let mut received = 0;
             if !self.paused {
                 match self.poll_receive(stream, context)? {
                     Poll::Pending => {
@@ -179,10 +182,13 @@ impl Wire {
                         return Poll::Pending;
                     }
                     Poll::Ready(0) => return Poll::Ready(Err(LinkError::Closed)),
-                    Poll::Ready(length) => self.lookout.heard(length, Instant::now()),
+                    Poll::Ready(length) => received = length,
                 }
             }
             let (length, needs_a_pause) = self.hand_over(end)?;
+            if received > 0 {
+                self.lookout.heard(received, length > 0, Instant::now());
+            }
             handed_over += length;
             is_over = self.paused || needs_a_pause || handed_over > TURN_LENGTH_MAX;
         }
@@ -204,7 +210,7 @@ impl Wire {
                 }
             }
             if self.unheard {
-                self.sending.clear();
+                self.sending.advance(self.unsent().len());
                 continue;
             }
             let Poll::Ready(ready) = stream.poll_write_ready(context) else {
@@ -213,7 +219,6 @@ impl Wire {
             match ready.and_then(|()| stream.try_write(self.unsent())) {
                 Ok(written) => {
                     self.sending.advance(written);
-                    self.lookout.sent(written);
                     end.sent(written);
                 }
                 Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
@@ -233,8 +238,7 @@ impl Wire {
             _ => self.small_sendings = self.small_sendings.saturating_add(1),
         }
         self.sending.clear();
-        let (length, is_idle) = (self.sending.capacity(), self.small_sendings > KEPT_SENDINGS);
-        if length > FREED_LENGTH || (length > KEPT_LENGTH_MAX && is_idle) {
+        if self.sending.capacity() > KEPT_LENGTH_MAX && self.small_sendings > KEPT_SENDINGS {
             self.sending = Sending::default();
         }
     }

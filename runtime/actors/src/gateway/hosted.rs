@@ -21,11 +21,9 @@ use crate::{
 
 /// How many messages are handled between two looks at the clock.
 const BETWEEN_LOOKS: usize = 8;
-/// The answers to a batch go out in so many portions, so that who asks goes on with the first ones while the last
-/// are given.
-const PORTIONS: usize = 4;
-/// A portion has so many answers at least: to send them costs as much as to give them.
-const PORTION_MIN: usize = 16;
+/// After so many questions their answers go out, so that who asks goes on while the others are handled. To send fewer
+/// costs more than to give them.
+const PORTION: usize = 16;
 
 /// Where a session finds an actor, whatever its messages are.
 pub(super) trait Door: fmt::Debug + Send + Sync {
@@ -207,8 +205,8 @@ impl<A: Actor<Msg: Message>> Actor for Companion<A> {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         let Batch { envelopes, seat } = batch;
-        let portion = PORTION_MIN.max(envelopes.len() / PORTIONS);
-        let mut answers = 0;
+        let last = envelopes.len().saturating_sub(1);
+        let mut questions = 0;
         let mut now = Instant::now();
         for (position, envelope) in envelopes.into_iter().enumerate() {
             // To look at the clock takes as long as to handle a small message.
@@ -219,10 +217,11 @@ impl<A: Actor<Msg: Message>> Actor for Companion<A> {
                 continue;
             }
             self.inside.handle(self.actor.clone(), envelope.message).await?;
-            answers += usize::from(matches!(envelope.worth, Worth::Question { .. }));
-            if answers == portion {
-                answers = 0;
+            questions += usize::from(matches!(envelope.worth, Worth::Question { .. }));
+            if questions == PORTION && position < last {
+                questions = 0;
                 tokio::task::yield_now().await;
+                now = Instant::now();
             }
             // Many messages of a batch must not keep the actor's own mailbox waiting.
             tokio::task::coop::consume_budget().await;

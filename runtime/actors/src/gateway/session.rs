@@ -82,12 +82,12 @@ pub(super) async fn session(
             () = here.left_unheard(&stream) => Err(LinkError::Closed),
         }
     };
-    let begun = outbox.close();
     drop(here);
+    let begun = outbox.lock().outgoing.take();
     match ended {
         Ok(()) | Err(LinkError::Closed) => Ok(()),
         Err(error) => {
-            farewell(&stream, &[wire.unsent(), &begun].concat(), &error).await;
+            farewell(&stream, [wire.unsent(), begun.rest()], &error).await;
             Err(error)
         }
     }
@@ -124,13 +124,20 @@ impl Drop for Here<'_> {
 
 /// Tells a peer why it is cut, if it still reads: after what it has perhaps half, or it would take the one for
 /// the rest of the other.
-pub(super) async fn farewell(stream: &UnixStream, unsent: &[u8], error: &LinkError) {
-    let mut bytes = unsent.to_vec();
+pub(super) async fn farewell(stream: &UnixStream, unsent: [&[u8]; 2], error: &LinkError) {
     let goodbye = FromGateway::Goodbye { reason: shortened(error.to_string()) };
-    if blackhole_protocol::link::append_frame(&goodbye, &mut bytes).is_ok() {
-        // A peer that does not listen learns from the closed connection.
-        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, write_all(stream, &bytes)).await;
+    let mut last = Vec::new();
+    if blackhole_protocol::link::append_frame(&goodbye, &mut last).is_err() {
+        return;
     }
+    let said = async {
+        for bytes in [unsent[0], unsent[1], &last] {
+            write_all(stream, bytes).await?;
+        }
+        std::io::Result::Ok(())
+    };
+    // A peer that does not listen learns from the closed connection.
+    let _ = tokio::time::timeout(FAREWELL_TIMEOUT, said).await;
 }
 
 async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> std::io::Result<()> {

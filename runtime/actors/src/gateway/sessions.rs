@@ -78,7 +78,7 @@ async fn admit(
             session(stream, Arc::new(seat), share, shared).await
         }
         Err(refused) => {
-            farewell(&stream, &[], &refused).await;
+            farewell(&stream, [&[], &[]], &refused).await;
             Err(refused)
         }
     }

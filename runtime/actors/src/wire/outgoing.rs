@@ -1,11 +1,11 @@
 //! What is to be sent over one connection: frames that wait, and those that the task that drives it has in hand.
 
-use std::{mem, sync::Arc, task::Waker};
+use std::{io, mem, sync::Arc, task::Waker};
 
 use blackhole_protocol::link::{EncodeError, append_frame_with};
 use tokio::net::UnixStream;
 
-use super::Collected;
+use super::{Collected, FREED_LENGTH};
 
 /// What waits is written by whoever makes it so many bytes: they are in the processor's cache still, and the peer has
 /// something to do while more are made.
@@ -39,8 +39,11 @@ impl Sending {
         self.bytes.capacity()
     }
 
-    /// Begins anew, in the same memory.
+    /// Begins anew, in the same memory unless that is much.
     pub(crate) fn clear(&mut self) {
+        if self.capacity() > FREED_LENGTH {
+            *self = Self::default();
+        }
         self.bytes.clear();
         self.sent = 0;
     }
@@ -50,7 +53,7 @@ impl Sending {
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     waiting: Sending,
-    /// Where it goes; absent when only the task that drives the connection writes.
+    /// Where it goes; absent when nobody reads there any more, or only the task that drives the connection writes.
     socket: Option<Arc<UnixStream>>,
     /// Bytes that were collected last, and that the socket has not taken.
     collected: usize,
@@ -84,18 +87,29 @@ impl Outgoing {
         if self.waiting.rest().len() < PUSHED_LENGTH || self.collected > 0 {
             return;
         }
-        let socket = self.socket.as_ref();
-        if let Some(Ok(taken)) = socket.map(|socket| socket.try_write(self.waiting.rest())) {
-            self.waiting.advance(taken);
-            if self.waiting.rest().is_empty() {
-                self.waiting.clear();
-            }
+        let Some(socket) = &self.socket else { return };
+        match socket.try_write(self.waiting.rest()) {
+            Ok(taken) => self.waiting.advance(taken),
+            Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_broken) => self.socket = None,
+        }
+        if self.waiting.rest().is_empty() {
+            self.waiting.clear();
         }
     }
 
-    /// What waits, if the peer has the beginning of it.
-    pub(crate) fn begun(&self) -> &[u8] {
-        if self.waiting.sent > 0 { self.waiting.rest() } else { &[] }
+    /// Forgets what waits, unless the peer has the beginning of it, and lets go of the socket.
+    pub(crate) fn close(&mut self) {
+        let waiting = mem::take(&mut self.waiting);
+        *self = Self::default();
+        if waiting.sent > 0 {
+            self.waiting = waiting;
+        }
+    }
+
+    /// What waits, for good.
+    pub(crate) fn take(&mut self) -> Sending {
+        mem::take(&mut self.waiting)
     }
 
     /// Bytes that wait, and those before them that are not sent.
@@ -103,7 +117,7 @@ impl Outgoing {
         self.collected + self.waiting.rest().len()
     }
 
-    /// Bytes that take up memory: those that wait, and all that were collected last.
+    /// Bytes that take up memory: those that wait, and all that were collected last, with those of both that are sent.
     pub(crate) fn held(&self) -> usize {
         self.held + self.waiting.len()
     }
@@ -206,22 +220,30 @@ mod tests {
         let frames = u8::try_from(PUSHED_LENGTH / FRAME).expect("few");
         for byte in 0..frames - 1 {
             append(&mut outgoing, FRAME, byte);
-            assert!(outgoing.begun().is_empty() && read(&mut theirs).is_empty(), "it is not much");
+            assert!(read(&mut theirs).is_empty(), "it is not much");
         }
         append(&mut outgoing, FRAME, frames - 1);
         append(&mut outgoing, FRAME, frames);
-        let begun = outgoing.begun().to_vec();
         let mut heard = read(&mut theirs);
-        assert!(!begun.is_empty() && !heard.is_empty(), "more than a socket takes");
-        assert_eq!(outgoing.unsent(), begun.len());
+        let rest = usize::from(frames + 1) * (4 + FRAME) - heard.len();
+        assert!(rest > 0 && !heard.is_empty(), "more than a socket takes");
+        assert_eq!(outgoing.unsent(), rest);
+        outgoing.close();
         outgoing.collect(&mut sending, Waker::noop());
-        assert_eq!(sending.rest(), begun);
-        heard.extend(begun);
+        heard.extend(sending.rest());
         for byte in 0..=frames {
             let frame = &heard[usize::from(byte) * (4 + FRAME)..][4..][..FRAME];
             assert!(frame.iter().all(|it| *it == byte), "frame {byte}");
         }
-        assert_eq!(heard.len(), (usize::from(frames) + 1) * (4 + FRAME));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_the_beginning_of_is_forgotten_at_the_end() {
+        let (ours, _theirs) = pair();
+        let mut outgoing = Outgoing::over(ours.clone());
+        append(&mut outgoing, FRAME, 0);
+        outgoing.close();
+        assert_eq!((outgoing.unsent(), Arc::strong_count(&ours)), (0, 1));
     }
 
     #[tokio::test]

@@ -14,7 +14,6 @@ use blackhole_protocol::link::{
     EncodeError, append_value,
     gateway::{Failure, FromGateway, WINDOW, shortened},
 };
-
 use tokio::net::UnixStream;
 
 use crate::{gateway::sessions::Share, wire::Outgoing};
@@ -61,8 +60,8 @@ pub(super) struct OutboxState {
 impl Outbox {
     /// For the peer at the other end of `socket`, which stays open until the outbox is closed.
     pub(super) fn over(socket: Arc<UnixStream>, share: Share) -> Self {
-        let outgoing = OutboxState { outgoing: Outgoing::over(socket), ..OutboxState::default() };
-        Self { outgoing: Mutex::new(outgoing), _share: Some(share), ..Self::default() }
+        let state = OutboxState { outgoing: Outgoing::over(socket), ..OutboxState::default() };
+        Self { outgoing: Mutex::new(state), _share: Some(share), ..Self::default() }
     }
 
     /// Says something that always fits into a frame.
@@ -144,11 +143,11 @@ impl Outbox {
         self.lock().outgoing.unsent()
     }
 
-    /// Nothing is said any more. What has to be, because the peer has the beginning of it.
-    pub(super) fn close(&self) -> Vec<u8> {
+    /// Nothing is said any more, but for what the peer has the beginning of.
+    pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        std::mem::take(&mut state.outgoing).begun().to_vec()
+        state.outgoing.close();
     }
 
     /// Resolves when the peer has not said its first frame in time.
