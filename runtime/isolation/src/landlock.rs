@@ -26,7 +26,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Host, Refused, Step, sandbox, seccomp, syscall};
+use crate::{Host, Refused, Step, sandbox, seccomp, syscall, view};
 
 /// Which files a process may touch: these and what is below them, and no others. Implies
 /// `no_new_privileges`.
@@ -51,6 +51,19 @@ pub enum PathRuleError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// It would not be there.
+    #[error(
+        "`{}`, which the service is to have access to, is not there for it: it sees a `{}` of its own\n\
+         hint: put it elsewhere (what belongs to a service is below `--data-dir`), or leave `private_tmp` or `hidden` out",
+        path.display(),
+        by.display()
+    )]
+    Hidden {
+        /// As written.
+        path: PathBuf,
+        /// What is private or hidden.
+        by: PathBuf,
     },
     /// The kernel is older than 5.13, or was started without.
     #[error(
@@ -107,7 +120,16 @@ fn known(version: u32) -> u64 {
 }
 
 impl PathRules {
-    pub(crate) fn check(&self, host: &Host) -> Result<Checked, PathRuleError> {
+    pub(crate) fn check(
+        &self,
+        host: &Host,
+        view: &view::Checked,
+    ) -> Result<Checked, PathRuleError> {
+        for path in self.read.iter().chain(&self.execute).chain(&self.write) {
+            if let Some(by) = view.hides(path) {
+                return Err(PathRuleError::Hidden { path: path.clone(), by: by.to_owned() });
+            }
+        }
         let version = host.landlock_version.ok_or(PathRuleError::NoLandlock)?;
         let handled = known(version);
         let read = READ_FILE | READ_DIRECTORY;
@@ -195,17 +217,34 @@ impl Checked {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::{Temporary, View};
 
     #[test]
     fn a_kernel_without_landlock_and_a_path_that_is_not_there_are_named() {
         let rules = PathRules { read: vec!["/no/such/path".into()], ..PathRules::default() };
         let without = Host { landlock_version: None, ..Host::detect() };
-        let error = rules.check(&without).unwrap_err();
+        let error = rules.check(&without, &view::Checked::default()).unwrap_err();
         assert!(error.to_string().starts_with("this kernel has no landlock"), "{error}");
         let with = Host { landlock_version: Some(7), ..Host::detect() };
-        let error = rules.check(&with).unwrap_err();
+        let error = rules.check(&with, &view::Checked::default()).unwrap_err();
         assert!(error.to_string().starts_with("could not look at `/no/such/path`"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_would_not_be_there_is_refused_and_says_what_hides_it() {
+        let host = Host { landlock_version: Some(7), user_namespaces: true, ..Host::detect() };
+        let private = View { temporary: Temporary::Private, ..View::default() };
+        let view = private.check(&host, &BTreeSet::new(), &mut Vec::new()).unwrap();
+        let directory = tempfile::tempdir_in("/tmp").unwrap();
+        let below = PathRules { write: vec![directory.path().into()], ..PathRules::default() };
+        let error = below.check(&host, &view).unwrap_err().to_string();
+        assert!(error.contains("it sees a `/tmp` of its own"), "{error}");
+        let itself = PathRules { write: vec!["/tmp".into()], ..PathRules::default() };
+        itself.check(&host, &view).unwrap();
+        below.check(&host, &view::Checked::default()).unwrap();
     }
 
     #[test]
@@ -215,7 +254,7 @@ mod tests {
         let path = directory.path().join("data");
         fs::create_dir(&path).unwrap();
         let rules = PathRules { write: vec![path.clone()], ..PathRules::default() };
-        let checked = rules.check(&Host::detect()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
         let first = checked.known().unwrap();
         assert!(Arc::ptr_eq(&first, &checked.known().unwrap()));
         fs::rename(&path, directory.path().join("old")).unwrap();
@@ -229,7 +268,7 @@ mod tests {
         let Some(_version) = syscall::landlock_version() else { return };
         let write = vec!["/proc/self".into(), "/dev/null".into()];
         let rules = PathRules { write, ..PathRules::default() };
-        let checked = rules.check(&Host::detect()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
         let first = checked.known().unwrap();
         let led_elsewhere = |since: Duration| {
             let mut known = checked.known.lock().unwrap();
@@ -247,7 +286,7 @@ mod tests {
     fn rules_are_made_anew_when_anything_was_mounted() {
         let Some(_version) = syscall::landlock_version() else { return };
         let rules = PathRules { write: vec!["/dev/null".into()], ..PathRules::default() };
-        let checked = rules.check(&Host::detect()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
         let first = checked.known().unwrap();
         checked.known.lock().unwrap().as_mut().unwrap().mounts += 1;
         assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
@@ -260,7 +299,7 @@ mod tests {
         let path = directory.path().join("data");
         fs::create_dir(&path).unwrap();
         let rules = PathRules { write: vec![path.clone()], ..PathRules::default() };
-        let checked = rules.check(&Host::detect()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
         let first = checked.known().unwrap();
         let elsewhere = directory.path().join("elsewhere");
         fs::rename(&path, &elsewhere).unwrap();
@@ -274,7 +313,7 @@ mod tests {
         let rules =
             PathRules { write: vec!["/".into(), "/dev/null".into()], ..PathRules::default() };
         let old = Host { landlock_version: Some(1), ..Host::detect() };
-        let checked = rules.check(&old).unwrap();
+        let checked = rules.check(&old, &view::Checked::default()).unwrap();
         assert_eq!(checked.handled, VERSION_1);
         let access: Vec<u64> = checked.rules.iter().map(|(_, access)| *access).collect();
         assert_eq!(access, [VERSION_1 & !EXECUTE, WRITE_FILE | READ_FILE]);

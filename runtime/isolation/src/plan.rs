@@ -201,7 +201,7 @@ impl Plan {
         self.view = view.check(host, optional, &mut self.downgraded)?;
         if let Some(paths) = paths {
             let part = Part::Paths;
-            let checked = paths.check(host);
+            let checked = paths.check(host, &self.view);
             let enforcement = part.enforcement(optional);
             self.paths = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
         }

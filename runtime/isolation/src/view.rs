@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, OsStr},
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -236,6 +236,14 @@ impl Checked {
     /// Whether it sees the files that its parent does.
     pub(crate) fn shares_files(&self) -> bool {
         self.namespaces & libc::CLONE_NEWNS == 0
+    }
+
+    /// What hides a path from it, by its name, if anything does: a directory above that is private or hidden.
+    pub(crate) fn hides(&self, path: &Path) -> Option<&Path> {
+        let hiding = self.covers.iter().filter(|(_, cover)| *cover != Cover::ReadOnly);
+        hiding
+            .map(|(above, _)| Path::new(OsStr::from_bytes(above.to_bytes())))
+            .find(|above| path != *above && path.starts_with(above))
     }
 
     /// What comes before the birth of who is to see its own processes only: the calling process stays
