@@ -14,6 +14,7 @@ use std::{
     pin::pin,
     sync::Once,
     task::{Context, Poll, Waker},
+    thread,
     time::Instant,
 };
 
@@ -124,8 +125,10 @@ fn keep_memory_of_a_window() {
     KEPT.call_once(|| drop(hint::black_box(Vec::<u8>::with_capacity(WINDOW.bytes as usize))));
 }
 
-/// Has this task polled again after the runtime has asked the system what is ready, without waiting.
+/// Has this task polled again after the runtime has asked the system what is ready, without waiting. The peer may want
+/// the same processor.
 fn look_again(context: &mut Context<'_>) {
+    thread::yield_now();
     let _woken_then = pin!(tokio::task::yield_now()).poll(context);
 }
 

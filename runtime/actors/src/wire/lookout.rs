@@ -2,9 +2,9 @@
 //!
 //! To fall asleep and to be woken takes some 50 microseconds, and takes the one who wakes as much as to send 16 KiB.
 //! So who has waited shortly a few times in a row looks about as long as that, whatever else is ready having its turn
-//! in between: found, the peer is answered at once; not found, no more was lost than a sleep costs, and there have to
-//! be as many short waits anew. Who waits long never looks, nor who has only one processor, or a runtime of several
-//! threads: in that another one asks the system what is ready.
+//! in between, other processes as well: found, the peer is answered at once; not found, no more was lost than a sleep
+//! costs, and there have to be as many short waits anew. Who waits long never looks, nor who has only one processor, or
+//! a runtime of several threads: in that another one asks the system what is ready.
 
 use std::{
     sync::LazyLock,
@@ -37,6 +37,8 @@ pub(super) struct Lookout {
     short_waits: u32,
     /// This one will probably be short.
     is_soon_over: bool,
+    /// It was not, when that was last thought.
+    was_in_vain: bool,
 }
 
 impl Lookout {
@@ -56,6 +58,7 @@ impl Lookout {
         let is_in_vain = now.saturating_duration_since(since) >= LOOKED_FOR;
         if is_in_vain {
             self.is_soon_over = false;
+            self.was_in_vain = true;
             self.short_waits = 0;
         }
         !is_in_vain
@@ -68,8 +71,11 @@ impl Lookout {
             let is_short = has_frame && now.saturating_duration_since(since) <= SHORT_WAIT;
             self.short_waits = if is_short { self.short_waits.saturating_add(1) } else { 0 };
         }
+        if self.short_waits >= SHORT_WAITS {
+            self.was_in_vain = false;
+        }
         let is_likely = length >= BULK_LENGTH || self.short_waits >= SHORT_WAITS;
-        self.is_soon_over = self.is_useful && is_likely;
+        self.is_soon_over = self.is_useful && is_likely && !self.was_in_vain;
     }
 }
 
@@ -137,7 +143,12 @@ mod tests {
         let mut waits = Waits::none();
         waits.wait(1000, BULK_LENGTH);
         assert!(waits.wait(1000, BULK_LENGTH - 1));
-        assert!(!waits.wait(1000, 64));
+        assert!(!waits.wait(1000, BULK_LENGTH));
+        assert!(waits.lookout.is_to_look(waits.now));
+        waits.now += LOOKED_FOR;
+        assert!(!waits.lookout.is_to_look(waits.now), "it was in vain");
+        waits.lookout.heard(BULK_LENGTH, true, waits.now);
+        assert!(!waits.wait(1000, BULK_LENGTH), "nor is it looked for after the next");
     }
 
     #[test]
