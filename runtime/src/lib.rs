@@ -116,8 +116,9 @@
 //!
 //! A [`Pool`] gives jobs to worker processes, grown and shrunk at run time. A job that aborts, segfaults or
 //! hangs loses itself, and its caller is told why: see [`Work`] and `examples/pool.rs`. These are the
-//! dynamic children of this crate: the instances of one service, each supervised alone as OTP's
-//! `simple_one_for_one` does it, but by a number that changes and not by a call for each child.
+//! dynamic children of this crate: the instances of one service, each supervised alone. What OTP's
+//! `simple_one_for_one` does by a call for each child, and one count of restarts for all, is here a number that
+//! changes, and a count for each.
 //!
 //! ## 7. Actors inside a service
 //!

@@ -23,7 +23,10 @@ use blackhole_sdk::{Directory, Message, Peers};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work, hosted::MessageOf};
+use crate::{
+    Events, HostedActor, NodeBuilder, Pool, Remote, StartError, Work, hosted::MessageOf,
+    pool::Crews,
+};
 
 /// Threads for blocking calls of the node, such as looking up a host; each is started when needed.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -50,6 +53,7 @@ pub struct NodeHandle {
     registry: Registry,
     operator: Operator,
     outcome: watch::Receiver<Option<Outcome>>,
+    crews: Arc<Crews>,
 }
 
 /// Why something that was asked of a running node did not happen.
@@ -202,6 +206,10 @@ impl NodeHandle {
         let worker = self.status_of(service).into_iter().next();
         let service = worker.ok_or(OperatorError::NoName)?.service;
         Ok(Pool::new(self.clone(), service))
+    }
+
+    pub(crate) fn crews(&self) -> &Crews {
+        &self.crews
     }
 
     /// The processes of a service and where each stands.
@@ -409,6 +417,6 @@ pub(crate) async fn start(
     let thread = thread.map_err(StartError::Thread)?;
     let panicked = || StartError::Thread(io::Error::other("it panicked: this is a bug"));
     let (registry, operator) = beginning.await.map_err(|_| panicked())??;
-    let handle = NodeHandle { registry, operator, outcome };
+    let handle = NodeHandle { registry, operator, outcome, crews: Arc::default() };
     Ok(Node { handle, thread: Some(thread) })
 }

@@ -9,7 +9,7 @@
 //! counted and not named, because who asks for a worker wants any.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     fmt,
     num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -100,12 +100,35 @@ pub struct Pool<W: Work> {
 struct Shared<W: Work> {
     node: NodeHandle,
     service: Name,
+    crew: Arc<Crew>,
+    work: std::marker::PhantomData<fn() -> W>,
+}
+
+/// Who of a service's workers is free: known once for each service of a node, however many pools there are.
+#[derive(Default)]
+pub(crate) struct Crew {
     /// Workers that have a job, or are about to go.
     busy: Mutex<BTreeSet<NonZeroU32>>,
     freed: Notify,
     /// One change of size at a time.
     resizing: tokio::sync::Mutex<()>,
-    work: std::marker::PhantomData<fn() -> W>,
+}
+
+/// The crews of a node.
+#[derive(Default)]
+pub(crate) struct Crews(Mutex<HashMap<Name, Arc<Crew>>>);
+
+impl Crews {
+    fn of(&self, service: &Name) -> Arc<Crew> {
+        let mut crews = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crews.entry(service.clone()).or_default().clone()
+    }
+}
+
+impl Crew {
+    fn busy(&self) -> MutexGuard<'_, BTreeSet<NonZeroU32>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<W: Work> Clone for Pool<W> {
@@ -119,7 +142,7 @@ impl<W: Work> fmt::Debug for Pool<W> {
         formatter
             .debug_struct("Pool")
             .field("service", &self.shared.service)
-            .field("busy", &*self.shared.busy())
+            .field("busy", &*self.shared.crew.busy())
             .finish_non_exhaustive()
     }
 }
@@ -127,10 +150,8 @@ impl<W: Work> fmt::Debug for Pool<W> {
 impl<W: Work> Pool<W> {
     /// The pool of a node's service.
     pub(crate) fn new(node: NodeHandle, service: Name) -> Self {
-        let (busy, freed, resizing) =
-            (Mutex::default(), Notify::new(), tokio::sync::Mutex::new(()));
-        let work = std::marker::PhantomData;
-        Self { shared: Arc::new(Shared { node, service, busy, freed, resizing, work }) }
+        let crew = node.crews().of(&service);
+        Self { shared: Arc::new(Shared { node, service, crew, work: std::marker::PhantomData }) }
     }
 
     /// How many workers there are; those that are about to go count until they are gone.
@@ -138,8 +159,9 @@ impl<W: Work> Pool<W> {
         u32::try_from(self.shared.node.workers(&self.shared.service).len()).unwrap_or(u32::MAX)
     }
 
-    /// Has a job done by the first worker that is free, a ready one before others, which is waited for, within
-    /// the time given from then on. A worker that dies is replaced by the node; the job is not tried again.
+    /// Has a job done by the first worker that is free, a ready one before others; waits for one while all are
+    /// busy. `within` begins when there is one. A worker that dies is replaced by the node; the job is not tried
+    /// again.
     ///
     /// A caller that loses interest drops the future; the worker finishes the job all the same.
     ///
@@ -164,10 +186,11 @@ impl<W: Work> Pool<W> {
 
     async fn change_size(&self, size: u32) -> Result<(), PoolError> {
         let shared = &self.shared;
-        let _turn = shared.resizing.lock().await;
+        let _turn = shared.crew.resizing.lock().await;
         let mut leaving = Vec::new();
         for (index, _) in shared.node.workers(&shared.service) {
-            if index.get() > size.max(1) {
+            // A size of 0 is refused: nobody goes.
+            if size > 0 && index.get() > size {
                 leaving.push(self.acquire(Some(index)).await);
             }
         }
@@ -179,7 +202,7 @@ impl<W: Work> Pool<W> {
         let shared = &self.shared;
         let mut changes = shared.node.changes();
         loop {
-            let freed = shared.freed.notified();
+            let freed = shared.crew.freed.notified();
             tokio::pin!(freed);
             // From here on nothing is missed.
             freed.as_mut().enable();
@@ -245,7 +268,7 @@ impl<W: Work> Shared<W> {
 
     /// Takes a worker that is free: this one, or whichever is likely to begin first.
     fn take(&self, wanted: Option<NonZeroU32>) -> Option<NonZeroU32> {
-        let mut busy = self.busy();
+        let mut busy = self.crew.busy();
         let index = match wanted {
             Some(index) => Some(index).filter(|index| !busy.contains(index)),
             None => {
@@ -257,10 +280,6 @@ impl<W: Work> Shared<W> {
         }?;
         busy.insert(index);
         Some(index)
-    }
-
-    fn busy(&self) -> MutexGuard<'_, BTreeSet<NonZeroU32>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -284,8 +303,8 @@ struct Busy<W: Work> {
 
 impl<W: Work> Drop for Busy<W> {
     fn drop(&mut self) {
-        self.shared.busy().remove(&self.index);
-        self.shared.freed.notify_waiters();
+        self.shared.crew.busy().remove(&self.index);
+        self.shared.crew.freed.notify_waiters();
     }
 }
 

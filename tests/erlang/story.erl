@@ -37,7 +37,7 @@ play({_Number, Pace, Tree, Steps}) ->
     process_flag(trap_exit, true),
     Notes = spawn_link(fun() -> notes([]) end),
     Counts = ets:new(counts, [public, set]),
-    Names = ets:new(names, [public, set]),
+    Names = ets:new(names, [public, bag]),
     Context = {Notes, Counts, Names, []},
     Begun = begin_at(Pace),
     Root = start_root(Context, Tree),
@@ -61,6 +61,7 @@ start_root(Context, Tree) ->
     case supervisor:start_link(?MODULE, {Context, Tree}) of
         {ok, Root} ->
             watch(Context, root, Root, supervisor),
+            note_template(Context, Root, Tree),
             Root;
         {error, {shutdown, _}} ->
             note(Context, <<"{\"supervisor_exited\":\"shutdown\"}">>),
@@ -89,13 +90,13 @@ wait_until(_Untimed, _Moment) ->
     ok.
 
 act({exit, Id, Reason}, _Index, {Notes, _, Names, _}, _Root) ->
-    case [Child || Child = {_, Pid, _} <- named(Names, Id), is_process_alive(Pid)] of
-        [{_, Pid, worker}] when Reason =:= killed ->
+    case named(Names, Id) of
+        [{_, Pid, worker} | _] when Reason =:= killed ->
             Notes ! {own_end, Pid},
             exit(Pid, kill);
-        [{_, Pid, worker}] ->
+        [{_, Pid, worker} | _] ->
             Pid ! {end_yourself, Reason};
-        [{_, Pid, supervisor}] ->
+        [{_, Pid, supervisor} | _] ->
             Notes ! {own_end, Pid},
             Pid ! {system, {self(), make_ref()}, {terminate, Reason}};
         [] ->
@@ -106,7 +107,7 @@ act({call, Whom, Request}, Index, Context = {Notes, _, Names, _}, Root) ->
                       root -> {[], Root};
                       Id ->
                           case named(Names, Id) of
-                              [{{Above, _}, Nested, supervisor}] -> {Above ++ [Id], Nested};
+                              [{{Above, _}, Nested, supervisor} | _] -> {Above ++ [Id], Nested};
                               _ -> {[], none}
                           end
                   end,
@@ -121,20 +122,28 @@ act(stop, _Index, _Context, Root) ->
     is_pid(Root) andalso exit(Root, shutdown),
     ok.
 
-request(Context, _Pid, {start_child, Child}) ->
-    {start_child, spec(Context, Child)};
-request(_Context, _Pid, {start_instance, Id}) ->
-    {start_child, [Id]};
-request({_, _, Names, _}, _Pid, {terminate_instance, Id}) ->
-    case [Pid || {_, Pid, _} <- named(Names, Id), is_process_alive(Pid)] of
-        [Instance] -> {terminate_child, Instance};
-        [] -> {terminate_child, Id}
+request(Context, Pid, {start_child, Child}) ->
+    case {template(Context, Pid), Child} of
+        {none, _} -> {start_child, spec(Context, Child)};
+        {Template, none} -> {start_child, [Template]};
+        {_, {#{id := Id}, _, _}} -> {start_child, [Id]}
+    end;
+request(Context = {_, _, Names, Path}, Pid, {terminate_child, Id}) ->
+    Under = [Child || {_, Child, _} <- alive(ets:lookup(Names, {Path, Id}))],
+    case {template(Context, Pid), Under} of
+        {none, _} -> {terminate_child, Id};
+        {_, []} -> {terminate_child, Id};
+        {_, [Instance | _]} -> {terminate_child, Instance}
     end;
 request(_Context, _Pid, Request) ->
     Request.
 
+%% Those of that name who are there, the oldest first.
 named(Names, Id) ->
-    ets:match_object(Names, {{'_', Id}, '_', '_'}).
+    alive(ets:match_object(Names, {{'_', Id}, '_', '_'})).
+
+alive(Children) ->
+    [Child || Child = {_, Pid, _} <- Children, is_process_alive(Pid)].
 
 stop(none, _Context) ->
     ok;
@@ -194,7 +203,11 @@ start_worker(Context, Id, Behaviour) ->
 
 start_nested(Context, Id, {Behaviour, Tree}) ->
     start(Context, Id, supervisor, Behaviour,
-          fun(_SlowMs) -> supervisor:start_link(?MODULE, {under(Context, Id), Tree}) end).
+          fun(_SlowMs) ->
+                  Started = supervisor:start_link(?MODULE, {under(Context, Id), Tree}),
+                  [note_template(Context, Pid, Tree) || {ok, Pid} <- [Started]],
+                  Started
+          end).
 
 start_nested(Context, _Template, Both, Id) ->
     start_nested(Context, Id, Both).
@@ -233,6 +246,18 @@ watch({Notes, _, Names, Path}, Id, Pid, Kind) ->
                 supervisor -> [procs, send, 'receive']
             end,
     erlang:trace(Pid, true, [{tracer, Notes}, strict_monotonic_timestamp | Flags]).
+
+%% What instances of a simple_one_for_one supervisor are like.
+note_template({_, Counts, _, _}, Pid, {#{strategy := simple_one_for_one}, [{#{id := Id}, _, _}]}) ->
+    ets:insert(Counts, {{template, Pid}, Id});
+note_template(_Context, _Pid, _Tree) ->
+    true.
+
+template({_, Counts, _, _}, Pid) ->
+    case ets:lookup(Counts, {template, Pid}) of
+        [{_, Id}] -> Id;
+        [] -> none
+    end.
 
 worker(Context, Id, SlowMs) ->
     process_flag(trap_exit, true),

@@ -35,7 +35,7 @@ keys! {
         up_for: Duration,
         /// From the end of one try to the start of the next. Default: 10s; 200ms until the first success.
         every: Duration,
-        /// Of one try. Default: 1s; for `live` with native or notify 30s.
+        /// Of one try. Default: 1s; for `live` with notify 30s.
         timeout: Duration,
         /// From spawn to ready, the same as `start_deadline`. Default: 30s.
         deadline: Duration,

@@ -161,14 +161,9 @@ impl Tree {
 
     async fn add_child(&self, child: ActorSpec) -> Result<(), TreeError> {
         let id = child.id().to_owned();
-        let (spec, known) = child.into_parts();
-        // An id that is taken keeps what it has: the supervisor refuses before it starts anything.
-        let is_new = self.actors.learn(&id, known);
-        let added = self.up(&id, Call::AddChild(spec)).await;
-        if added.is_err() && is_new {
-            self.actors.forget(&id);
-        }
-        added
+        let (spec, start) = child.into_parts();
+        let _proposal = self.actors.propose(&id, start).await;
+        self.up(&id, Call::AddChild(spec)).await
     }
 
     /// Stops an actor within its budget and leaves it stopped: OTP's `terminate_child`.
@@ -192,13 +187,7 @@ impl Tree {
     /// # Errors
     /// When there is none of that id, or it runs.
     pub async fn remove(&self, id: &str) -> Result<(), TreeError> {
-        let (tree, id) = (self.clone(), id.to_owned());
-        to_its_end(async move {
-            tree.call(Call::RemoveChild(id.clone())).await?;
-            tree.actors.forget(&id);
-            Ok(())
-        })
-        .await
+        self.call(Call::RemoveChild(id.to_owned())).await.map(drop)
     }
 
     /// The children, newest first, as OTP lists them.
@@ -315,4 +304,4 @@ async fn to_its_end<T: Send + 'static>(
 }
 
 /// How actors are started, by their ids.
-type Starts = HashMap<String, spec::Known>;
+type Starts = HashMap<String, spec::Start>;

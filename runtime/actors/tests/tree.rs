@@ -358,6 +358,28 @@ async fn the_id_of_a_temporary_actor_that_ended_is_free_for_another() {
     within(tree.stop()).await;
 }
 
+/// The supervisor is busy with a slow stop while a child of one id goes and another of that id is asked for.
+#[tokio::test]
+async fn who_takes_the_id_of_another_that_goes_begins_as_asked_and_is_restarted_so() {
+    let (story, other) = (Story::default(), Story::default());
+    let slow = Puppet { is_slow: true, ..story.puppet("slow") };
+    let grace = Shutdown::Timeout(Duration::from_millis(200));
+    let spec = TreeSpec::one_for_one().restarts(3, DEADLINE);
+    let spec = spec.child(story.spec("job")).child(slow.spec().shutdown(grace));
+    let tree = started(spec).await;
+    within(tree.stop_child("job")).await.expect("it stops");
+    let (_, removed, added) = within(async {
+        tokio::join!(tree.stop_child("slow"), tree.remove("job"), tree.add(other.spec("job")))
+    })
+    .await;
+    removed.expect("it was down");
+    added.expect("the id was free by then");
+    assert_eq!(other.take(), ["job up 1"]);
+    tell(&tree, "job", Tell::Fail);
+    other.until("job up 2").await;
+    within(tree.stop()).await;
+}
+
 #[tokio::test]
 async fn what_can_be_started_once_ends_a_tree_without_restarts_and_no_other_first() {
     let story = Story::default();

@@ -217,6 +217,7 @@ impl Nursery for Instances {
                 self.record(child, &Change::Stopped);
                 self.leave(child);
             }
+            Transition::Added { .. } => {}
             Transition::Removed { child } => {
                 for instance in self.instances(child) {
                     self.context.forget(&instance);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blackhole::{Node, ServiceSpec, Work};
+use blackhole::{Node, PoolError, ServiceSpec, Work};
 use tokio::sync::Semaphore;
 
 /// What has not happened by then never will.
@@ -34,6 +34,18 @@ impl Work for Holding {
     }
 }
 
+struct Sleeping;
+
+impl Work for Sleeping {
+    const NAME: &'static str = "sleeping";
+    type Job = Duration;
+    type Output = ();
+
+    fn run(duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it happens in time")
 }
@@ -62,8 +74,30 @@ async fn a_pool_uses_the_workers_that_others_add_and_not_those_that_they_take_aw
     for job in waiting {
         within(job).await.expect("no panic").expect("the worker that is left does it");
     }
+    let refused = within(pool.resize(0)).await.expect_err("a service has an instance");
+    assert!(matches!(refused, PoolError::Resize(_)), "{refused}");
     within(pool.resize(3)).await.expect("it grows");
     assert_eq!(pool.size(), 3);
     within(pool.resize(1)).await.expect("it shrinks");
     assert_eq!(pool.size(), 1);
+}
+
+/// A worker has one job at a time, whichever pool gave it: a job that takes its worker down takes no other along.
+#[tokio::test]
+async fn two_pools_of_one_service_have_the_same_workers() {
+    let workers = ServiceSpec::pool::<Sleeping>(1);
+    let node = Node::builder().embedded().service("sleeping", workers).start().await;
+    let node = node.expect("it starts");
+    let pool = || node.pool::<Sleeping>("sleeping").expect("it is there");
+    let (one, other) = (pool(), pool());
+    let (overrun, done) = within(async {
+        tokio::join!(
+            one.submit(Duration::from_secs(2), Duration::from_millis(200)),
+            other.submit(Duration::ZERO, DEADLINE)
+        )
+    })
+    .await;
+    let overrun = overrun.expect_err("it sleeps longer");
+    assert!(matches!(overrun, PoolError::DeadlineExceeded { .. }), "{overrun}");
+    done.expect("another process does it");
 }

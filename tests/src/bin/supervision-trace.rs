@@ -10,12 +10,14 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use blackhole_tests::supervision::{
     comparison::{self, Plan},
-    erlang,
+    erlang::{self, Erlang},
     scenario::Script,
     story,
 };
+use serde_json::Value;
 
 const USAGE: &str = "usage: supervision-trace < SCENARIO.json
+       supervision-trace --erl < SCENARIO.json
        supervision-trace --compare [PROMPT [TIMED]] [--seed SEED]";
 
 /// Of a comparison that names no numbers.
@@ -36,18 +38,19 @@ fn main() -> ExitCode {
 fn run(arguments: Vec<String>) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => trace(),
+        [] => trace(|script| Ok(story::play(script))),
+        ["--erl"] => trace(|script| Erlang::new()?.play_one(script)),
         ["--compare", rest @ ..] => compare(rest),
         _ => bail!("{USAGE}"),
     }
 }
 
-fn trace() -> Result<ExitCode> {
+fn trace(play: impl FnOnce(&Script) -> Result<Vec<Value>>) -> Result<ExitCode> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("could not read standard input")?;
     let script = Script::from_json(&text)?;
     let mut told = String::new();
-    for line in story::play(&script) {
+    for line in play(&script)? {
         told.push_str(&story::text(&line));
         told.push('\n');
     }

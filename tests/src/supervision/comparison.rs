@@ -3,11 +3,7 @@
 use std::{fmt, time::Duration};
 
 use anyhow::Result;
-use blackhole_policy::{
-    moment::Moment,
-    rehearsal::Role,
-    supervision::{Shutdown, Strategy},
-};
+use blackhole_policy::{moment::Moment, rehearsal::Role, supervision::Shutdown};
 use serde_json::Value;
 
 use super::{
@@ -123,15 +119,10 @@ fn look_again(
     Ok(differing.into_iter().min_by_key(|difference| difference.script.steps.len()))
 }
 
-/// Instances have no order in OTP: neither where they are listed nor where they are stopped together.
+/// Instances that are stopped together end in no certain order in OTP.
 fn comparable(script: &Script, mut story: Vec<Value>) -> Vec<Value> {
-    if script.tree.spec.strategy != Strategy::SimpleOneForOne {
+    if !script.has_instances() {
         return story;
-    }
-    for line in &mut story {
-        if let Some(Value::Array(children)) = line.get_mut("result") {
-            children.sort_by_key(Value::to_string);
-        }
     }
     for stops in story.chunk_by_mut(|a, b| a.get("stopped").is_some() && b.get("stopped").is_some())
     {
@@ -162,7 +153,7 @@ fn perturbed(script: &Script, dice: &mut Dice) -> Script {
     script.steps.push(Step { at: end, action: Action::Stop });
     for step in &mut script.steps {
         step.at = step.at + Duration::from_millis(dice.below(TOLERANCE_MILLIS));
-        if let Action::Call(_, Request::StartChild(role)) = &mut step.action {
+        if let Action::Call(_, Request::StartChild(Some(role))) = &mut step.action {
             perturb(role, dice);
         }
     }

@@ -89,6 +89,17 @@ impl Erlang {
     }
 }
 
+impl Erlang {
+    /// Plays one script by the clock, and gives its story.
+    ///
+    /// # Errors
+    /// Erlang could not be run.
+    pub fn play_one(&self, script: &Script) -> Result<Vec<Value>> {
+        let stories = self.play(std::slice::from_ref(script), Pace::Timed, 1)?;
+        Ok(stories.into_iter().flatten().collect())
+    }
+}
+
 fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("could not run {command:?}"))?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -127,10 +138,9 @@ fn action(action: &Action) -> String {
 
 fn request(request: &Request) -> String {
     match request {
-        Request::StartChild(role) => format!("{{start_child,{}}}", child(role)),
-        Request::StartInstance(id) => format!("{{start_instance,'{id}'}}"),
-        Request::StopInstance(id) => format!("{{terminate_instance,'{id}'}}"),
-        Request::Other(Call::StopChild(id)) => format!("{{terminate_child,'{id}'}}"),
+        Request::StartChild(Some(role)) => format!("{{start_child,{}}}", child(role)),
+        Request::StartChild(None) => "{start_child,none}".to_owned(),
+        Request::StopChild(id) => format!("{{terminate_child,'{id}'}}"),
         Request::Other(Call::StartChild(id)) => format!("{{restart_child,'{id}'}}"),
         Request::Other(Call::RemoveChild(id)) => format!("{{delete_child,'{id}'}}"),
         Request::Other(Call::CountChildren) => "count_children".to_owned(),

@@ -1,6 +1,9 @@
 //! Scripts made up at random, small enough to be read.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use blackhole_policy::{
     moment::Moment,
@@ -63,8 +66,8 @@ pub fn script(dice: &mut Dice, pace: Pace) -> Script {
         pace,
         names: Vec::new(),
         twins: Vec::new(),
-        supervisors: Vec::new(),
-        instances: 0,
+        supervisors: BTreeMap::new(),
+        instances: BTreeSet::new(),
     };
     let tree = inventor.tree(0);
     let count = 1 + inventor.dice.below(STEPS_MAX);
@@ -85,9 +88,9 @@ struct Inventor<'a> {
     names: Vec<String>,
     /// Those of several children.
     twins: Vec<String>,
-    supervisors: Vec<String>,
-    /// How many instances were asked for.
-    instances: u64,
+    supervisors: BTreeMap<String, SupervisorSpec>,
+    /// Those of templates and of what is made after them.
+    instances: BTreeSet<String>,
 }
 
 impl Inventor<'_> {
@@ -101,8 +104,7 @@ impl Inventor<'_> {
             Strategy::RestForOne,
             Strategy::SimpleOneForOne,
         ];
-        // The names of instances are not in the script, so nobody could end those of a nested one.
-        let strategy = self.dice.pick(if depth == 0 { &strategies } else { &strategies[..3] });
+        let strategy = self.dice.pick(&strategies);
         let auto_shutdown = self.dice.pick(&[
             AutoShutdown::Never,
             AutoShutdown::Never,
@@ -131,15 +133,19 @@ impl Inventor<'_> {
     fn role(&mut self, supervisor: &SupervisorSpec, depth: u32) -> Role {
         let is_simple = supervisor.strategy == Strategy::SimpleOneForOne;
         if depth < DEPTH_MAX && !is_simple && self.dice.one_in(5) {
-            let name = self.new_name();
-            self.supervisors.push(name.clone());
-            let mut spec = ChildSpec::supervisor(name);
+            let mut spec = ChildSpec::supervisor(self.new_name());
+            self.supervisors.insert(spec.id.clone(), SupervisorSpec::OTP);
             self.decide_restart(supervisor, &mut spec);
             let behaviour = if self.dice.one_in(6) { self.behaviour() } else { Behaviour::PROMPT };
             let behaviour = Behaviour { stop_after: Duration::ZERO, ..behaviour };
-            return Role { spec, behaviour, nested: Some(self.tree(depth + 1)) };
+            let nested = self.tree(depth + 1);
+            self.supervisors.insert(spec.id.clone(), nested.spec);
+            return Role { spec, behaviour, nested: Some(nested) };
         }
-        let name = if self.dice.one_in(15) { self.twin() } else { self.new_name() };
+        let name = if !is_simple && self.dice.one_in(15) { self.twin() } else { self.new_name() };
+        if is_simple {
+            self.instances.insert(name.clone());
+        }
         let mut spec = ChildSpec::worker(name);
         self.decide_restart(supervisor, &mut spec);
         spec.shutdown = match self.pace {
@@ -167,8 +173,10 @@ impl Inventor<'_> {
 
     /// The name of another worker, be it a sibling or not.
     fn twin(&mut self) -> String {
-        let workers: Vec<&String> =
-            self.names.iter().filter(|name| !self.supervisors.contains(name)).collect();
+        let is_plain = |name: &&String| {
+            !self.supervisors.contains_key(*name) && !self.instances.contains(*name)
+        };
+        let workers: Vec<&String> = self.names.iter().filter(is_plain).collect();
         if workers.is_empty() {
             return self.new_name();
         }
@@ -211,73 +219,66 @@ impl Inventor<'_> {
         if self.dice.one_in(40) {
             return Action::Stop;
         }
-        let is_simple = tree.spec.strategy == Strategy::SimpleOneForOne;
-        let name = self.name(is_simple);
+        let name = self.name();
         // Whose end that is must not hang on who was started last.
         if self.dice.one_in(2) && !self.twins.contains(&name) {
             return Action::Exit(name.clone(), self.exit(&name));
         }
-        if is_simple {
-            return Action::Call(None, self.simple_request(name));
-        }
-        let whom = match self.supervisors.as_slice() {
-            [] => None,
-            [_, ..] if self.dice.one_in(2) => None,
-            names => {
-                let index = self.dice.below(names.len() as u64);
-                Some(names[usize::try_from(index).expect("an index fits")].clone())
-            }
+        let nested: Vec<_> = self.supervisors.keys().cloned().collect();
+        let whom = if nested.is_empty() || self.dice.one_in(2) {
+            None
+        } else {
+            Some(nested[self.index(nested.len())].clone())
         };
-        Action::Call(whom, self.request(name))
+        let spec = whom.as_ref().map_or(tree.spec, |name| self.supervisors[name]);
+        let request = self.request(&spec, name);
+        Action::Call(whom, request)
     }
 
-    fn name(&mut self, is_simple: bool) -> String {
-        if is_simple {
-            return format!("i{}", 1 + self.dice.below(self.instances + 1));
-        }
+    fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.dice.below(count as u64)).expect("an index fits")
+    }
+
+    fn name(&mut self) -> String {
         if self.dice.one_in(20) {
             return "nobody".to_owned();
         }
-        let index = self.dice.below(self.names.len() as u64);
-        self.names[usize::try_from(index).expect("an index fits")].clone()
+        let index = self.index(self.names.len());
+        self.names[index].clone()
     }
 
     /// Killing a supervisor is left out: OTP's orphans go in no certain order, sometimes after their
     /// successors have started.
     fn exit(&mut self, name: &String) -> Exit {
         let exits = [Exit::Abnormal, Exit::Normal, Exit::Shutdown, Exit::Killed];
-        let is_supervisor = self.supervisors.contains(name);
+        let is_supervisor = self.supervisors.contains_key(name);
         self.dice.pick(if is_supervisor { &exits[..3] } else { &exits })
     }
 
-    fn request(&mut self, name: String) -> Request {
+    fn request(&mut self, asked: &SupervisorSpec, name: String) -> Request {
         match self.dice.below(9) {
-            0 | 1 => Request::Other(Call::StopChild(name)),
+            0 | 1 => Request::StopChild(name),
             2 | 3 => Request::Other(Call::StartChild(name)),
             4 => Request::Other(Call::RemoveChild(name)),
             5 => Request::Other(Call::CountChildren),
             6 => Request::Other(Call::WhichChildren),
+            _ if asked.strategy == Strategy::SimpleOneForOne => self.instance(asked),
             _ => {
-                let spec =
-                    SupervisorSpec { auto_shutdown: AutoShutdown::Never, ..SupervisorSpec::OTP };
-                // A supervisor or a child of somewhere else would have to bring its tree along.
-                let role = self.role(&spec, DEPTH_MAX);
-                Request::StartChild(Box::new(role))
+                let mut role = self.role(asked, DEPTH_MAX - 1);
+                // A name that was there before: of one that is up, that was removed, or of another's child.
+                if role.nested.is_none() && self.dice.one_in(4) {
+                    role.spec.id = self.twin();
+                }
+                Request::StartChild(Some(Box::new(role)))
             }
         }
     }
 
-    fn simple_request(&mut self, name: String) -> Request {
-        match self.dice.below(8) {
-            0 => Request::StopInstance(name),
-            1 => Request::Other(Call::StartChild(name)),
-            2 => Request::Other(Call::CountChildren),
-            3 => Request::Other(Call::WhichChildren),
-            // In OTP an instance has no name that another could not have as well.
-            _ => {
-                self.instances += 1;
-                Request::StartInstance(format!("i{}", self.instances))
-            }
+    fn instance(&mut self, asked: &SupervisorSpec) -> Request {
+        if self.dice.one_in(6) {
+            return Request::StartChild(None);
         }
+        let role = self.role(asked, DEPTH_MAX);
+        Request::StartChild(Some(Box::new(role)))
     }
 }

@@ -49,12 +49,11 @@ pub enum Action {
 /// What a supervisor is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
-    /// `start_child`, with what the child is like.
-    StartChild(Box<Role>),
-    /// `start_child` under `simple_one_for_one`.
-    StartInstance(String),
-    /// `terminate_child` under `simple_one_for_one`, with the pid of the instance of that name.
-    StopInstance(String),
+    /// `start_child`, with what the child is like: under `simple_one_for_one` its name alone counts, and
+    /// there may be none.
+    StartChild(Option<Box<Role>>),
+    /// `terminate_child`: under `simple_one_for_one` with the pid of the instance of that name.
+    StopChild(String),
     /// The others.
     Other(Call<String>),
 }
@@ -76,6 +75,12 @@ impl Script {
         }
         Ok(Self { tree, steps })
     }
+
+    /// Whether some supervisor makes its children after a template.
+    pub fn has_instances(&self) -> bool {
+        let mut nested = with_all_under(self.tree.children.iter().chain(added(&self.steps)));
+        is_simple(&self.tree) || nested.any(|role| role.nested.as_ref().is_some_and(is_simple))
+    }
 }
 
 fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>> {
@@ -84,7 +89,7 @@ fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>> {
 
 fn list<'a>(object: &'a Map<String, Value>, key: &str) -> Result<&'a [Value]> {
     match object.get(key) {
-        None => Ok(&[]),
+        None | Some(Value::Null) => Ok(&[]),
         Some(value) => {
             Ok(value.as_array().with_context(|| format!("`{key}` is no list: {value}"))?)
         }
@@ -120,7 +125,8 @@ fn tree(object: &Map<String, Value>) -> Result<Scenario> {
         other => bail!("invalid_auto_shutdown: {other}"),
     };
     let intensity = number(object, "intensity", 1).context("invalid_intensity")?;
-    let restarts_max = u32::try_from(intensity).context("invalid_intensity")?;
+    // So many restarts are as good as any number of them.
+    let restarts_max = u32::try_from(intensity).unwrap_or(u32::MAX);
     let period = number(object, "period_s", 5).context("invalid_period")?;
     if period == 0 {
         bail!("invalid_period: 0");
@@ -171,9 +177,9 @@ fn role(object: &Map<String, Value>, id: String) -> Result<Role> {
         Some(Value::Bool(true)) => true,
         Some(other) => bail!("invalid_significant: {other}"),
     };
+    // The type is a label: what a child really is, its start decides.
     let nested = match (kind, nested) {
         (ChildKind::Supervisor, None) => Some(tree(&Map::new())?),
-        (ChildKind::Worker, Some(_)) => bail!("invalid_child_type: a worker has no `spec`"),
         (ChildKind::Supervisor | ChildKind::Worker, nested) => nested,
     };
     let behaviour = behaviour(object.get("behaviour"))?;
@@ -219,7 +225,9 @@ fn step(value: &Value, tree: &Scenario, before: &[Step]) -> Result<Step> {
     let object = object(value, "a step")?;
     let at = Moment::from_millis(number(object, "at_ms", 0)?);
     let action = if object.contains_key("exit") {
-        Action::Exit(text(object, "exit", "")?.to_owned(), exit(object)?)
+        let child = object["exit"].as_str();
+        let child = child.with_context(|| format!("`exit` names no child: {}", object["exit"]))?;
+        Action::Exit(child.to_owned(), exit(object)?)
     } else {
         call(object, tree, before)?
     };
@@ -245,19 +253,19 @@ fn call(object: &Map<String, Value>, tree: &Scenario, before: &[Step]) -> Result
         "" => bail!("the call names no child: {}", Value::Object(object.clone())),
         id => Ok(id.to_owned()),
     };
-    let asked = match &supervisor {
-        None => Some(tree),
-        Some(name) => nested(tree, name),
-    };
-    let simple = asked.filter(|asked| asked.spec.strategy == Strategy::SimpleOneForOne);
     let request = match text(object, "call", "")? {
         "stop" => return Ok(Action::Stop),
-        "start_child" => match simple {
-            Some(simple) => Request::StartInstance(instance(object, simple, &supervisor, before)?),
-            None => Request::StartChild(Box::new(child_to_start(object)?)),
-        },
-        "terminate_child" if simple.is_some() => Request::StopInstance(id()?),
-        "terminate_child" => Request::Other(Call::StopChild(id()?)),
+        "start_child" => {
+            let child = object_to_start(object)?;
+            let is_named = child.get("id").is_some_and(|id| *id != Value::Null && *id != "");
+            let role = if is_named || !may_be_simple(tree, before, supervisor.as_deref()) {
+                Some(Box::new(self::child(&Value::Object(child))?))
+            } else {
+                None
+            };
+            Request::StartChild(role)
+        }
+        "terminate_child" => Request::StopChild(id()?),
         "restart_child" => Request::Other(Call::StartChild(id()?)),
         "delete_child" => Request::Other(Call::RemoveChild(id()?)),
         "which_children" => Request::Other(Call::WhichChildren),
@@ -267,17 +275,12 @@ fn call(object: &Map<String, Value>, tree: &Scenario, before: &[Step]) -> Result
     Ok(Action::Call(supervisor, request))
 }
 
-/// The child is under `child`, or under `spec` if that has an id or the step has one and `spec` looks
-/// like a child, or it is the step itself.
-fn child_to_start(object: &Map<String, Value>) -> Result<Role> {
-    child(&Value::Object(object_to_start(object)?))
-}
-
+/// The child is under `child`, or under `spec` if that says what only a child has, or it is the step itself.
 fn object_to_start(object: &Map<String, Value>) -> Result<Map<String, Value>> {
-    let is_tree = |value: &Value| {
-        ["strategy", "children", "intensity"].iter().any(|key| value.get(key).is_some())
-    };
-    let under = object.get("child").or_else(|| object.get("spec").filter(|spec| !is_tree(spec)));
+    const OF_A_CHILD: [&str; 7] =
+        ["id", "restart", "shutdown", "significant", "type", "spec", "behaviour"];
+    let is_child = |value: &&Value| OF_A_CHILD.iter().any(|key| value.get(key).is_some());
+    let under = object.get("child").or_else(|| object.get("spec").filter(is_child));
     let mut child = match under {
         Some(value) => self::object(value, "the child")?.clone(),
         None => object.clone(),
@@ -290,30 +293,30 @@ fn object_to_start(object: &Map<String, Value>) -> Result<Map<String, Value>> {
     Ok(child)
 }
 
-/// What a new instance is called. In OTP it has no id; one without is the template's next.
-fn instance(
-    object: &Map<String, Value>,
-    simple: &Scenario,
-    supervisor: &Option<String>,
-    before: &[Step],
-) -> Result<String> {
-    let child = object_to_start(object)?;
-    let id = text(&child, "id", "")?;
-    if !id.is_empty() {
-        return Ok(id.to_owned());
-    }
-    let is_start = |step: &&Step| match &step.action {
-        Action::Call(asked, Request::StartInstance(_)) => asked == supervisor,
-        Action::Call(..) | Action::Exit(..) | Action::Stop => false,
-    };
-    let template = simple.children.first().map_or("", |role| role.spec.id.as_str());
-    Ok(format!("{template}-{}", 1 + before.iter().filter(is_start).count()))
+/// Whether that supervisor, or one of that name, makes its children after a template.
+fn may_be_simple(tree: &Scenario, before: &[Step], supervisor: Option<&str>) -> bool {
+    let Some(name) = supervisor else { return is_simple(tree) };
+    with_all_under(tree.children.iter().chain(added(before)))
+        .any(|role| role.spec.id == name && role.nested.as_ref().is_some_and(is_simple))
 }
 
-/// The first of that name, a supervisor's own children before those further down.
-fn nested<'a>(tree: &'a Scenario, name: &str) -> Option<&'a Scenario> {
-    let own = tree.children.iter().filter(|role| role.spec.id == name);
-    let under = || tree.children.iter().filter_map(|role| role.nested.as_ref());
-    let named = own.filter_map(|role| role.nested.as_ref()).next();
-    named.or_else(|| under().find_map(|under| nested(under, name)))
+fn is_simple(tree: &Scenario) -> bool {
+    tree.spec.strategy == Strategy::SimpleOneForOne
+}
+
+/// Children that calls ask for.
+fn added(steps: &[Step]) -> impl Iterator<Item = &Role> {
+    steps.iter().filter_map(|step| match &step.action {
+        Action::Call(_, Request::StartChild(role)) => role.as_deref(),
+        Action::Call(..) | Action::Exit(..) | Action::Stop => None,
+    })
+}
+
+fn with_all_under<'a>(roles: impl Iterator<Item = &'a Role>) -> impl Iterator<Item = &'a Role> {
+    let mut left: Vec<&Role> = roles.collect();
+    std::iter::from_fn(move || {
+        let role = left.pop()?;
+        left.extend(role.nested.iter().flat_map(|nested| &nested.children));
+        Some(role)
+    })
 }

@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use blackhole_policy::{
+    moment::Moment,
     rehearsal::{Happened, Rehearsal},
     supervision::{
-        Answer, Call, ChildKind, ChildStatus, Exit, Generation, Phase, Refusal, Reply, SpecError,
+        Answer, ChildKind, ChildStatus, Exit, Generation, Phase, Refusal, Reply, SpecError,
     },
 };
 use serde_json::{Value, json};
 
 use super::scenario::{Action, Request, Script};
-
-/// Nothing a script can say takes longer to come to rest after its last step.
-const REST_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Plays a script.
 pub fn play(script: &Script) -> Vec<Value> {
@@ -27,7 +25,7 @@ pub fn play(script: &Script) -> Vec<Value> {
         act(&mut rehearsal, &step.action);
     }
     rehearsal.stop();
-    rehearsal.settle(rehearsal.now() + REST_MAX);
+    rehearsal.settle(Moment::after_origin(Duration::MAX));
     rehearsal.take_story().iter().filter_map(|line| line_of(&line.happened)).collect()
 }
 
@@ -56,29 +54,18 @@ fn act(rehearsal: &mut Rehearsal, action: &Action) {
         Action::Call(supervisor, request) => {
             let supervisor = supervisor.as_deref();
             match request {
-                Request::StartInstance(id) => {
-                    rehearsal.call(supervisor, Call::AddInstance(id.clone()));
-                }
-                Request::StartChild(role) => {
+                Request::StartChild(Some(role)) if !rehearsal.is_simple(supervisor) => {
                     rehearsal.add_child(supervisor, role.as_ref().clone());
                 }
-                Request::StopInstance(id) => {
-                    let call = match phase(rehearsal, supervisor, id) {
-                        Some(Phase::Up(generation)) => {
-                            Call::StopIncarnation(id.clone(), generation)
-                        }
-                        _ => Call::StopChild(id.clone()),
-                    };
-                    rehearsal.call(supervisor, call);
+                Request::StartChild(role) => {
+                    let name = role.as_ref().map(|role| role.spec.id.as_str());
+                    rehearsal.add_instance(supervisor, name);
                 }
+                Request::StopChild(id) => rehearsal.terminate_child(supervisor, id),
                 Request::Other(call) => rehearsal.call(supervisor, call.clone()),
             }
         }
     }
-}
-
-fn phase(rehearsal: &Rehearsal, supervisor: Option<&str>, child: &String) -> Option<Phase> {
-    rehearsal.supervisor(supervisor)?.phase(child)
 }
 
 fn line_of(happened: &Happened) -> Option<Value> {

@@ -41,6 +41,10 @@ impl<M: Message> Monitor<M> {
     /// Waits for the next end of the actor. If it is not there now, waits for it first, for as long as
     /// that takes.
     ///
+    /// It is watched from when the monitor was made, if the reference had been used by then, else from when this
+    /// is first awaited; after an end, from when this is awaited again. Ends in between are not told one by one:
+    /// [`Down::generation`] has gone on further.
+    ///
     /// Cancel safe.
     ///
     /// # Errors

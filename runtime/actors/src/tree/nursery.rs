@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use blackhole_policy::supervision::{Event, Exit, Restart, SupervisorExit, Transition};
+use blackhole_policy::supervision::{Event, Exit, SupervisorExit, Transition};
 use ractor::{Actor, ActorCell, ActorId, ActorRef};
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use super::{
     Course, Starts, Tree,
-    spec::{Begin, Known, Start, TreeSpec},
+    spec::{Begin, Start, TreeSpec},
 };
 use crate::{
     Clock,
@@ -28,6 +28,9 @@ const KILLED: &str = "killed";
 /// The nursery of one supervisor of a tree.
 pub(super) struct Actors {
     starts: Mutex<Starts>,
+    proposed: Mutex<Option<(String, Start)>>,
+    /// Held by who proposes: the supervisor adds one child at a time, too.
+    proposing: AsyncMutex<()>,
     lives: Arc<Mutex<Lives>>,
     course: watch::Sender<Course>,
     /// Who supervises the supervisor, in a nested tree.
@@ -67,18 +70,17 @@ impl Lives {
         giving_up.or_else(|| self.ends.get(id).cloned())
     }
 
-    /// Takes a child that is gone off the list; says what it is called.
-    fn end(&mut self, actor: ActorId, how: String) -> Option<String> {
+    /// Takes a child that is gone off the list.
+    fn end(&mut self, actor: ActorId, how: String) {
         let found = self.running.iter().find(|(_, running)| running.is(actor));
-        let id = found?.0.clone();
+        let Some(id) = found.map(|(id, _)| id.clone()) else { return };
         if let Some(Running::Tree(tree)) = self.running.remove(&id)
             && let Some(why) = tree.why_ended()
         {
-            self.ends.insert(id.clone(), why);
+            self.ends.insert(id, why);
         } else {
-            self.ends.insert(id.clone(), how);
+            self.ends.insert(id, how);
         }
-        Some(id)
     }
 
     fn did_not_start(&mut self, id: &str, why: String) {
@@ -94,23 +96,41 @@ impl Actors {
         parent: Option<Reporter<String>>,
     ) -> (Arc<Self>, watch::Receiver<Course>) {
         let (course, heard) = watch::channel(Course::Rising);
-        let (starts, lives) = (Mutex::new(starts), Arc::default());
-        (Arc::new(Self { starts, lives, course, parent }), heard)
+        let actors = Self {
+            starts: Mutex::new(starts),
+            proposed: Mutex::default(),
+            proposing: AsyncMutex::default(),
+            lives: Arc::default(),
+            course,
+            parent,
+        };
+        (Arc::new(actors), heard)
     }
 
-    /// Whether nobody is called so; what is there already stays as it is.
-    pub(super) fn learn(&self, id: &str, known: Known) -> bool {
-        let mut starts = locked(&self.starts);
-        let is_new = !starts.contains_key(id);
-        if is_new {
-            starts.insert(id.to_owned(), known);
+    /// Keeps how a child begins that the supervisor is about to be asked to add. It is not known by that yet:
+    /// until the supervisor gets to it, the id may be another's.
+    pub(super) async fn propose(&self, id: &str, start: Start) -> Proposal<'_> {
+        let turn = self.proposing.lock().await;
+        *locked(&self.proposed) = Some((id.to_owned(), start));
+        Proposal { actors: self, _turn: turn }
+    }
+
+    fn adopt(&self, id: &str) {
+        if let Some((proposed, start)) = &*locked(&self.proposed)
+            && proposed == id
+        {
+            locked(&self.starts).insert(id.to_owned(), start.clone());
         }
-        is_new
     }
 
-    pub(super) fn forget(&self, id: &str) {
+    /// Whoever proposed it still wants to hear why it did not start.
+    fn forget(&self, id: &str) {
         locked(&self.starts).remove(id);
-        locked(&self.lives).ends.remove(id);
+        let is_proposed =
+            locked(&self.proposed).as_ref().is_some_and(|(proposed, _)| proposed == id);
+        if !is_proposed {
+            locked(&self.lives).ends.remove(id);
+        }
     }
 
     /// The actor that was started last under this id, while it lives.
@@ -132,11 +152,6 @@ impl Actors {
     /// How a child ended last, or why it did not start.
     pub(super) fn how_ended(&self, id: &str) -> Option<String> {
         locked(&self.lives).how_ended(id)
-    }
-
-    /// Nobody starts a temporary child again, and its id may be another's next.
-    fn is_temporary(&self, id: &str) -> bool {
-        locked(&self.starts).get(id).is_some_and(|known| known.restart == Restart::Temporary)
     }
 
     async fn start_tree(
@@ -179,6 +194,23 @@ impl Actors {
     }
 }
 
+/// Ends what was proposed, whether or not it was adopted.
+pub(super) struct Proposal<'a> {
+    actors: &'a Actors,
+    _turn: AsyncMutexGuard<'a, ()>,
+}
+
+impl Drop for Proposal<'_> {
+    fn drop(&mut self) {
+        let proposed = locked(&self.actors.proposed).take();
+        if let Some((id, _)) = proposed
+            && !locked(&self.actors.starts).contains_key(&id)
+        {
+            locked(&self.actors.lives).ends.remove(&id);
+        }
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -188,7 +220,7 @@ impl Nursery for Actors {
 
     async fn start(&self, reporter: Reporter<String>) -> Result<Box<dyn Child>, StartFailed> {
         let id = reporter.child().clone();
-        let start = locked(&self.starts).get(&id).map(|known| known.start.clone());
+        let start = locked(&self.starts).get(&id).cloned();
         let started = match start.ok_or(StartFailed)? {
             Start::Tree(tree) => self.start_tree(&tree, reporter).await,
             Start::Actor(begin) => self.start_actor(&*begin, reporter),
@@ -212,15 +244,23 @@ impl Nursery for Actors {
                 (Exit::Abnormal, format!("failed: {error}"))
             }
         };
-        let id = locked(&self.lives).end(actor.get_id(), how);
-        if let Some(id) = id.filter(|id| self.is_temporary(id)) {
-            self.forget(&id);
-        }
+        locked(&self.lives).end(actor.get_id(), how);
         exit
     }
 
     fn observe(&self, transition: &Transition<String>) {
         tracing::debug!(?transition, "the supervisor of actors decided");
+        match transition {
+            Transition::Added { child, .. } => self.adopt(child),
+            Transition::Removed { child } => self.forget(child),
+            Transition::Pending { .. }
+            | Transition::BackingOff { .. }
+            | Transition::Failed { .. }
+            | Transition::Completed { .. }
+            | Transition::Stopped { .. }
+            | Transition::GroupRestarting { .. }
+            | Transition::Unkillable { .. } => {}
+        }
     }
 
     fn up(&self) {

@@ -25,13 +25,6 @@ const RESTARTS_MAX: u32 = 1;
 /// OTP's default.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// How the incarnations of a child begin, and whether there may be more than one.
-#[derive(Clone)]
-pub(super) struct Known {
-    pub(super) start: Start,
-    pub(super) restart: Restart,
-}
-
 /// How an incarnation of a child begins.
 #[derive(Clone)]
 pub(super) enum Start {
@@ -138,9 +131,8 @@ impl ActorSpec {
         &self.spec.id
     }
 
-    pub(super) fn into_parts(self) -> (ChildSpec<String>, Known) {
-        let known = Known { start: self.start, restart: self.spec.restart };
-        (self.spec, known)
+    pub(super) fn into_parts(self) -> (ChildSpec<String>, Start) {
+        (self.spec, self.start)
     }
 }
 
@@ -149,7 +141,7 @@ impl ActorSpec {
 #[must_use = "a tree runs when it is started"]
 pub struct TreeSpec {
     spec: SupervisorSpec,
-    children: Vec<(ChildSpec<String>, Known)>,
+    children: Vec<(ChildSpec<String>, Start)>,
 }
 
 impl TreeSpec {
@@ -215,7 +207,6 @@ impl TreeSpec {
     }
 
     fn starts(&self) -> Starts {
-        let known = |(spec, known): &(ChildSpec<String>, Known)| (spec.id.clone(), known.clone());
-        self.children.iter().map(known).collect()
+        self.children.iter().map(|(spec, start)| (spec.id.clone(), start.clone())).collect()
     }
 }

@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use self::director::{Actor, Director, Doing, Stage};
+use self::director::{Actor, Director, Doing, Stage, numbered, spoken};
 use super::{Behaviour, Happened, Line, Name, Role, Scenario, Start};
 use crate::{
     moment::Moment,
     supervision::{
-        Call, CallId, Command, Event, Exit, Generation, Refusal, SpecError, Supervisor,
-        SupervisorExit,
+        Answer, Call, CallId, Command, Event, Exit, Generation, Refusal, Reply, SpecError,
+        Supervisor, SupervisorExit, Transition,
     },
 };
 
@@ -104,21 +104,68 @@ impl Rehearsal {
 
     /// Asks a supervisor for something: the outermost, or the nested one of that name.
     pub fn call(&mut self, supervisor: Option<&str>, request: Call<Name>) {
-        let troupe = self.troupe(supervisor);
-        let Some(troupe) = troupe else {
-            return self.note(Happened::Answered(Err(Refusal::SupervisorEnding)));
-        };
-        self.calls_ever += 1;
-        self.tell(troupe, Event::Called { call: CallId(self.calls_ever), request });
+        if let Some(troupe) = self.asked(supervisor) {
+            let call = self.next_call();
+            self.tell(troupe, Event::Called { call, request });
+        }
     }
 
     /// Asks a supervisor for one more child, which plays this role unless one of that name is there.
     pub fn add_child(&mut self, supervisor: Option<&str>, role: Role) {
-        let spec = role.spec.clone();
-        if let Some(troupe) = self.troupe(supervisor) {
-            self.director(troupe).learn(role);
+        if let Some(troupe) = self.asked(supervisor) {
+            let (call, request) = (self.next_call(), Call::AddChild(role.spec.clone()));
+            self.director(troupe).propose(call, role);
+            self.tell(troupe, Event::Called { call, request });
         }
-        self.call(supervisor, Call::AddChild(spec));
+    }
+
+    /// Asks a supervisor for one more like its template, called so, else as the template is. Others may be
+    /// called the same.
+    pub fn add_instance(&mut self, supervisor: Option<&str>, name: Option<&str>) {
+        if let Some(troupe) = self.asked(supervisor) {
+            let call = self.next_call();
+            let template = self.director(troupe).template().map_or("", Name::as_str);
+            let request = Call::AddInstance(numbered(name.unwrap_or(template), call.0));
+            self.tell(troupe, Event::Called { call, request });
+        }
+    }
+
+    /// Asks a supervisor to stop a child; under `simple_one_for_one` the first instance of that name that is
+    /// there, as if by its pid.
+    pub fn terminate_child(&mut self, supervisor: Option<&str>, name: &str) {
+        let is_it = |actor: &&Actor| {
+            spoken(&actor.name) == name && !matches!(actor.doing, Doing::Starting { .. })
+        };
+        let instance = self.troupe(supervisor).and_then(|troupe| {
+            let director = &self.troupes[&troupe];
+            let actor = director.actors.iter().find(is_it)?;
+            director.template().map(|_| (actor.name.clone(), actor.generation))
+        });
+        let request = match instance {
+            Some((name, generation)) => Call::StopIncarnation(name, generation),
+            None => Call::StopChild(name.to_owned()),
+        };
+        self.call(supervisor, request);
+    }
+
+    /// Whether a supervisor that is there makes its children after a template.
+    pub fn is_simple(&self, supervisor: Option<&str>) -> bool {
+        let troupe = self.troupe(supervisor);
+        troupe.is_some_and(|troupe| self.troupes[&troupe].template().is_some())
+    }
+
+    /// The supervisor that a call is for; one that is not there answers as nobody does.
+    fn asked(&mut self, supervisor: Option<&str>) -> Option<Troupe> {
+        let troupe = self.troupe(supervisor);
+        if troupe.is_none() {
+            self.note(Happened::Answered(Err(Refusal::SupervisorEnding)));
+        }
+        troupe
+    }
+
+    fn next_call(&mut self) -> CallId {
+        self.calls_ever += 1;
+        CallId(self.calls_ever)
     }
 
     /// What time it is.
@@ -186,8 +233,16 @@ impl Rehearsal {
                 self.stop_child(troupe, &child, generation)
             }
             Command::Kill { child, generation } => self.kill_child(troupe, &child, generation),
-            Command::Reply { call: _, reply } => self.note(Happened::Answered(reply)),
-            Command::Report(transition) => self.note(Happened::Reported(transition)),
+            Command::Reply { call, reply } => {
+                self.director(troupe).dismiss(call);
+                self.note(Happened::Answered(told(reply)));
+            }
+            Command::Report(transition) => {
+                if let Transition::Added { call, .. } = &transition {
+                    self.director(troupe).adopt(*call);
+                }
+                self.note(Happened::Reported(transition));
+            }
             Command::Up => self.on_up(troupe),
             Command::Exit(why) => self.on_exit(troupe, why),
         }
@@ -206,7 +261,7 @@ impl Rehearsal {
             Start::FailsFrom(first) => (attempt >= first, Duration::ZERO),
             Start::FailsBetween(first, end) => ((first..end).contains(&attempt), Duration::ZERO),
             Start::Ignored => {
-                self.note(Happened::Ignored { child: child.clone() });
+                self.note(Happened::Ignored { child: spoken(&child).to_owned() });
                 self.pending.push_back((troupe, Event::Ignored { child, generation }));
                 return;
             }
@@ -234,7 +289,7 @@ impl Rehearsal {
     }
 
     fn fail_to_start(&mut self, troupe: Troupe, child: Name, generation: Generation, attempt: u64) {
-        self.note(Happened::StartFailed { child: child.clone(), attempt });
+        self.note(Happened::StartFailed { child: spoken(&child).to_owned(), attempt });
         self.pending.push_back((troupe, Event::StartFailed { child, generation, jitter: 0.0 }));
     }
 
@@ -260,7 +315,7 @@ impl Rehearsal {
             self.director(troupe).role(&child).and_then(|role| role.behaviour.exit_after);
         let exit_at = exit_after.map(|(delay, exit)| (now + delay, exit));
         self.director(troupe).actors[index].doing = Doing::Running { exit_at };
-        self.note(Happened::Started { child: child.clone(), attempt });
+        self.note(Happened::Started { child: spoken(&child).to_owned(), attempt });
         self.pending.push_back((troupe, Event::Started { child, generation }));
     }
 
@@ -295,12 +350,12 @@ impl Rehearsal {
     }
 
     fn tell_stopped(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        self.note(Happened::Stopped { child: actor.name.clone() });
+        self.note(Happened::Stopped { child: spoken(&actor.name).to_owned() });
         self.tell_exited(troupe, actor, exit);
     }
 
     fn tell_end(&mut self, troupe: Troupe, actor: Actor, exit: Exit) {
-        self.note(Happened::Exited { child: actor.name.clone(), exit });
+        self.note(Happened::Exited { child: spoken(&actor.name).to_owned(), exit });
         self.tell_exited(troupe, actor, exit);
     }
 
@@ -323,7 +378,7 @@ impl Rehearsal {
             if let Some(nested) = actor.troupe {
                 self.close(nested);
             }
-            self.note(Happened::Stopped { child: actor.name });
+            self.note(Happened::Stopped { child: spoken(&actor.name).to_owned() });
         }
     }
 
@@ -376,7 +431,7 @@ impl Rehearsal {
         match actor.doing {
             Doing::Starting { .. } => {
                 let Actor { name: child, generation, attempt, .. } = actor;
-                self.note(Happened::StartFailed { child: child.clone(), attempt });
+                self.note(Happened::StartFailed { child: spoken(&child).to_owned(), attempt });
                 self.pending
                     .push_back((parent, Event::StartFailed { child, generation, jitter: 0.0 }));
             }
@@ -400,8 +455,26 @@ impl Rehearsal {
 
     fn find_under(&self, troupe: Troupe, name: &str) -> Option<(Troupe, usize)> {
         let actors = &self.troupes.get(&troupe)?.actors;
-        let own = actors.iter().position(|actor| actor.name == name).map(|index| (troupe, index));
+        let is_called_so = |actor: &Actor| spoken(&actor.name) == name;
+        let own = actors.iter().position(is_called_so).map(|index| (troupe, index));
         let nested = || actors.iter().filter_map(|actor| actor.troupe);
         own.or_else(|| nested().find_map(|nested| self.find_under(nested, name)))
     }
+}
+
+/// An answer, with its children called as in the rest of the story.
+fn told(reply: Reply<Name>) -> Reply<Name> {
+    reply.map(|answer| match answer {
+        Answer::Children(mut children) => {
+            for child in &mut children {
+                child.id.truncate(spoken(&child.id).len());
+            }
+            Answer::Children(children)
+        }
+        Answer::Done
+        | Answer::Started(_)
+        | Answer::Ignored
+        | Answer::Child(_)
+        | Answer::Counts(_) => answer,
+    })
 }

@@ -90,7 +90,7 @@ impl<Id: Clone + Eq + Hash + Debug> Supervisor<Id> {
         }
     }
 
-    /// The children, newest first, as OTP lists them.
+    /// The children, as OTP lists them: see [`Answer::Children`](super::Answer::Children).
     pub fn which_children(&self) -> Vec<ChildStatus<Id>> {
         match &self.machine {
             Machine::Strict(strict) => strict.which_children(),

@@ -107,7 +107,8 @@ pub enum Answer<Id> {
     Ignored,
     /// The specification asked for.
     Child(Box<ChildSpec<Id>>),
-    /// Newest first, as OTP lists them.
+    /// As OTP lists them: newest first; under `simple_one_for_one` oldest first, by incarnation, and then
+    /// those that wait for their restart.
     Children(Vec<ChildStatus<Id>>),
     /// The numbers asked for.
     Counts(Counts),
@@ -218,6 +219,13 @@ pub enum Transition<Id> {
     Stopped {
         /// Which child.
         child: Id,
+    },
+    /// It is among the children from now on, because of this call.
+    Added {
+        /// Which child.
+        child: Id,
+        /// Whose.
+        call: CallId,
     },
     /// It is no longer among the children.
     Removed {

@@ -252,7 +252,14 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             phase: member.state.phase(),
             kind: member.spec.kind,
         };
-        self.children.iter().rev().map(|(_, member)| status(member)).collect()
+        let mut members: Vec<_> = self.children.iter().rev().map(|(_, member)| member).collect();
+        if self.is_simple() {
+            // OTP keeps instances in a map by pid: sorted while it is small.
+            members.sort_by_key(|member| {
+                (matches!(member.state, Pid::Restarting(_)), member.state.pid())
+            });
+        }
+        members.into_iter().map(status).collect()
     }
 
     /// Under `simple_one_for_one` whatever is not restarting counts as active, dead or not: OTP

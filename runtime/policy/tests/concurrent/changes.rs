@@ -77,7 +77,7 @@ fn new_instances_are_like_the_new_template() {
     assert_eq!(desk.call(1, Call::AddChild(child("a"))), "1: not SimpleOneForOne");
     let template = child("worker").restart(Restart::Temporary);
     assert_eq!(reconfigure(&mut desk, simple, [template]), "9: Done");
-    assert_eq!(desk.call(2, Call::AddInstance("w1")), "start w1#1");
+    assert_eq!(desk.call(2, Call::AddInstance("w1")), "(w1 added by 2), start w1#1");
     desk.up("w1", 1);
     assert_eq!(desk.crashed("w1", 1), "(w1 completed Abnormal), (w1 removed)");
     assert_eq!(desk.call(3, Call::StopChild("w1")), "3: not NotFound");
@@ -128,7 +128,7 @@ fn one_that_is_about_to_be_removed_and_added_again_comes_back() {
     let mut desk = leaving();
     assert_eq!(desk.call(1, Call::RemoveChild("a")), "");
     assert_eq!(desk.call(2, Call::StartChild("a")), "2: not NotFound");
-    assert_eq!(desk.call(3, Call::AddChild(child("a"))), "1: not Superseded");
+    assert_eq!(desk.call(3, Call::AddChild(child("a"))), "(a added by 3), 1: not Superseded");
     assert_eq!(desk.down("b", 1), "stop a#1");
     assert_eq!(desk.down("a", 1), "start a#2, (b waits for a), start c#2");
     assert_eq!(desk.up("a", 2), "3: Started(Generation(2)), start b#2");

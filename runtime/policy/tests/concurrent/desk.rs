@@ -188,6 +188,7 @@ fn tell_transition(transition: &Transition<&'static str>) -> String {
         Transition::Failed { child, restarts } => format!("({child} failed, {restarts})"),
         Transition::Completed { child, exit } => format!("({child} completed {exit:?})"),
         Transition::Stopped { child } => format!("({child} stopped)"),
+        Transition::Added { child, call: CallId(call) } => format!("({child} added by {call})"),
         Transition::Removed { child } => format!("({child} removed)"),
         Transition::GroupRestarting { cause, members } => {
             format!("({cause} restarts {})", members.join(" "))

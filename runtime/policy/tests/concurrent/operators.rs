@@ -107,14 +107,18 @@ fn a_stop_during_a_group_restart_takes_the_child_out_of_it() {
 #[test]
 fn children_come_and_go() {
     let mut desk = one_for_one([child("a")]);
-    assert_eq!(desk.call(1, Call::AddChild(child("b").after(["a"]))), "start b#1");
+    assert_eq!(desk.call(1, Call::AddChild(child("b").after(["a"]))), "(b added by 1), start b#1");
     assert_eq!(desk.up("b", 1), "1: Started(Generation(1))");
     assert_eq!(desk.call(2, Call::AddChild(child("b"))), "2: not AlreadyStarted(Generation(1))");
     assert_eq!(desk.call(3, Call::RemoveChild("a")), "stop a#1");
     assert_eq!(desk.down("a", 1), "(a removed), 3: Done");
     assert_eq!(desk.call(4, Call::StartChild("a")), "4: not NotFound");
     assert_eq!(desk.crashed("b", 1), "start b#2", "whom it came after is no more");
-    assert_eq!(desk.call(5, Call::AddChild(child("a"))), "start a#2", "never a generation again");
+    assert_eq!(
+        desk.call(5, Call::AddChild(child("a"))),
+        "(a added by 5), start a#2",
+        "never a generation again"
+    );
     assert_eq!(desk.call(6, Call::RemoveChild("b")), "stop b#2");
     assert_eq!(desk.down("b", 2), "(b removed), 6: Done");
     let itself = Call::UpdateChild(child("a").after(["a"]));
@@ -146,9 +150,9 @@ fn an_update_takes_effect_with_the_next_start() {
 #[test]
 fn instances_come_from_the_template_and_leave_nothing() {
     let mut desk = Desk::risen(spec(Strategy::SimpleOneForOne), [child("worker").limit(1)]);
-    assert_eq!(desk.call(1, Call::AddInstance("w1")), "start w1#1");
+    assert_eq!(desk.call(1, Call::AddInstance("w1")), "(w1 added by 1), start w1#1");
     assert_eq!(desk.up("w1", 1), "1: Started(Generation(1))");
-    assert_eq!(desk.call(2, Call::AddInstance("w2")), "start w2#2");
+    assert_eq!(desk.call(2, Call::AddInstance("w2")), "(w2 added by 2), start w2#2");
     assert_eq!(desk.crashed("w1", 1), "start w1#3");
     assert_eq!(desk.call(3, Call::StopChild("w1")), "stop w1#3");
     assert_eq!(desk.down("w1", 3), "(w1 removed), 3: Done");
@@ -169,7 +173,7 @@ fn who_calls_an_ending_supervisor_learns_that() {
 fn one_that_is_being_removed_and_wanted_again_comes_back() {
     let mut desk = one_for_one([child("a")]);
     assert_eq!(desk.call(1, Call::RemoveChild("a")), "stop a#1");
-    assert_eq!(desk.call(2, Call::AddChild(child("a"))), "1: not Superseded");
+    assert_eq!(desk.call(2, Call::AddChild(child("a"))), "(a added by 2), 1: not Superseded");
     assert_eq!(desk.call(3, Call::AddChild(child("a"))), "3: not AlreadyStarted(Generation(1))");
     assert_eq!(desk.down("a", 1), "start a#2");
     assert_eq!(desk.up("a", 2), "2: Started(Generation(2))");

@@ -56,7 +56,7 @@ fn child_adm_simple() {
     assert_eq!(sup.add_instance("a"), "a#1 up, ok 1");
     assert_eq!(sup.count(), "[1,1,0,1]");
     assert_eq!(sup.add_instance("b"), "b#1 up, ok 2");
-    assert_eq!(sup.which(), "[b:2 a:1]");
+    assert_eq!(sup.which(), "[a:1 b:2]");
     assert_eq!(sup.count(), "[1,2,0,2]");
     assert_eq!(sup.add(worker("c")), "error simple_one_for_one");
     assert_eq!(sup.terminate("child"), "error simple_one_for_one");

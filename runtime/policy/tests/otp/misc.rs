@@ -92,7 +92,7 @@ fn count_restarting_children() {
     assert_eq!(desk.failed("b", 5), "start a#6");
     assert_eq!(desk.up("a", 6), "[1,2,0,3], start b#7");
     assert_eq!(desk.call(Call::WhichChildren), "");
-    assert_eq!(desk.up("b", 7), "[c:3 b:7 a:6]");
+    assert_eq!(desk.up("b", 7), "[c:3 a:6 b:7]");
 }
 
 fn simple_temporary() -> Supervisor<u32> {

@@ -98,13 +98,11 @@ fn step_to_json(step: &Step) -> Value {
         }
         Action::Call(supervisor, request) => {
             let mut call = match request {
-                Request::StartChild(role) => {
+                Request::StartChild(Some(role)) => {
                     json!({ "call": "start_child", "child": role_to_json(role) })
                 }
-                Request::StartInstance(id) => json!({ "call": "start_child", "id": id }),
-                Request::StopInstance(id) | Request::Other(Call::StopChild(id)) => {
-                    json!({ "call": "terminate_child", "id": id })
-                }
+                Request::StartChild(None) => json!({ "call": "start_child" }),
+                Request::StopChild(id) => json!({ "call": "terminate_child", "id": id }),
                 Request::Other(Call::StartChild(id)) => {
                     json!({ "call": "restart_child", "id": id })
                 }

@@ -6,7 +6,7 @@ use super::Troupe;
 use crate::{
     moment::Moment,
     rehearsal::{Name, Role, Scenario},
-    supervision::{Exit, Generation, SpecError, Strategy, Supervisor},
+    supervision::{CallId, Exit, Generation, SpecError, Strategy, Supervisor},
 };
 
 /// A machine and the children it has now.
@@ -23,6 +23,8 @@ pub(super) struct Director {
     /// Names are unique here, not in the whole tree. What was added by a call ends with this
     /// incarnation.
     roles: HashMap<Name, Role>,
+    /// Roles of children that calls ask for: they play them if they are added.
+    proposed: HashMap<CallId, Role>,
     /// What children without a role of their own play: the template of `simple_one_for_one`.
     understudy: Option<Name>,
 }
@@ -69,22 +71,50 @@ impl Director {
             Strategy::OneForOne | Strategy::OneForAll | Strategy::RestForOne => None,
         };
         let roles = children.into_iter().map(|role| (role.spec.id.clone(), role)).collect();
-        let (actors, stage) = (Vec::new(), Stage::Starting);
-        Ok(Self { machine, of, actors, stage, path, roles, understudy })
+        let (actors, stage, proposed) = (Vec::new(), Stage::Starting, HashMap::new());
+        Ok(Self { machine, of, actors, stage, path, roles, proposed, understudy })
     }
 
     pub(super) fn path_to(&self, child: &str) -> Vec<Name> {
-        self.path.iter().cloned().chain([child.to_owned()]).collect()
+        self.path.iter().cloned().chain([spoken(child).to_owned()]).collect()
+    }
+
+    /// What instances are called that were given no name.
+    pub(super) fn template(&self) -> Option<&Name> {
+        self.understudy.as_ref()
     }
 
     pub(super) fn role(&self, child: &str) -> Option<&Role> {
         self.roles.get(child).or_else(|| self.roles.get(self.understudy.as_ref()?))
     }
 
-    /// Keeps a role for a child to come; whoever is there keeps their own.
-    pub(super) fn learn(&mut self, role: Role) {
-        if self.machine.phase(&role.spec.id).is_none() {
+    /// Keeps the role of a child that a call asks for.
+    pub(super) fn propose(&mut self, call: CallId, role: Role) {
+        self.proposed.insert(call, role);
+    }
+
+    /// What was proposed is so.
+    pub(super) fn adopt(&mut self, call: CallId) {
+        if let Some(role) = self.proposed.remove(&call) {
             self.roles.insert(role.spec.id.clone(), role);
         }
     }
+
+    /// What was proposed, if it was not adopted, will not be.
+    pub(super) fn dismiss(&mut self, call: CallId) {
+        self.proposed.remove(&call);
+    }
+}
+
+/// Parts the name of an instance from its number: OTP has no names for them that must be unique.
+const NUMBER_MARK: char = '\u{1f}';
+
+/// What an instance goes by among its siblings.
+pub(super) fn numbered(name: &str, number: u64) -> Name {
+    format!("{name}{NUMBER_MARK}{number}")
+}
+
+/// What a child is called in the story.
+pub(super) fn spoken(name: &str) -> &str {
+    name.split_once(NUMBER_MARK).map_or(name, |(name, _number)| name)
 }

@@ -83,6 +83,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             return self.start_again(turn, call, position, spec);
         }
         self.check_order(std::slice::from_ref(&spec)).map_err(Refusal::Invalid)?;
+        turn.report(Transition::Added { child: spec.id.clone(), call });
         let position = self.insert(spec, State::Pending);
         self.await_outcome(position, call);
         self.start_or_wait(turn, position);
@@ -121,6 +122,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
             }
         };
         self.check_order(std::slice::from_ref(&spec)).map_err(Refusal::Invalid)?;
+        turn.report(Transition::Added { child: spec.id.clone(), call });
         self.respecify(position, spec);
         self.forgive(position);
         self.redirect(turn, position, Next::Remove, Next::Start);

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, fmt::Debug, hash::Hash};
 
 use super::{Pid, Strict, starting::Purpose, stopping::Reason};
 use crate::supervision::{
-    Answer, Call, CallId, ChildSpec, Generation, Refusal, Reply, SupervisorSpec, decision::Turn,
-    roster::Position, spec,
+    Answer, Call, CallId, ChildSpec, Generation, Refusal, Reply, SupervisorSpec, Transition,
+    decision::Turn, roster::Position, spec,
 };
 
 impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
@@ -21,7 +21,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
             Call::StartChild(id) => self.start_child(turn, call, &id),
             Call::RestartChild(id) => self.restart_child(turn, call, &id),
             Call::RemoveChild(id) => {
-                self.remove_child(&id).map(|answer| turn.reply(call, Ok(answer)))
+                self.remove_child(turn, &id).map(|answer| turn.reply(call, Ok(answer)))
             }
             Call::UpdateChild(spec) => {
                 self.update_child(spec).map(|answer| turn.reply(call, Ok(answer)))
@@ -89,6 +89,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
                 }
             });
         }
+        turn.report(Transition::Added { child: spec.id.clone(), call });
         let child = self.children.push(spec, Pid::Undefined);
         self.start_next(turn, VecDeque::from([child]), Purpose::Add(call));
         Ok(())
@@ -164,11 +165,11 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         Ok(())
     }
 
-    fn remove_child(&mut self, id: &Id) -> Reply<Id> {
+    fn remove_child(&mut self, turn: &mut Turn<Id>, id: &Id) -> Reply<Id> {
         self.refuse_simple()?;
         let child = self.children.named(id)?;
         self.refuse_unless_down(child)?;
-        self.children.remove(child);
+        self.remove(turn, child);
         Ok(Answer::Done)
     }
 

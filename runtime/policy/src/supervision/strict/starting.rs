@@ -146,7 +146,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
                 self.inbox.push_back(Message::TryAgainRestart { child: id, pid });
             }
             Purpose::Add(call) => {
-                self.children.remove(child);
+                self.remove(turn, child);
                 turn.reply(call, Err(Refusal::StartFailed));
             }
             Purpose::Start(call) => turn.reply(call, Err(Refusal::StartFailed)),
@@ -158,10 +158,15 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         let is_simple = self.is_simple();
         let member = self.children.at_mut(child);
         if is_simple || member.spec.restart == Restart::Temporary {
-            turn.report(Transition::Removed { child: member.spec.id.clone() });
-            self.children.remove(child);
+            self.remove(turn, child);
         } else {
             member.state = Pid::Undefined;
+        }
+    }
+
+    pub(super) fn remove(&mut self, turn: &mut Turn<Id>, child: Position) {
+        if let Some(member) = self.children.remove(child) {
+            turn.report(Transition::Removed { child: member.spec.id });
         }
     }
 }
