@@ -30,4 +30,4 @@ mod workload;
 
 pub use action::Action;
 pub use disks::{Sandbox, enter_sandbox};
-pub use run::{Length, READY_WITHIN, Report, Settings, run};
+pub use run::{READY_WITHIN, Report, Settings, run};

@@ -10,23 +10,24 @@
 use std::{
     io::Write,
     os::unix::net::UnixDatagram,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
-use blackhole_tests::chaos::{Length, Sandbox, Settings, enter_sandbox, run};
+use blackhole_tests::chaos::{Sandbox, Settings, enter_sandbox, run};
 use clap::Parser;
 use tokio::signal::unix::SignalKind;
 
 /// Abuses a node by seed and sees whether everything holds.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How long, in minutes; the round that runs then is ended
-    #[arg(long, default_value_t = 1)]
-    minutes: u64,
+    /// How long, in minutes; the round that runs then is ended. A minute unless given, a replay to the end of
+    /// its record
+    #[arg(long)]
+    minutes: Option<u64>,
     /// How long, in seconds, instead
     #[arg(long)]
     seconds: Option<u64>,
@@ -36,7 +37,7 @@ struct Arguments {
     /// Does what the record of a run says, instead of what a seed says
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// Where the record of this run goes
+    /// Where the record of this run goes: a new file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }
@@ -58,12 +59,19 @@ fn abuse(arguments: &Arguments) -> Result<ExitCode> {
         say("SKIPPED: this user may not make a mount namespace, so no disk is filled");
     }
     let seed = arguments.seed.unwrap_or_else(fresh_seed);
-    let record = arguments.record.clone().unwrap_or_else(|| format!("chaos-{seed}.events").into());
-    let length = arguments.seconds.map_or(arguments.minutes * 60, |seconds| seconds);
-    say(&format!("seed {seed}, record {}", record.display()));
+    let record = arguments.record.clone().unwrap_or_else(|| {
+        let replayed = arguments.replay.as_ref().map(|record| record.with_extension(""));
+        free_name(&replayed.unwrap_or_else(|| format!("chaos-{seed}").into()))
+    });
+    match &arguments.replay {
+        Some(replayed) => {
+            say(&format!("replays {}, record {}", replayed.display(), record.display()))
+        }
+        None => say(&format!("seed {seed}, record {}", record.display())),
+    }
     let settings = Settings {
         seed,
-        length: Length(Duration::from_secs(length)),
+        length: arguments.length(),
         record,
         replay: arguments.replay.clone(),
         sandbox,
@@ -82,6 +90,22 @@ fn abuse(arguments: &Arguments) -> Result<ExitCode> {
     })?;
     say(&report.to_string());
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Arguments {
+    fn length(&self) -> Option<Duration> {
+        let seconds = self.seconds.or_else(|| self.minutes.map(|minutes| minutes * 60));
+        let unless_given = if self.replay.is_some() { None } else { Some(60) };
+        seconds.or(unless_given).map(Duration::from_secs)
+    }
+}
+
+/// A file that does not exist yet: `chaos-7.events`, or else `chaos-7-2.events`.
+fn free_name(base: &Path) -> PathBuf {
+    let base = base.display();
+    let numbered = (2..).map(|number| format!("{base}-{number}.events"));
+    let mut names = std::iter::once(format!("{base}.events")).chain(numbered).map(PathBuf::from);
+    names.find(|name| !name.exists()).expect("there are more names than files")
 }
 
 async fn told_to_go() -> std::io::Result<()> {

@@ -1,6 +1,7 @@
 //! The record of a run: what was done and seen when, as JSON lines, and what was not as it should.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::Write,
     path::{Path, PathBuf},
@@ -15,6 +16,8 @@ use super::action::Action;
 
 /// More of them say nothing new.
 const VIOLATIONS_MAX: usize = 20;
+/// Of the lines before the first violation, so many are told with it.
+const LATEST_MAX: usize = 40;
 
 /// Clones write into the same file.
 #[derive(Debug, Clone)]
@@ -30,15 +33,16 @@ struct Shared {
 #[derive(Debug)]
 struct Inner {
     file: File,
+    latest: VecDeque<String>,
     violations: Vec<String>,
 }
 
 impl Journal {
-    /// Begins the record in a file, which is emptied.
+    /// Begins the record in a new file: what is in another may be all that is left of a failure.
     pub(super) fn begin(path: &Path, seed: u64) -> Result<Self> {
         let failed = || format!("could not write the record `{}`", path.display());
-        let file = File::create(path).with_context(failed)?;
-        let inner = Mutex::new(Inner { file, violations: Vec::new() });
+        let file = File::create_new(path).with_context(failed)?;
+        let inner = Mutex::new(Inner { file, latest: VecDeque::new(), violations: Vec::new() });
         let journal = Self(Arc::new(Shared { path: path.into(), began: Instant::now(), inner }));
         journal.write(json!({ "seed": seed }));
         Ok(journal)
@@ -71,6 +75,11 @@ impl Journal {
         self.inner().violations.clone()
     }
 
+    /// The last lines, up to the first violation.
+    pub(super) fn latest(&self) -> Vec<String> {
+        self.inner().latest.iter().cloned().collect()
+    }
+
     /// So much is wrong that looking further only takes time.
     pub(super) fn is_hopeless(&self) -> bool {
         self.inner().violations.len() >= VIOLATIONS_MAX
@@ -81,8 +90,15 @@ impl Journal {
     }
 
     fn write(&self, line: Value) {
+        let line = line.to_string();
+        let mut inner = self.inner();
         // A record that cannot be written must not end the run that it is about.
-        let _ = writeln!(self.inner().file, "{line}");
+        let _ = writeln!(inner.file, "{line}");
+        if inner.violations.is_empty() {
+            inner.latest.push_back(line);
+            let surplus = inner.latest.len().saturating_sub(LATEST_MAX);
+            inner.latest.drain(..surplus);
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -42,19 +42,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 pub struct Settings {
     /// Decides the script.
     pub seed: u64,
-    /// When to end.
-    pub length: Length,
-    /// Where the record goes.
+    /// At the first end of a round after this time it ends; without, when its script does, which only that of
+    /// a replay has.
+    pub length: Option<Duration>,
+    /// Where the record goes: a file that does not exist yet.
     pub record: PathBuf,
     /// The record of a run to be repeated, instead of a script of the seed.
     pub replay: Option<PathBuf>,
     /// Whether disks can be filled.
     pub sandbox: Sandbox,
 }
-
-/// When a run ends: at the first end of a round after this time.
-#[derive(Debug, Clone, Copy)]
-pub struct Length(pub Duration);
 
 /// Runs, and says what happened; `progress` is told after each round. An error means that nothing could
 /// be found out.
@@ -74,7 +71,7 @@ pub async fn run(settings: &Settings, progress: impl Fn(&Report)) -> Result<Repo
         run.act(step.action).await?;
         if settles {
             progress(&run.report());
-            if run.report.began.elapsed() >= settings.length.0 {
+            if settings.length.is_some_and(|length| run.report.began.elapsed() >= length) {
                 break;
             }
         }
@@ -118,7 +115,7 @@ impl Run {
             descriptors: Descriptors::default(),
             memory: Memory::default(),
             thoroughness: Thoroughness::All,
-            report: Report::begin(seed, settings.record.clone()),
+            report: Report::begin(seed, settings),
             _disks: disks,
             directory,
         };
@@ -133,6 +130,7 @@ impl Run {
     fn report(&self) -> Report {
         let mut report = self.report.clone();
         report.violations = self.journal.violations();
+        report.events = self.journal.latest();
         report.kills = self.abuser.records().kills_total();
         report.fits = self.memory.fits().to_vec();
         report.lives = self.subject.life;
@@ -180,6 +178,9 @@ impl Run {
             },
         };
         self.until_gone(node).await?;
+        if !self.is_well() {
+            return Ok(());
+        }
         if let Some(grown) = self.memory.close() {
             self.journal.violated(grown);
         }
@@ -202,8 +203,9 @@ impl Run {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                self.journal.violated(format!("ended: {ended:?}, left behind: {left:?}"));
-                anyhow::bail!("the node did not end: {}", self.journal.violations().join("\n"));
+                let what = format!("the node did not end: {ended:?}, left behind: {left:?}");
+                self.journal.violated(what);
+                return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -236,11 +238,14 @@ impl Run {
             self.journal.violated(grown);
         }
         let node = self.subject.node_pid();
-        signal_if(self.subject.guardian_pid(), Signal::TERM, |_| true)?;
-        let gone = self.until_gone(node).await;
+        // Once it is reaped, its number may be somebody else's.
+        if self.subject.ended()?.is_none() {
+            signal_if(self.subject.guardian_pid(), Signal::TERM, |_| true)?;
+        }
+        self.until_gone(node).await?;
         self.look_for_leftovers();
         let report = self.report();
-        if !self.is_well() || gone.is_err() {
+        if !self.is_well() {
             report.keep_evidence(self.journal.path(), &self.subject.place)?;
         }
         drop(self.workload);

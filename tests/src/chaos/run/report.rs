@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::Settings;
 use crate::chaos::{action::Action, memory::Fit, subject::Place};
 
 /// The state of a run.
@@ -16,6 +17,8 @@ use crate::chaos::{action::Action, memory::Fit, subject::Place};
 pub struct Report {
     pub(super) seed: u64,
     pub(super) record: PathBuf,
+    /// The words that do the same again, beside `--replay`; nothing else repeats a replay.
+    repeat: Option<String>,
     pub(super) began: Instant,
     pub(super) actions: BTreeMap<String, u64>,
     pub(super) kills: u64,
@@ -24,15 +27,19 @@ pub struct Report {
     pub(super) slowest_recovery: Duration,
     pub(super) memory: u64,
     pub(super) fits: Vec<Fit>,
+    /// The last lines of the record, up to the first that is not as it should.
+    pub(super) events: Vec<String>,
     /// What was not as it should; empty when all is well.
     pub violations: Vec<String>,
 }
 
 impl Report {
-    pub(super) fn begin(seed: u64, record: PathBuf) -> Self {
+    pub(super) fn begin(seed: u64, settings: &Settings) -> Self {
+        let repeat = settings.length.filter(|_| settings.replay.is_none());
         Self {
             seed,
-            record,
+            record: settings.record.clone(),
+            repeat: repeat.map(|length| format!("--seed {seed} --seconds {}", length.as_secs())),
             began: Instant::now(),
             actions: BTreeMap::new(),
             kills: 0,
@@ -41,6 +48,7 @@ impl Report {
             slowest_recovery: Duration::ZERO,
             memory: 0,
             fits: Vec::new(),
+            events: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -102,15 +110,21 @@ impl fmt::Display for Report {
         if self.violations.is_empty() {
             return write!(formatter, "all is well");
         }
+        writeln!(formatter, "the last that happened until then:")?;
+        for event in &self.events {
+            writeln!(formatter, "  {event}")?;
+        }
         for violation in &self.violations {
             writeln!(formatter, "VIOLATED: {violation}")?;
         }
         let record = self.record.display();
         write!(
             formatter,
-            "the record is in {record}\nhint: `--replay {record}` does the same again, so does \
-             `--seed {}`",
-            self.seed
-        )
+            "the record is in {record}\nhint: `--replay {record}` does the same again"
+        )?;
+        match &self.repeat {
+            Some(words) => write!(formatter, ", so does `{words}`"),
+            None => Ok(()),
+        }
     }
 }
