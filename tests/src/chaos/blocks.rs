@@ -17,7 +17,7 @@ use super::{
 };
 use crate::random::Random;
 
-/// Beyond these the oldest blocks are deleted.
+/// Beyond these the oldest blocks are deleted, each after it was read back.
 const BLOCKS_MAX: usize = 250;
 const BYTES_MAX: u64 = 24 << 20;
 /// Blocks that are gone, of which it is still checked that they stay gone.
@@ -100,9 +100,14 @@ impl Blocks {
         }
     }
 
-    /// Deletes the oldest block when there are too many.
+    /// Reads the oldest block back and deletes it, when there are too many. One that could not be read now
+    /// is the oldest the next time as well.
     pub(super) async fn make_room(&self) {
         let Some(block) = self.next_to_delete() else { return };
+        let is_there = self.check(&self.client, &block, Excuses::Abuse).await;
+        if !is_there || !self.begins_deletion(&block.cid) {
+            return;
+        }
         let request = DeleteRequest { cid: block.cid.clone() };
         let deleted = within(self.client.clone().delete(request)).await;
         let standing = match deleted {
@@ -129,15 +134,22 @@ impl Blocks {
         all.len()
     }
 
-    async fn check(&self, client: &StorageServiceClient<Channel>, block: &Block, excuses: Excuses) {
+    /// Whether the block was seen to be there, whole.
+    async fn check(
+        &self,
+        client: &StorageServiceClient<Channel>,
+        block: &Block,
+        excuses: Excuses,
+    ) -> bool {
         let Block { cid, contents, standing } = block;
         let violated = |what: &str| self.journal.violated(format!("the block {cid} {what}"));
         match (download(client.clone(), cid).await, standing) {
             (Ok(_), Standing::Deleted) => violated("is back after its deletion"),
             (Ok(bytes), Standing::Kept | Standing::Unclear) => {
-                if bytes != contents.bytes() {
-                    violated(&format!("has other bytes: {} of them", bytes.len()));
+                if bytes == contents.bytes() {
+                    return true;
                 }
+                violated(&format!("has other bytes: {} of them", bytes.len()));
             }
             (Err(status), Standing::Deleted | Standing::Unclear)
                 if status.code() == Code::NotFound => {}
@@ -150,19 +162,25 @@ impl Blocks {
                 }
             }
         }
+        false
     }
 
     fn next_to_delete(&self) -> Option<Block> {
-        let mut known = self.known();
+        let known = self.known();
         let kept = || known.iter().filter(|block| block.standing == Standing::Kept);
         let bytes: u64 = kept().map(|block| block.contents.length as u64).sum();
         if kept().count() <= BLOCKS_MAX && bytes <= BYTES_MAX {
             return None;
         }
-        let oldest = known.iter_mut().find(|block| block.standing == Standing::Kept)?;
-        // From the moment of the question on.
-        oldest.standing = Standing::Unclear;
-        Some(oldest.clone())
+        kept().next().cloned()
+    }
+
+    /// From the moment of the question on it is unclear whether the block is there. `false` when somebody
+    /// else has asked meanwhile.
+    fn begins_deletion(&self, cid: &str) -> bool {
+        let mut known = self.known();
+        let kept = known.iter_mut().find(|it| it.cid == cid && it.standing == Standing::Kept);
+        kept.map(|block| block.standing = Standing::Unclear).is_some()
     }
 
     fn enter(&self, cid: &str, standing: Standing) {

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::random::Random;
 
-/// No further ones are made.
+/// At the end of a round the oldest beyond these are looked for a last time, and then forgotten, so that new
+/// ones are made for as long as a run goes on.
 const DIDS_MAX: usize = 3_000;
 const TOKENS_MAX: usize = 500;
 /// The latest ones are looked for at the end of each round, and as many older ones.
@@ -69,9 +70,6 @@ impl Identities {
     }
 
     pub(super) async fn create(&self, random: &mut Random) {
-        if self.dids().len() >= DIDS_MAX {
-            return;
-        }
         let properties = draw_properties(random);
         let request = CreateDidRequest {
             method: "key".into(),
@@ -114,9 +112,6 @@ impl Identities {
 
     /// Makes an account, and gets a token for it.
     pub(super) async fn log_in(&self, random: &mut Random) {
-        if self.tokens().len() >= TOKENS_MAX {
-            return;
-        }
         let username = format!("user-{:x}", random.next());
         let account = CreateAccountRequest {
             username: username.clone(),
@@ -158,7 +153,7 @@ impl Identities {
         }
     }
 
-    /// Looks for what is known. Nothing is excused, because nothing is abused.
+    /// Looks for what is known, and forgets the oldest. Nothing is excused, because nothing is abused.
     pub(super) async fn verify(
         &self,
         socket: &Path,
@@ -166,7 +161,7 @@ impl Identities {
         random: &mut Random,
     ) -> usize {
         let client = IdentityServiceClient::new(connect(socket));
-        let dids = chosen(&self.dids(), how, random);
+        let dids = chosen(&mut self.dids(), DIDS_MAX, how, random);
         for known in &dids {
             if self.journal.is_hopeless() {
                 break;
@@ -177,7 +172,7 @@ impl Identities {
                 Err(status) => self.lost(&format!("the identifier {}", known.did), &status),
             }
         }
-        let tokens = chosen(&self.tokens(), how, random);
+        let tokens = chosen(&mut self.tokens(), TOKENS_MAX, how, random);
         for known in &tokens {
             if self.journal.is_hopeless() {
                 break;
@@ -239,12 +234,37 @@ fn draw_properties(random: &mut Random) -> HashMap<String, String> {
     (0..random.between(0, 4)).map(|key| (key.to_string(), random.next().to_string())).collect()
 }
 
-/// All, or the latest and a sample of the others.
-fn chosen<T: Clone>(all: &[T], how: Thoroughness, random: &mut Random) -> Vec<T> {
-    if how == Thoroughness::All || all.len() <= 2 * LOOKED_FOR {
-        return all.to_vec();
+/// The oldest beyond `known_max`, which are taken out, and of the others all, or the latest and a sample.
+fn chosen<T: Clone>(
+    known: &mut Vec<T>,
+    known_max: usize,
+    how: Thoroughness,
+    random: &mut Random,
+) -> Vec<T> {
+    let surplus = known.len().saturating_sub(known_max);
+    let mut chosen: Vec<T> = known.drain(..surplus).collect();
+    if how == Thoroughness::All || known.len() <= 2 * LOOKED_FOR {
+        chosen.extend_from_slice(known);
+        return chosen;
     }
-    let (old, latest) = all.split_at(all.len() - LOOKED_FOR);
-    let sample = (0..LOOKED_FOR).map(|_| random.one_of(old).clone());
-    sample.chain(latest.iter().cloned()).collect()
+    let (old, latest) = known.split_at(known.len() - LOOKED_FOR);
+    chosen.extend((0..LOOKED_FOR).map(|_| random.one_of(old).clone()));
+    chosen.extend_from_slice(latest);
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_are_looked_for_once_more_and_forgotten() {
+        let mut random = Random::new(1);
+        let mut known: Vec<usize> = (0..1_000).collect();
+        let looked_for = chosen(&mut known, 900, Thoroughness::Sample, &mut random);
+        assert_eq!(looked_for[..100], (0..100).collect::<Vec<_>>());
+        assert_eq!(known, (100..1_000).collect::<Vec<_>>());
+        assert_eq!(looked_for.len(), 100 + 2 * LOOKED_FOR);
+        assert_eq!(chosen(&mut known, 900, Thoroughness::All, &mut random), known);
+    }
 }
