@@ -5,10 +5,14 @@
 //! a row of rounds: abuse for a while, then [`Action::Settle`], by which everything must be as it should:
 //!
 //! - no acknowledged answer is lost: blocks are read back, tokens validate, identifiers resolve;
-//! - everything is ready again within [`READY_WITHIN`];
+//! - everything is ready again within [`READY_WITHIN`]. In this time an operator's part is done as well: what
+//!   was stopped is started, what was scaled is scaled back, and a service whose socket's file was broken is
+//!   restarted;
 //! - each generation has ended once in the history, those that were killed by a signal that says so;
-//! - no process, zombie, descriptor, control group or runtime file is left over;
-//! - the memory of guardian and node does not grow from one window of rounds to the next.
+//! - no process, zombie, control group or runtime file is left over;
+//! - guardian and node have no more descriptors than after the first round of their life, and a few;
+//! - what guardian and node have allocated does not go on rising in the second half of a life that had enough
+//!   rounds. The services are not watched for either: they are killed too often for it.
 //!
 //! It is no test of the service's answers under abuse, beyond that they are true or are errors.
 

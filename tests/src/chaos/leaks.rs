@@ -1,7 +1,7 @@
 //! What must not be left over: processes, zombies, descriptors, control groups, files.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
@@ -43,15 +43,15 @@ pub(super) fn unreaped(parents: &[i32]) -> Vec<String> {
     parents.iter().flat_map(unreaped).collect()
 }
 
-/// Descriptors of a process that it did not have when it began.
+/// Descriptors of processes that they did not have when they began: how many there were, by what they are.
 #[derive(Debug, Default)]
-pub(super) struct Descriptors(Option<usize>);
+pub(super) struct Descriptors(BTreeMap<&'static str, usize>);
 
 impl Descriptors {
     /// The first look sets the measure.
-    pub(super) fn check(&mut self, what: &str, pid: i32) -> Vec<String> {
+    pub(super) fn check(&mut self, what: &'static str, pid: i32) -> Vec<String> {
         let open = descriptors(pid);
-        let first = *self.0.get_or_insert(open.len());
+        let first = *self.0.entry(what).or_insert(open.len());
         if open.len() <= first + DESCRIPTORS_SLACK {
             return Vec::new();
         }
@@ -61,7 +61,7 @@ impl Descriptors {
 
 /// Kinds of descriptors and how many there are of each.
 fn sorted(targets: Vec<String>) -> String {
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for target in targets {
         let kind = target.split(":[").next().unwrap_or_default().to_owned();
         *counts.entry(kind).or_insert(0) += 1;

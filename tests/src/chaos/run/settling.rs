@@ -118,6 +118,7 @@ impl Run {
         problems.extend(unreaped(&[victim.guardian, victim.node]));
         problems.extend(stray_groups(&place, instances));
         problems.extend(stray_files(&place, instances));
+        problems.extend(self.descriptors.check("the guardian", victim.guardian));
         problems.extend(self.descriptors.check("the node", victim.node));
         problems
     }
