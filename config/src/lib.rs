@@ -6,6 +6,8 @@
 mod explain;
 mod load;
 mod model;
+#[doc(hidden)]
+pub mod outside;
 mod overrides;
 mod problem;
 mod raw;

@@ -4,7 +4,7 @@
 //! its place, and the result is dropped because an error was recorded.
 
 mod adapting;
-mod environment;
+pub(crate) mod environment;
 mod graph;
 mod listen;
 mod node;

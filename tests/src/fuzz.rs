@@ -1,9 +1,9 @@
-//! Every parser of bytes from outside, as a function that takes any bytes and panics when a promise is
+//! Every parser of ours of bytes from outside, as a function that takes any bytes and panics when a promise is
 //! broken. `tests/fuzz` drives them with an engine that sees which code an input reaches;
 //! `tests/tests/fuzz.rs` runs the corpus and what a few seconds of blind changes make of it.
 //!
-//! Not here: HTTP/2 and protobuf on the way in and HTTP on port and probe, which are parsed by hyper
-//! and prost; and what needs a password or a key first.
+//! Not here: what others parse, HTTP/2 and protobuf on the way in and HTTP on port and probe (hyper and
+//! prost), services' databases (redb); what needs a password or a key first; and what the kernel says.
 
 mod mutation;
 mod peers;

@@ -90,7 +90,7 @@ pub(super) fn text(path: &Path) -> std::io::Result<String> {
 /// single quotes is literal, in double quotes knows `\n`, `\t`, `\"`, `\\` and `\$`. Nothing is
 /// expanded and no value spans lines.
 #[expect(clippy::type_complexity, reason = "two lists, named above")]
-fn parse(text: &str) -> (Vec<(String, String)>, Vec<(usize, &'static str)>) {
+pub(crate) fn parse(text: &str) -> (Vec<(String, String)>, Vec<(usize, &'static str)>) {
     let mut variables = Vec::new();
     let mut wrong = Vec::new();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {

@@ -14,6 +14,8 @@ mod enforcement;
 mod host;
 mod identity;
 mod landlock;
+#[doc(hidden)]
+pub mod outside;
 mod plan;
 mod priority;
 mod project_quota;

@@ -11,6 +11,8 @@ mod error;
 mod events;
 mod identifiers;
 mod input;
+#[doc(hidden)]
+pub mod outside;
 mod passwords;
 mod service;
 mod settings;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 const PURPOSE: &[u8] = b"blackhole.identity.v1 token";
 
 /// The longest text that is looked at, in bytes.
-const LENGTH_MAX: usize = 4096;
+pub(crate) const LENGTH_MAX: usize = 4096;
 
 /// Why a token was not made or not believed.
 #[derive(Debug, thiserror::Error)]

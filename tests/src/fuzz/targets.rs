@@ -2,13 +2,19 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error,
     fmt::Debug,
     time::{Duration, SystemTime},
 };
 
-use blackhole_config::{Color, HostFacts, Overrides, Source, load};
+use blackhole_config::{Color, HostFacts, Overrides, Source, load, outside::environment_file};
+use blackhole_identity::outside::{identifier, token};
+use blackhole_isolation::outside::seccomp_profile;
 use blackhole_mesh::{HttpUrl, Target as Address};
-use blackhole_node::{logs, outside};
+use blackhole_node::{
+    incident::replay::{ReplayError, replay},
+    logs, outside,
+};
 use blackhole_protocol::{
     InstanceId, Name,
     link::{ToChild, ToNode, append_frame, decode, frame_length, greeting_of},
@@ -31,9 +37,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "file", run: file },
     Target { name: "assignment", run: assignment },
+    Target { name: "environment_file", run: environment_file },
+    Target { name: "seccomp_profile", run: seccomp_profile },
+    Target { name: "recording", run: recording },
     Target { name: "frame", run: frame },
     Target { name: "nested", run: nested },
     Target { name: "gateway", run: peers::gateway },
@@ -43,6 +52,8 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "stored_line", run: outside::stored_line },
     Target { name: "request", run: request },
     Target { name: "address", run: address },
+    Target { name: "identifier", run: identifier },
+    Target { name: "token", run: token },
 ];
 
 /// A configuration file: it is loaded, or refused with reasons that can be shown.
@@ -80,6 +91,25 @@ fn host() -> HostFacts {
         path: Some("/usr/bin:/bin".into()),
         native_services: vec!["identity".into(), "storage".into()],
         ..HostFacts::default()
+    }
+}
+
+/// A recording of what supervisors decided: decided once more, or refused with a reason; what is decided
+/// again is so without its last line as well.
+fn recording(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    match replay(lines.iter().copied()) {
+        Ok(replayed) => {
+            assert!(replayed.supervisors + replayed.decisions < lines.len(), "{replayed}");
+            let shorter = replay(lines[..lines.len() - 1].iter().copied());
+            assert!(matches!(shorter, Ok(_) | Err(ReplayError::NoBeginning)), "{shorter:?}");
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty(), "the reason cannot be shown");
+            let cause = error.source().map(ToString::to_string);
+            assert_ne!(cause.as_deref(), Some(""), "{error}");
+        }
     }
 }
 
