@@ -5,8 +5,8 @@
 //! Nothing is copied out of the buffer that was read into, and nothing is allocated for a frame. What
 //! frames mean is up to the [`End`].
 
-mod lookout;
 mod outgoing;
+mod spin;
 
 use std::{
     future::{Future, poll_fn},
@@ -23,7 +23,7 @@ use tokio::net::UnixStream;
 
 pub(crate) use self::outgoing::{Outgoing, Sending};
 
-use self::lookout::Lookout;
+use self::spin::Spinner;
 use crate::link::LinkError;
 
 /// What one read asks for at first, in bytes. A peer that fills it is read from in larger pieces: so
@@ -107,7 +107,7 @@ pub(crate) struct Wire {
     paused: bool,
     /// Reads since much of the buffer was needed last.
     small_reads: u32,
-    lookout: Lookout,
+    spinner: Spinner,
     sending: Sending,
     /// The peer has closed its end: what is said to it is for nobody, and what it said before is still read.
     unheard: bool,
@@ -125,9 +125,9 @@ fn keep_memory_of_a_window() {
     KEPT.call_once(|| drop(hint::black_box(Vec::<u8>::with_capacity(WINDOW.bytes as usize))));
 }
 
-/// Has this task polled again after the runtime has asked the system what is ready, without waiting. The peer may want
-/// the same processor.
-fn look_again(context: &mut Context<'_>) {
+/// Has this task polled again after the runtime has asked the system, without waiting, what is ready. The peer may
+/// need this processor.
+fn poll_again(context: &mut Context<'_>) {
     thread::yield_now();
     let _woken_then = pin!(tokio::task::yield_now()).poll(context);
 }
@@ -141,7 +141,7 @@ impl Wire {
         end: &mut impl End,
     ) -> Result<(), LinkError> {
         keep_memory_of_a_window();
-        self.lookout = Lookout::here();
+        self.spinner = Spinner::here();
         poll_fn(|context| self.poll(stream, end, context)).await
     }
 
@@ -179,8 +179,8 @@ impl Wire {
             if !self.paused {
                 match self.poll_receive(stream, context)? {
                     Poll::Pending => {
-                        if self.lookout.is_to_look(Instant::now()) {
-                            look_again(context);
+                        if self.spinner.should_spin(Instant::now()) {
+                            poll_again(context);
                         }
                         return Poll::Pending;
                     }
@@ -190,7 +190,7 @@ impl Wire {
             }
             let (length, needs_a_pause) = self.hand_over(end)?;
             if received > 0 {
-                self.lookout.heard(received, length > 0, Instant::now());
+                self.spinner.on_read(received, length > 0, Instant::now());
             }
             handed_over += length;
             is_over = self.paused || needs_a_pause || handed_over > TURN_LENGTH_MAX;

@@ -148,9 +148,9 @@ async fn others_have_their_turn_while_it_pauses() {
     .await;
 }
 
-/// How often a task polls before it sleeps, after a frame of 64 KiB was written to it. It is woken by its own
-/// looks, by nobody else.
-async fn polls_after_a_long_frame(lookout: Lookout) -> u32 {
+/// How often a task is polled before it sleeps, after a frame of 64 KiB was written to it. Nothing but its own
+/// spinning wakes it.
+async fn polls_after_a_long_frame(spinner: Spinner) -> u32 {
     use tokio::io::AsyncWriteExt;
     const LENGTH: u16 = u16::MAX;
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
@@ -158,7 +158,7 @@ async fn polls_after_a_long_frame(lookout: Lookout) -> u32 {
     let counted = polls.clone();
     let driven = tokio::spawn(async move {
         let mut tired = Tired::default();
-        let mut wire = Wire { received: vec![0; READ_LENGTH_MAX], lookout, ..Wire::default() };
+        let mut wire = Wire { received: vec![0; READ_LENGTH_MAX], spinner, ..Wire::default() };
         let polled = |context: &mut Context<'_>| {
             let poll = wire.poll(&ours, &mut tired, context).map(drop);
             counted.fetch_add(u32::from(tired.frames > 0), Ordering::Relaxed);
@@ -175,20 +175,20 @@ async fn polls_after_a_long_frame(lookout: Lookout) -> u32 {
 }
 
 #[tokio::test]
-async fn who_looks_for_more_is_polled_again_until_it_was_in_vain() {
+async fn a_task_that_spins_is_polled_again_until_that_was_in_vain() {
     // Few: for what is read, and for what is not there any more.
     const WITHOUT: u32 = 6;
-    assert!(polls_after_a_long_frame(Lookout::default()).await < WITHOUT);
+    assert!(polls_after_a_long_frame(Spinner::default()).await < WITHOUT);
     if std::thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
         return;
     }
-    // Who is held up meanwhile does not look so often.
+    // A task that is held up meanwhile spins less often.
     for _ in 0..100 {
-        if polls_after_a_long_frame(Lookout::here()).await > WITHOUT {
+        if polls_after_a_long_frame(Spinner::here()).await > WITHOUT {
             return;
         }
     }
-    panic!("nobody looks");
+    panic!("it does not spin");
 }
 
 /// Needs a pause after each frame, of which a read brings one at most.
