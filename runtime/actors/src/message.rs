@@ -30,12 +30,13 @@ use crate::{
 /// ```
 ///
 /// Fields are values that serde can carry; a variant with a [`Reply`] is a question. The same type is
-/// an ordinary ractor message. A message fits into a frame of a mebibyte and is nested at most 128 levels deep: what
-/// is not is an error for whoever sends it. Its values take at most 64 MiB of memory, each as large as its type,
-/// in the process that reads it: more is an error for whoever asks, and cuts the link of whoever tells. So does
-/// what serde can write and not read from bytes that do not describe themselves, such as untagged enums. Fields
-/// are written and dropped while the link is locked, and so must not use it themselves. What is sent in one process is decoded in the other only if both
-/// have the same [`SCHEMA`](Self::SCHEMA).
+/// an ordinary ractor message.
+///
+/// Limits: at most 1 MiB encoded and nested at most 128 levels deep; beyond that the sender gets an error.
+/// Decoded, at most 64 MiB of memory, each value counted as large as its type; beyond that a call fails and a cast
+/// cuts the link. So it is with shapes that serde can write but cannot read back from a format that does not
+/// describe itself, such as untagged enums. Fields are written and dropped while the link is locked, so their code
+/// must not use the link. A message is decoded only where both sides have the same [`SCHEMA`](Self::SCHEMA).
 pub trait Message: Send + Sized + 'static {
     /// What the type is called, for people.
     const NAME: &'static str;

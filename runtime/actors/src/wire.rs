@@ -117,9 +117,9 @@ pub(crate) struct Wire {
 
 /// Has the allocator keep what a window of messages takes, from one window to the next.
 ///
-/// That of the GNU C library gives back the end of its heap when more than 128 KiB of it are free, so that each
-/// page of the next window is a page fault. It raises that bound to twice
-/// the length of the longest block that was ever freed. The block is not written to, and so takes no memory.
+/// glibc returns the top of its heap to the kernel once 128 KiB of it are free, so every window would fault its
+/// pages in again. Freeing one block of the window's length raises that threshold for good. The block is never
+/// written, so it costs no memory.
 fn keep_memory_of_a_window() {
     static KEPT: Once = Once::new();
     KEPT.call_once(|| drop(hint::black_box(Vec::<u8>::with_capacity(WINDOW.bytes as usize))));

@@ -129,7 +129,7 @@ impl State {
     }
 }
 
-/// A message and what goes before it.
+/// Whether the sender wants an answer, and within how long.
 enum Wants {
     Nothing,
     Answer { within_us: u64 },
@@ -489,13 +489,16 @@ impl End for Driver {
         let mut rest = frame;
         let connection = &self.connection;
         let message = take_value(&mut rest)?;
-        if let FromGateway::Answer { call } = message {
-            let awaited = connection.lock().calls.remove(call)?;
-            self.read_size += awaited.resolve(Ok(rest));
-            return Ok(());
+        // An answer is followed by its value, and nothing else by anything.
+        if !matches!(message, FromGateway::Answer { .. }) {
+            end_of_values(rest)?;
         }
-        end_of_values(rest)?;
         match message {
+            FromGateway::Answer { call } => {
+                let awaited = connection.lock().calls.remove(call)?;
+                self.read_size += awaited.resolve(Ok(rest));
+                Ok(())
+            }
             FromGateway::Failed { call, failure } => {
                 let awaited = connection.lock().calls.remove(call)?;
                 awaited.resolve(Err(failure.shortened().into()));
@@ -527,7 +530,6 @@ impl End for Driver {
             }
             FromGateway::Goodbye { reason } => Err(LinkError::Goodbye(shortened(reason))),
             FromGateway::Welcome { .. } => Err(LinkError::Misuse("greeted twice")),
-            FromGateway::Answer { .. } => Ok(()),
         }
     }
 
