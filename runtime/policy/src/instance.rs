@@ -164,8 +164,8 @@ pub enum Ended {
     Signal(i32),
 }
 
-/// A deadline that is heard of later than this was passed while the node itself was held up
-/// (stopped, starved), and with it what the child had to say in time.
+/// If a deadline is noticed this much too late, the node itself was stalled, and what the child sent in time
+/// may still be queued: it gets one more such interval.
 const HELD_UP: Duration = Duration::from_millis(750);
 
 /// The number of SIGKILL on every platform that has it.
@@ -183,17 +183,25 @@ pub struct Instance {
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
-    Starting { deadline: Moment, startup: Startup, ready: Option<bool> },
+    Starting(Starting),
     Running { ready: bool, watchdog: Option<Moment> },
     Stopping,
     Condemned(Reason),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Starting {
+    deadline: Moment,
+    startup: Startup,
+    /// The last word on it, if there was any.
+    ready: Option<bool>,
 }
 
 impl Instance {
     /// A process that was spawned at `now`, and what to do first.
     pub fn spawned(spec: InstanceSpec, now: Moment) -> (Self, Vec<Command>) {
         let deadline = now + spec.start_deadline;
-        let state = State::Starting { deadline, startup: spec.startup, ready: None };
+        let state = State::Starting(Starting { deadline, startup: spec.startup, ready: None });
         let commands = match spec.startup {
             Startup::Immediate => vec![Command::WatchReadiness],
             Startup::Probed => Vec::new(),
@@ -204,9 +212,7 @@ impl Instance {
     /// What follows from `event`.
     pub fn on_event(&mut self, now: Moment, event: Event) -> Vec<Command> {
         match self.state {
-            State::Starting { deadline, startup, ready } => {
-                self.while_starting(now, event, (deadline, startup, ready))
-            }
+            State::Starting(starting) => self.while_starting(now, event, starting),
             State::Running { ready, watchdog } => self.while_running(now, event, ready, watchdog),
             State::Stopping => self.while_stopping(event),
             State::Condemned(_) => Vec::new(),
@@ -216,7 +222,7 @@ impl Instance {
     /// When [`Event::DeadlineReached`] is due.
     pub fn next_deadline(&self) -> Option<Moment> {
         match self.state {
-            State::Starting { deadline, .. } => Some(deadline),
+            State::Starting(Starting { deadline, .. }) => Some(deadline),
             State::Running { watchdog, .. } => watchdog,
             State::Stopping | State::Condemned(_) => None,
         }
@@ -234,28 +240,22 @@ impl Instance {
             }
             (_, Ended::Signal(SIGKILL)) => (Reason::Signal, Exit::Killed),
             (_, Ended::Signal(_)) => (Reason::Signal, Exit::Abnormal),
-            (State::Starting { .. }, Ended::Code(0)) if self.waits_for_readiness() => {
-                (Reason::Startup, Exit::Abnormal)
-            }
+            (State::Starting(_), Ended::Code(0)) => (Reason::Startup, Exit::Abnormal),
             (_, Ended::Code(0)) => (Reason::Exit, Exit::Normal),
             (_, Ended::Code(_)) => (Reason::Exit, Exit::Abnormal),
         }
-    }
-
-    fn waits_for_readiness(&self) -> bool {
-        matches!(self.state, State::Starting { .. })
     }
 
     fn while_starting(
         &mut self,
         now: Moment,
         event: Event,
-        (deadline, startup, ready): (Moment, Startup, Option<bool>),
+        starting: Starting,
     ) -> Vec<Command> {
-        let stay = |deadline, startup, ready| State::Starting { deadline, startup, ready };
+        let Starting { deadline, startup, ready } = starting;
         match event {
             Event::StartupPassed => {
-                self.state = stay(deadline, Startup::Immediate, ready);
+                self.state = State::Starting(Starting { startup: Startup::Immediate, ..starting });
                 match ready {
                     Some(true) => self.run(now),
                     Some(false) | None => vec![Command::WatchReadiness],
@@ -264,20 +264,21 @@ impl Instance {
             Event::BecameReady => match startup {
                 Startup::Immediate => self.run(now),
                 Startup::Probed => {
-                    self.state = stay(deadline, startup, Some(true));
+                    self.state = State::Starting(Starting { ready: Some(true), ..starting });
                     Vec::new()
                 }
             },
             Event::BecameUnready(_) => {
-                self.state = stay(deadline, startup, Some(false));
+                self.state = State::Starting(Starting { ready: Some(false), ..starting });
                 Vec::new()
             }
             Event::StartExtended(by) => {
-                self.state = stay(deadline.max(now + by), startup, ready);
+                let deadline = deadline.max(now + by);
+                self.state = State::Starting(Starting { deadline, ..starting });
                 Vec::new()
             }
             Event::DeadlineReached if now >= deadline + HELD_UP => {
-                self.state = stay(now + HELD_UP, startup, ready);
+                self.state = State::Starting(Starting { deadline: now + HELD_UP, ..starting });
                 Vec::new()
             }
             Event::DeadlineReached if now >= deadline => {
