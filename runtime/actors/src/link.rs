@@ -10,7 +10,7 @@ mod handshake;
 
 pub(crate) use credentials::Program;
 
-pub(crate) use handshake::compare;
+pub(crate) use handshake::Dialect;
 
 pub use connection::{Connection, LinkError, Receiver, Sender};
 pub use handshake::{ChildSide, HANDSHAKE_TIMEOUT, NodeSide, accept, connect};

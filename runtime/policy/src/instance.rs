@@ -246,12 +246,7 @@ impl Instance {
         }
     }
 
-    fn while_starting(
-        &mut self,
-        now: Moment,
-        event: Event,
-        starting: Starting,
-    ) -> Vec<Command> {
+    fn while_starting(&mut self, now: Moment, event: Event, starting: Starting) -> Vec<Command> {
         let Starting { deadline, startup, ready } = starting;
         match event {
             Event::StartupPassed => {

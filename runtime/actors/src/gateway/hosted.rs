@@ -25,12 +25,17 @@ const BETWEEN_LOOKS: usize = 8;
 /// costs more than to give them.
 const PORTION: usize = 16;
 
+/// The type of an actor's messages, which must be the same on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MessageType<'a> {
+    pub(super) name: &'a str,
+    pub(super) schema: u64,
+}
+
 /// Where a session finds an actor, whatever its messages are.
 pub(super) trait Door: fmt::Debug + Send + Sync {
-    /// What its messages are called.
-    fn message(&self) -> &'static str;
-    /// Their shape.
-    fn schema(&self) -> u64;
+    /// What its messages are.
+    fn message_type(&self) -> MessageType<'static>;
     /// A way in for one session.
     fn way_in(&self, seat: &Arc<Seat>) -> Box<dyn WayIn>;
 }
@@ -239,12 +244,8 @@ impl<M> fmt::Debug for TypedDoor<M> {
 }
 
 impl<M: Message> Door for TypedDoor<M> {
-    fn message(&self) -> &'static str {
-        M::NAME
-    }
-
-    fn schema(&self) -> u64 {
-        M::SCHEMA
+    fn message_type(&self) -> MessageType<'static> {
+        MessageType { name: M::NAME, schema: M::SCHEMA }
     }
 
     fn way_in(&self, seat: &Arc<Seat>) -> Box<dyn WayIn> {

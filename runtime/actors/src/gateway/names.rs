@@ -10,7 +10,11 @@ use blackhole_protocol::link::gateway::{
 };
 use ractor::ActorId;
 
-use super::{HostError, Restart, hosted::Door, session::Outbox};
+use super::{
+    HostError, Restart,
+    hosted::{Door, MessageType},
+    session::Outbox,
+};
 #[cfg(test)]
 use super::{hosted::WayIn, sessions::Seat};
 
@@ -70,12 +74,12 @@ impl Names {
         Ok(Place { names: self, name: Some(name.to_owned()) })
     }
 
-    /// Finds an actor for a peer that believes its messages to be of a type and shape, and tells
-    /// the peer so, and, by the number it chose, when the actor has ended: in this order.
+    /// Finds an actor for a peer that believes its messages to be of this type, tells the peer so, and later,
+    /// by the number that the peer chose, when the actor has ended.
     pub(super) fn bind(
         &self,
         actor: &str,
-        belief: (&str, u64),
+        believed: MessageType<'_>,
         peer: &Arc<Outbox>,
         target: u32,
     ) -> Result<Arc<dyn Door>, Refusal> {
@@ -84,14 +88,14 @@ impl Names {
             drop(table);
             return Err(Refusal::Unknown { actor: actor.to_owned(), known: self.known(KNOWN_MAX) });
         };
-        let (message, schema) = (entry.door.message(), entry.door.schema());
-        if (message, schema) != belief {
+        let hosted = entry.door.message_type();
+        if hosted != believed {
             return Err(Refusal::Schema {
                 actor: actor.to_owned(),
-                their_message: message.to_owned(),
-                their_schema: schema,
-                our_message: belief.0.to_owned(),
-                our_schema: belief.1,
+                their_message: hosted.name.to_owned(),
+                their_schema: hosted.schema,
+                our_message: believed.name.to_owned(),
+                our_schema: believed.schema,
             });
         }
         entry.watchers.insert(watcher(peer, target), Arc::downgrade(peer));
@@ -174,12 +178,8 @@ impl Names {
         struct Wall;
 
         impl Door for Wall {
-            fn message(&self) -> &'static str {
-                "Nothing"
-            }
-
-            fn schema(&self) -> u64 {
-                0
+            fn message_type(&self) -> MessageType<'static> {
+                MessageType { name: "Nothing", schema: 0 }
             }
 
             fn way_in(&self, _: &Arc<Seat>) -> Box<dyn WayIn> {

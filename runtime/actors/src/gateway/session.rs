@@ -14,7 +14,7 @@ use blackhole_protocol::link::{
         FromGateway, GREETING_LENGTH_MAX, NAME_LENGTH_MAX, Refusal, SCHEMA, ToGateway, VERSION,
         WINDOW, shortened,
     },
-    greeting_of, take_value,
+    take_value,
 };
 use tokio::{io::Interest, net::UnixStream, time::Instant};
 
@@ -24,11 +24,11 @@ pub(super) use self::outbox::{FAREWELL_TIMEOUT, Outbox};
 use self::outbox::{GREETING_TIMEOUT, PORTIONS};
 use super::{
     Shared,
-    hosted::WayIn,
+    hosted::{MessageType, WayIn},
     sessions::{Seat, Share},
 };
 use crate::{
-    link::{LinkError, compare},
+    link::{Dialect, LinkError},
     reply::Asked,
     wire::{Collected, End, READ_SIZE_MAX, Sending, Wire},
 };
@@ -196,9 +196,14 @@ impl Session {
         Ok(())
     }
 
-    fn bind(&mut self, target: u32, actor: String, belief: (&str, u64)) -> Result<(), LinkError> {
+    fn bind(
+        &mut self,
+        target: u32,
+        actor: String,
+        believed: MessageType<'_>,
+    ) -> Result<(), LinkError> {
         self.answered_wishes += 1;
-        if actor.len().max(belief.0.len()) > NAME_LENGTH_MAX {
+        if actor.len().max(believed.name.len()) > NAME_LENGTH_MAX {
             return Err(LinkError::Misuse("used a name that is too long"));
         }
         if target >= TARGETS_MAX {
@@ -214,7 +219,7 @@ impl Session {
         if self.targets.get(place).is_none_or(Option::is_some) {
             return Err(LinkError::Misuse("bound a number that is not free"));
         }
-        match self.shared.names.bind(&actor, belief, &self.outbox, target) {
+        match self.shared.names.bind(&actor, believed, &self.outbox, target) {
             Ok(door) => {
                 let way_in = door.way_in(&self.seat);
                 self.targets[place] = Some(Target { actor, way_in, dirty: false });
@@ -310,7 +315,7 @@ impl End for Session {
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
         let mut rest = frame;
         if !self.greeted {
-            compare(greeting_of(frame)?, (VERSION, SCHEMA))?;
+            Dialect { version: VERSION, schema: SCHEMA }.check(frame)?;
             let greeting = take_value(&mut rest)?;
             end_of_values(rest)?;
             return self.greet(greeting);
@@ -333,7 +338,7 @@ impl End for Session {
             }
             ToGateway::Bind { target, actor, message, schema } => {
                 end_of_values(rest)?;
-                self.bind(target, actor, (&message, schema))
+                self.bind(target, actor, MessageType { name: &message, schema })
             }
             ToGateway::Release { target } => {
                 end_of_values(rest)?;

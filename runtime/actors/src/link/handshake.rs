@@ -12,6 +12,8 @@ use super::{Connection, LinkError};
 /// has its own deadline for a child's start, and drops the handshake when that passes.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
+const OURS: Dialect = Dialect { version: VERSION, schema: SCHEMA };
+
 /// The node's end of a link.
 pub type NodeSide = Connection<ToNode, ToChild>;
 
@@ -38,20 +40,26 @@ pub async fn connect(stream: UnixStream) -> Result<(ChildSide, Assignment), Link
     }
 }
 
-/// Peers understand each other if they have the same version and the same schema.
-pub(crate) fn compare(
-    (theirs, their_schema): (u16, Option<u64>),
-    (ours, our_schema): (u16, u64),
-) -> Result<(), LinkError> {
-    if theirs != ours {
-        return Err(LinkError::VersionMismatch { ours, theirs });
-    }
-    match their_schema {
-        Some(theirs) if theirs != our_schema => {
-            Err(LinkError::SchemaMismatch { ours: our_schema, theirs })
+/// What must be the same on both sides of a link for them to understand each other.
+pub(crate) struct Dialect {
+    pub(crate) version: u16,
+    pub(crate) schema: u64,
+}
+
+impl Dialect {
+    /// Compares this with what the peer's first frame says.
+    pub(crate) fn check(&self, greeting: &[u8]) -> Result<(), LinkError> {
+        let (theirs, their_schema) = greeting_of(greeting)?;
+        if theirs != self.version {
+            return Err(LinkError::VersionMismatch { ours: self.version, theirs });
         }
-        Some(_) => Ok(()),
-        None => Err(LinkError::NotAHandshake),
+        match their_schema {
+            Some(theirs) if theirs != self.schema => {
+                Err(LinkError::SchemaMismatch { ours: self.schema, theirs })
+            }
+            Some(_) => Ok(()),
+            None => Err(LinkError::NotAHandshake),
+        }
     }
 }
 
@@ -67,7 +75,7 @@ where
     let exchange = async {
         let sent = connection.send(first).await;
         let frame = connection.receive_frame().await?;
-        compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
+        OURS.check(&frame)?;
         sent?;
         Ok(decode(&frame)?)
     };

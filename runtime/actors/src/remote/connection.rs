@@ -16,7 +16,7 @@ use blackhole_protocol::{
             FromGateway, GREETING_LENGTH_MAX, NAME_LENGTH_MAX, Refusal, SCHEMA, ToGateway, VERSION,
             WINDOW, Window, shortened,
         },
-        greeting_of, take_value,
+        take_value,
     },
 };
 use tokio::{
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     CallError, Message,
-    link::{LinkError, compare},
+    link::{Dialect, LinkError},
     message::Encoder,
     wire::{Collected, End, Outgoing, READ_SIZE_MAX, Sending, Wire},
 };
@@ -67,7 +67,7 @@ pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened,
     if let Ok(FromGateway::Goodbye { reason }) = decode(&frame) {
         return Err(LinkError::Goodbye(shortened(reason)));
     }
-    compare(greeting_of(&frame)?, (VERSION, SCHEMA))?;
+    Dialect { version: VERSION, schema: SCHEMA }.check(&frame)?;
     sent?;
     match decode(&frame)? {
         FromGateway::Welcome { instance, generation, window, .. } => {

@@ -132,7 +132,8 @@ fn to_forget_one_of_many_who_watch_an_actor_costs_no_look_at_the_others() {
     names.watched_by_nobody("watched");
     let begun = Instant::now();
     for target in 0..WATCHERS {
-        let bound = names.bind("watched", ("Nothing", 0), &session.outbox, target);
+        let nothing = MessageType { name: "Nothing", schema: 0 };
+        let bound = names.bind("watched", nothing, &session.outbox, target);
         bound.expect("it is there");
     }
     for target in 0..WATCHERS {
