@@ -40,7 +40,7 @@ use self::{
     peer::Peer,
     tries::Tries,
 };
-use crate::{CallError, Message, Reply, link::LinkError};
+use crate::{CallError, Message, Reply, link::LinkError, reply::WITHIN_MAX};
 
 /// What happens to a message for a process that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +63,6 @@ impl Patience {
 
 /// How long a reference without patience waits for the greeting of a process that lives.
 pub const GREETING_WAIT: Duration = Duration::from_millis(100);
-
-/// No call takes longer, whatever it was given: a moment that is too far away cannot be computed.
-const WITHIN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a reference has unless it was given another.
 pub const PATIENCE: Patience = Patience::WaitFor(Duration::from_secs(10));

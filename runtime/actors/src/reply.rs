@@ -20,6 +20,9 @@ use crate::{
     remote::{Lost, Unreachable},
 };
 
+/// No call takes longer than a year, whatever it was given: a moment too far away cannot be computed.
+pub(crate) const WITHIN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Where an actor sends its answer. A reply that is dropped tells the caller so at once.
 ///
 /// ```

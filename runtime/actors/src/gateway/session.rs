@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     link::{Dialect, LinkError},
-    reply::Asked,
+    reply::{Asked, WITHIN_MAX},
     wire::{Collected, End, READ_SIZE_MAX, Sending, Wire},
 };
 
@@ -40,6 +40,8 @@ const CONGESTED_BYTES: usize = 1 << 20;
 /// After so many answers to wishes of a peer, which may be far longer than those, they go out before it is
 /// heard again.
 const ANSWERED_WISHES_MAX: u32 = 64;
+
+const _: () = assert!(WINDOW.bytes as usize > FRAME_LENGTH_MAX);
 
 /// One peer, from its first frame to its leave.
 pub(super) async fn session(
@@ -62,10 +64,9 @@ pub(super) async fn session(
         shared,
         seat: seat.clone(),
         outbox: outbox.clone(),
-        greeted: false,
-        said_goodbye: false,
+        stage: Stage::Ungreeted,
         targets: Vec::new(),
-        dirty: Vec::new(),
+        dirty_targets: Vec::new(),
         undone: Undone::default(),
         answered_wishes: 0,
         read_size: 0,
@@ -166,16 +167,24 @@ struct Target {
     dirty: bool,
 }
 
+/// What the peer has said of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its first frame has not come.
+    Ungreeted,
+    Open,
+    /// It will send nothing more, and waits for what is undone.
+    SaidGoodbye,
+}
+
 struct Session {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
     outbox: Arc<Outbox>,
-    greeted: bool,
-    /// The peer will send nothing more, and waits for what is undone.
-    said_goodbye: bool,
+    stage: Stage,
     targets: Vec<Option<Target>>,
-    /// Targets that have collected messages.
-    dirty: Vec<u32>,
+    /// Those that have collected messages, and are marked as dirty.
+    dirty_targets: Vec<u32>,
     undone: Undone,
     /// Wishes to bind and to release that were answered since the last settlement.
     answered_wishes: u32,
@@ -186,14 +195,53 @@ struct Session {
 }
 
 impl Session {
-    fn greet(&mut self, greeting: ToGateway) -> Result<(), LinkError> {
+    fn on_greeting(&mut self, frame: &[u8]) -> Result<(), LinkError> {
+        Dialect { version: VERSION, schema: SCHEMA }.check(frame)?;
+        let mut rest = frame;
+        let greeting = take_value(&mut rest)?;
+        end_of_values(rest)?;
         let ToGateway::Hello { from, .. } = greeting else {
             return Err(LinkError::NotAHandshake);
         };
         tracing::debug!(from, "a peer of the gateway came");
-        self.greeted = true;
+        self.stage = Stage::Open;
         self.outbox.greeted.notify_one();
         Ok(())
+    }
+
+    fn on_message(&mut self, frame: &[u8]) -> Result<(), LinkError> {
+        let mut rest = frame;
+        match take_value(&mut rest)? {
+            ToGateway::Cast { target } => {
+                let (target, ticket) = self.admit(target, frame.len())?;
+                self.read_size += target.way_in.cast(rest, ticket)?;
+                Ok(())
+            }
+            ToGateway::Call { target, call, within_us } => {
+                let now = *self.now.get_or_insert_with(Instant::now);
+                let deadline = now + Duration::from_micros(within_us).min(WITHIN_MAX);
+                let (target, ticket) = self.admit(target, frame.len())?;
+                self.read_size += target.way_in.call(rest, Asked { ticket, call, deadline });
+                Ok(())
+            }
+            ToGateway::Bind { target, actor, message, schema } => {
+                end_of_values(rest)?;
+                self.bind(target, actor, MessageType { name: &message, schema })
+            }
+            ToGateway::Release { target } => {
+                end_of_values(rest)?;
+                self.release(target)
+            }
+            ToGateway::Goodbye { .. } => {
+                end_of_values(rest)?;
+                if self.outbox.leaving.load(Ordering::Acquire) {
+                    self.stage = Stage::SaidGoodbye;
+                    return Ok(());
+                }
+                Err(LinkError::Closed)
+            }
+            ToGateway::Hello { .. } => Err(LinkError::Misuse("greeted twice")),
+        }
     }
 
     fn bind(
@@ -251,14 +299,14 @@ impl Session {
         let place = place.ok_or(LinkError::Misuse("spoke to a number that is not bound"))?;
         if !place.dirty {
             place.dirty = true;
-            self.dirty.push(target);
+            self.dirty_targets.push(target);
         }
         Ok((place, ticket))
     }
 
     /// Actors get what was collected for them.
     fn give_to_actors(&mut self) {
-        for target in self.dirty.drain(..) {
+        for target in self.dirty_targets.drain(..) {
             if let Some(target) = self.targets[target as usize].as_mut() {
                 target.dirty = false;
                 target.way_in.settle();
@@ -268,7 +316,7 @@ impl Session {
 
     /// Takes leave of a peer that has done so and waits for nothing any more.
     fn part(&self) {
-        if self.said_goodbye && self.outbox.is_idle() {
+        if self.stage == Stage::SaidGoodbye && self.outbox.is_idle() {
             self.outbox.leave("everything is answered, and the process stops");
         }
     }
@@ -305,7 +353,10 @@ impl Drop for Session {
 
 impl End for Session {
     fn frame_length_max(&self) -> usize {
-        if self.greeted { FRAME_LENGTH_MAX } else { GREETING_LENGTH_MAX }
+        match self.stage {
+            Stage::Ungreeted => GREETING_LENGTH_MAX,
+            Stage::Open | Stage::SaidGoodbye => FRAME_LENGTH_MAX,
+        }
     }
 
     fn is_congested(&self) -> bool {
@@ -313,46 +364,10 @@ impl End for Session {
     }
 
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
-        let mut rest = frame;
-        if !self.greeted {
-            Dialect { version: VERSION, schema: SCHEMA }.check(frame)?;
-            let greeting = take_value(&mut rest)?;
-            end_of_values(rest)?;
-            return self.greet(greeting);
-        }
-        if self.said_goodbye {
-            return Err(LinkError::Misuse("spoke after its goodbye"));
-        }
-        match take_value(&mut rest)? {
-            ToGateway::Cast { target } => {
-                let (target, ticket) = self.admit(target, frame.len())?;
-                self.read_size += target.way_in.cast(rest, ticket)?;
-                Ok(())
-            }
-            ToGateway::Call { target, call, within_us } => {
-                let now = *self.now.get_or_insert_with(Instant::now);
-                let deadline = now + Duration::from_micros(within_us.min(WITHIN_US_MAX));
-                let (target, ticket) = self.admit(target, frame.len())?;
-                self.read_size += target.way_in.call(rest, Asked { ticket, call, deadline });
-                Ok(())
-            }
-            ToGateway::Bind { target, actor, message, schema } => {
-                end_of_values(rest)?;
-                self.bind(target, actor, MessageType { name: &message, schema })
-            }
-            ToGateway::Release { target } => {
-                end_of_values(rest)?;
-                self.release(target)
-            }
-            ToGateway::Goodbye { .. } => {
-                end_of_values(rest)?;
-                if self.outbox.leaving.load(Ordering::Acquire) {
-                    self.said_goodbye = true;
-                    return Ok(());
-                }
-                Err(LinkError::Closed)
-            }
-            ToGateway::Hello { .. } => Err(LinkError::Misuse("greeted twice")),
+        match self.stage {
+            Stage::Ungreeted => self.on_greeting(frame),
+            Stage::Open => self.on_message(frame),
+            Stage::SaidGoodbye => Err(LinkError::Misuse("spoke after its goodbye")),
         }
     }
 
@@ -393,10 +408,6 @@ impl End for Session {
         self.outbox.lock().outgoing.collect(sending, waker)
     }
 }
-
-/// A year; who waits longer waits for ever.
-const WITHIN_US_MAX: u64 = 365 * 24 * 3600 * 1_000_000;
-const _: () = assert!(WINDOW.bytes as usize > FRAME_LENGTH_MAX);
 
 #[cfg(test)]
 mod tests;
