@@ -3,7 +3,7 @@
 //! complete frames of a read are handed on before the next.
 //!
 //! Nothing is copied out of the buffer that was read into, and nothing is allocated for a frame. What
-//! frames mean is up to the [`End`].
+//! frames mean is up to the [`Endpoint`].
 
 mod outgoing;
 mod spin;
@@ -31,10 +31,10 @@ use crate::link::LinkError;
 const READ_LENGTH_MIN: usize = 4 * 1024;
 /// The most that one read asks for, unless a frame is longer.
 const READ_LENGTH_MAX: usize = 256 * 1024;
-/// A read buffer of which less than this share was filled, so often in a row, is let go.
-const READ_SHARE: usize = 8;
-/// See [`READ_SHARE`].
-const KEPT_READS: u32 = 64;
+/// A read is small if it leaves the buffer filled to no more than its length divided by this.
+const SMALL_READ_DIVISOR: usize = 8;
+/// After this many small reads in a row the read buffer is halved.
+const SMALL_READS_MAX: u32 = 64;
 /// A buffer that has grown beyond this is kept only as long as it is made use of.
 const KEPT_LENGTH_MAX: usize = 256 * 1024;
 /// A buffer that has grown beyond this, which a window of messages does not take, is kept by nobody.
@@ -48,7 +48,7 @@ pub(crate) const READ_SIZE_MAX: usize = 16 << 20;
 const TURN_LENGTH_MAX: usize = 1 << 20;
 
 /// What a task that drives one side of a connection asks of that side.
-pub(crate) trait End {
+pub(crate) trait Endpoint {
     /// A frame arrived, without its length in front.
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError>;
 
@@ -105,7 +105,7 @@ pub(crate) struct Wire {
     taken: usize,
     /// Complete frames may be left in the buffer.
     paused: bool,
-    /// Reads since much of the buffer was needed last.
+    /// Small reads in a row.
     small_reads: u32,
     spinner: Spinner,
     sending: Sending,
@@ -138,11 +138,11 @@ impl Wire {
     pub(crate) async fn drive(
         &mut self,
         stream: &UnixStream,
-        end: &mut impl End,
+        endpoint: &mut impl Endpoint,
     ) -> Result<(), LinkError> {
         keep_memory_of_a_window();
         self.spinner = Spinner::here();
-        poll_fn(|context| self.poll(stream, end, context)).await
+        poll_fn(|context| self.poll(stream, endpoint, context)).await
     }
 
     /// What a peer must be sent before anything else is a frame for it: it may have the beginning already. What has
@@ -154,20 +154,20 @@ impl Wire {
     fn poll(
         &mut self,
         stream: &UnixStream,
-        end: &mut impl End,
+        endpoint: &mut impl Endpoint,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
         let (mut handed_over, mut is_over) = (0, false);
         loop {
-            match self.poll_send(stream, end, context)? {
+            match self.poll_send(stream, endpoint, context)? {
                 Flushed::Whole(Collected::Last) => return Poll::Ready(Ok(())),
-                Flushed::Partly if end.is_congested() => return Poll::Pending,
+                Flushed::Partly if endpoint.is_congested() => return Poll::Pending,
                 Flushed::Whole(Collected::More) | Flushed::Partly => {}
             }
-            if end.is_full() {
-                end.wait_for_room(context.waker());
+            if endpoint.is_full() {
+                endpoint.wait_for_room(context.waker());
                 // What was done before the waker was there has woken nobody.
-                if end.is_full() {
+                if endpoint.is_full() {
                     return Poll::Pending;
                 }
             }
@@ -188,7 +188,7 @@ impl Wire {
                     Poll::Ready(length) => received = length,
                 }
             }
-            let (length, needs_a_pause) = self.hand_over(end)?;
+            let (length, needs_a_pause) = self.hand_over(endpoint)?;
             if received > 0 {
                 self.spinner.on_read(received, length > 0, Instant::now());
             }
@@ -201,13 +201,13 @@ impl Wire {
     fn poll_send(
         &mut self,
         stream: &UnixStream,
-        end: &mut impl End,
+        endpoint: &mut impl Endpoint,
         context: &mut Context<'_>,
     ) -> Result<Flushed, LinkError> {
         loop {
             if self.unsent().is_empty() {
                 self.finish_sending();
-                let collected = end.collect(&mut self.sending, context.waker());
+                let collected = endpoint.collect(&mut self.sending, context.waker());
                 if self.unsent().is_empty() {
                     return Ok(Flushed::Whole(collected));
                 }
@@ -222,7 +222,7 @@ impl Wire {
             match ready.and_then(|()| stream.try_write(self.unsent())) {
                 Ok(written) => {
                     self.sending.advance(written);
-                    end.sent(written);
+                    endpoint.sent(written);
                 }
                 Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => match LinkError::from(error) {
@@ -269,14 +269,14 @@ impl Wire {
         }
     }
 
-    /// Hands over all complete frames, or as many as the end takes; what is left of a frame moves to the front.
-    /// Those before one that is the last, or is wrong, count all the same. How many bytes they had, and whether the end
+    /// Hands over all complete frames, or as many as the endpoint takes; what is left of a frame moves to the front. Those before
+    /// one that is the last, or is wrong, count all the same. Returns how many bytes they had, and whether the endpoint
     /// needs a pause after them.
-    fn hand_over(&mut self, end: &mut impl End) -> Result<(usize, bool), LinkError> {
+    fn hand_over(&mut self, endpoint: &mut impl Endpoint) -> Result<(usize, bool), LinkError> {
         let before = self.taken;
-        let handed = self.hand_over_frames(end);
-        let needs_a_pause = end.needs_a_pause();
-        end.settle();
+        let handed = self.hand_over_frames(endpoint);
+        let needs_a_pause = endpoint.needs_a_pause();
+        endpoint.settle();
         let (missing, length) = (handed?, self.taken - before);
         if !self.paused {
             self.make_room(missing);
@@ -285,11 +285,11 @@ impl Wire {
     }
 
     /// How long the frame is, with its prefix, of which only a part is there.
-    fn hand_over_frames(&mut self, end: &mut impl End) -> Result<usize, LinkError> {
+    fn hand_over_frames(&mut self, endpoint: &mut impl Endpoint) -> Result<usize, LinkError> {
         let mut missing = 0;
         self.paused = false;
         while let Some(length) = frame_length(&self.received[self.taken..self.filled]) {
-            let length_max = end.frame_length_max();
+            let length_max = endpoint.frame_length_max();
             if length > length_max {
                 return Err(LinkError::FrameTooLong { length, length_max });
             }
@@ -298,11 +298,11 @@ impl Wire {
                 missing = LENGTH_PREFIX + length;
                 break;
             }
-            if end.needs_a_pause() || end.is_full() {
+            if endpoint.needs_a_pause() || endpoint.is_full() {
                 self.paused = true;
                 break;
             }
-            end.frame(&self.received[self.taken + LENGTH_PREFIX..frame_end])?;
+            endpoint.frame(&self.received[self.taken + LENGTH_PREFIX..frame_end])?;
             self.taken = frame_end;
         }
         Ok(missing)
@@ -327,8 +327,8 @@ impl Wire {
             self.received.resize((length * 2).min(most), 0);
         }
         self.small_reads =
-            if read > length / READ_SHARE { 0 } else { self.small_reads.saturating_add(1) };
-        if self.small_reads >= KEPT_READS && length > READ_LENGTH_MIN {
+            if read > length / SMALL_READ_DIVISOR { 0 } else { self.small_reads.saturating_add(1) };
+        if self.small_reads >= SMALL_READS_MAX && length > READ_LENGTH_MIN {
             self.small_reads = 0;
             self.received.truncate((length / 2).max(READ_LENGTH_MIN));
             self.received.shrink_to_fit();

@@ -21,9 +21,9 @@ use crate::{
 
 /// How many messages are handled between two looks at the clock.
 const BETWEEN_LOOKS: usize = 8;
-/// After so many questions their answers go out, so that who asks goes on while the others are handled. To send fewer
-/// costs more than to give them.
-const PORTION: usize = 16;
+/// Answers are flushed after this many questions, so that the caller can go on while the rest are handled. Flushing
+/// more often costs more than it gains.
+const FLUSH_AFTER_QUESTIONS: usize = 16;
 
 /// The type of an actor's messages, which must be the same on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,7 +223,7 @@ impl<A: Actor<Msg: Message>> Actor for Companion<A> {
             }
             self.inside.handle(self.actor.clone(), envelope.message).await?;
             questions += usize::from(matches!(envelope.worth, Worth::Question { .. }));
-            if questions == PORTION && position < last {
+            if questions == FLUSH_AFTER_QUESTIONS && position < last {
                 questions = 0;
                 tokio::task::yield_now().await;
                 now = Instant::now();

@@ -21,7 +21,7 @@ use tokio::{io::Interest, net::UnixStream, time::Instant};
 pub(crate) use self::outbox::Ticket;
 pub(super) use self::outbox::{FAREWELL_TIMEOUT, Outbox};
 
-use self::outbox::{GREETING_TIMEOUT, PORTIONS};
+use self::outbox::{GRANTS_PER_WINDOW, GREETING_TIMEOUT};
 use super::{
     Shared,
     hosted::{MessageType, WayIn},
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     link::{Dialect, LinkError},
     reply::{Asked, WITHIN_MAX},
-    wire::{Collected, End, READ_SIZE_MAX, Sending, Wire},
+    wire::{Collected, Endpoint, READ_SIZE_MAX, Sending, Wire},
 };
 
 /// Actors that one peer may have bound at a time.
@@ -328,8 +328,8 @@ impl Session {
             return;
         }
         let (messages, bytes) = (&self.outbox.done_messages, &self.outbox.done_bytes);
-        if messages.load(Ordering::Relaxed) < WINDOW.messages / PORTIONS
-            && bytes.load(Ordering::Relaxed) < WINDOW.bytes / PORTIONS
+        if messages.load(Ordering::Relaxed) < WINDOW.messages / GRANTS_PER_WINDOW
+            && bytes.load(Ordering::Relaxed) < WINDOW.bytes / GRANTS_PER_WINDOW
         {
             return;
         }
@@ -351,7 +351,7 @@ impl Drop for Session {
     }
 }
 
-impl End for Session {
+impl Endpoint for Session {
     fn frame_length_max(&self) -> usize {
         match self.stage {
             Stage::Ungreeted => GREETING_LENGTH_MAX,

@@ -37,7 +37,7 @@ use crate::{
     CallError, Message,
     link::{Dialect, LinkError},
     message::Encoder,
-    wire::{Collected, End, Outgoing, READ_SIZE_MAX, Sending, Wire},
+    wire::{Collected, Endpoint, Outgoing, READ_SIZE_MAX, Sending, Wire},
 };
 
 /// What the gateway's greeting says.
@@ -484,7 +484,7 @@ impl Drop for Driver {
     }
 }
 
-impl End for Driver {
+impl Endpoint for Driver {
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
         let mut rest = frame;
         let connection = &self.connection;

@@ -17,7 +17,7 @@ fn what_is_held_for_a_peer_grows_with_what_it_has_sent_and_not_with_what_it_anno
         assert!(wire.received.len() <= before * 2, "{before}");
     }
     assert_eq!(wire.received.len(), missing);
-    for _ in 0..KEPT_READS * 16 {
+    for _ in 0..SMALL_READS_MAX * 16 {
         wire.fit(100, 0);
     }
     assert_eq!(wire.received.len(), READ_LENGTH_MIN);
@@ -68,7 +68,7 @@ const SAID: usize = 1000;
 const SAID_MAX: usize = 8;
 const FRAMES: u8 = 200;
 
-impl End for Talker {
+impl Endpoint for Talker {
     fn frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
         self.frames.push((frame.as_ptr().addr(), frame[0]));
         self.outgoing.resize(self.outgoing.len() + SAID, 0);
@@ -98,7 +98,7 @@ impl End for Talker {
     }
 }
 
-/// What a peer writes at once, and what an end makes of it.
+/// What a peer writes at once, and what an endpoint makes of it.
 async fn talk() -> Talker {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
@@ -198,7 +198,7 @@ struct Tired {
     needs_a_pause: bool,
 }
 
-impl End for Tired {
+impl Endpoint for Tired {
     fn frame(&mut self, _: &[u8]) -> Result<(), LinkError> {
         self.frames += 1;
         self.needs_a_pause = true;

@@ -22,14 +22,14 @@ use crate::{gateway::sessions::Share, wire::Outgoing};
 pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of answers that a peer may leave unread; further answers become failures.
 const UNREAD_BYTES_MAX: usize = 32 << 20;
-/// A message that takes less memory, in bytes, is not counted: so many of them as fit into the window are few.
+/// Smaller messages, in bytes of memory, are not counted: the window bounds how many there can be.
 const LARGE_MESSAGE_SIZE: usize = 4096;
 /// A peer whose large messages take more memory, in bytes, is not heard until some of them are done.
 pub(super) const HELD_SIZE_MAX: usize = 16 << 20;
 /// How long a peer has to read what is said to it last, and to take leave when nothing of it is undone.
 pub(in crate::gateway) const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
-/// Credits are granted in portions: this share of the window.
-pub(super) const PORTIONS: u32 = 4;
+/// Credits are granted whenever one of this many equal parts of the window is done.
+pub(super) const GRANTS_PER_WINDOW: u32 = 4;
 
 /// What is to be said to one peer, by any actor on any thread.
 #[derive(Debug, Default)]
@@ -245,11 +245,11 @@ impl Drop for Ticket {
         }
         let messages = self.outbox.done_messages.fetch_add(1, Ordering::Relaxed) + 1;
         let before = self.outbox.done_bytes.fetch_add(self.bytes, Ordering::Relaxed);
-        let portion = WINDOW.bytes / PORTIONS;
+        let portion = WINDOW.bytes / GRANTS_PER_WINDOW;
         let reached = before < portion && before.saturating_add(self.bytes) >= portion;
         let was_last = self.outbox.undone.fetch_sub(1, Ordering::Release) == 1;
         let is_over = was_last && self.outbox.leaving.load(Ordering::Acquire);
-        if messages == WINDOW.messages / PORTIONS || reached || is_over {
+        if messages == WINDOW.messages / GRANTS_PER_WINDOW || reached || is_over {
             wake(self.outbox.lock().outgoing.waker());
         }
     }

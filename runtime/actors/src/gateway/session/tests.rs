@@ -43,7 +43,7 @@ fn session() -> Session {
 /// and goes to sleep: either it sends the credits or it is woken.
 #[test]
 fn a_portion_of_credits_that_becomes_whole_while_the_session_goes_to_sleep_is_granted() {
-    const PORTION: u32 = WINDOW.messages / PORTIONS;
+    const PORTION: u32 = WINDOW.messages / GRANTS_PER_WINDOW;
     let mut session = session();
     let (outbox, meeting) = (session.outbox.clone(), Arc::new(Barrier::new(2)));
     let finishing = thread::spawn({
