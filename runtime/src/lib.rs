@@ -9,7 +9,7 @@
 //!
 //! ## 0. A program
 //!
-//! The name is taken on the registry: this crate is had by path or by git. `cargo new clockwork`, and in its
+//! The name is taken on the registry: depend on this crate by path or by git. `cargo new clockwork`, and in its
 //! `Cargo.toml`:
 //!
 //! ```toml

@@ -165,7 +165,7 @@ impl Program {
     }
 
     /// Runs a future on a runtime of its own on this thread, to its end. A program that has a runtime
-    /// makes it after [`ProgramBuilder::enter`] and needs this not.
+    /// makes it after [`ProgramBuilder::enter`] and does not need this.
     ///
     /// # Panics
     /// When the kernel grants no runtime: no descriptors are left.

@@ -100,25 +100,25 @@ impl Scale {
         self.set("min", instances_min)
     }
 
-    /// Busy beyond this time of so many CPUs.
+    /// Busy above this average per process, in CPUs: 0.8 is four fifths of one.
     #[track_caller]
     pub fn cpu_above(self, cpus: f64) -> Self {
         self.set("cpu_above", cpus)
     }
 
-    /// Idle below this. Default: half of [`cpu_above`](Self::cpu_above).
+    /// Idle below this average per process, in CPUs. Default: half of [`cpu_above`](Self::cpu_above).
     #[track_caller]
     pub fn cpu_below(self, cpus: f64) -> Self {
         self.set("cpu_below", cpus)
     }
 
-    /// Busy beyond this.
+    /// Busy above this average per process.
     #[track_caller]
     pub fn memory_above(self, memory: Size) -> Self {
         self.set("memory_above", memory)
     }
 
-    /// Idle below this. Default: half of [`memory_above`](Self::memory_above).
+    /// Idle below this average per process. Default: half of [`memory_above`](Self::memory_above).
     #[track_caller]
     pub fn memory_below(self, memory: Size) -> Self {
         self.set("memory_below", memory)

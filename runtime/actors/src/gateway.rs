@@ -240,13 +240,12 @@ impl Gateway {
         sessions::accept(listener, self.shared.clone())
     }
 
-    /// Sends peers to the successor, and waits until everything that they have asked and told so far has been
-    /// done and answered: whether that was so within `budget`. Nobody is accepted any more; who
-    /// connects meanwhile waits for the successor.
-    pub async fn drain(&self, budget: Duration) -> Drained {
+    /// Sends peers to the successor, accepts nobody new, and waits up to `grace` until everything received so far
+    /// is handled and answered. Whoever connects meanwhile waits for the successor.
+    pub async fn drain(&self, grace: Duration) -> Drained {
         self.shared.sessions.close();
         self.shared.names.begin_leaving();
-        self.shared.sessions.ended(budget).await
+        self.shared.sessions.ended(grace).await
     }
 
     /// Ends the actors, and takes leave of all peers. What the actors had not done is lost, and those

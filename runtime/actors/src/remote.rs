@@ -312,9 +312,9 @@ impl<M: Message> Remote<M> {
     /// Sends a message that wants no answer, and waits until it may be sent, for as long as the patience says:
     /// while the process is away, and while it has too much undone.
     ///
-    /// `Ok` means that the message is on its way, not that it was acted upon: with a process that is killed
-    /// goes all that it had not done, which is [`WINDOW`](blackhole_protocol::link::gateway::WINDOW) at most.
-    /// Who has to know asks.
+    /// `Ok` means that the message is on its way, not that it was acted upon: a process that is killed takes
+    /// everything it had not handled with it, at most [`WINDOW`](blackhole_protocol::link::gateway::WINDOW). Use
+    /// [`call`](Self::call) if you need to know.
     ///
     /// # Errors
     /// When it was not sent: [`CastError::Full`] when the process is there, and does not get on.

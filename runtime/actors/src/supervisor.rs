@@ -191,7 +191,7 @@ pub struct Arguments<N: Nursery> {
     pub policy: Policy<N::Id>,
     /// How they are started.
     pub nursery: Arc<N>,
-    /// Whence its moments.
+    /// The source of its moments.
     pub clock: Clock,
 }
 

@@ -30,8 +30,8 @@ use self::{
 };
 use crate::moment::Moment;
 
-/// Who is held back is released when all together want no more than this share of the budget: what
-/// is between it and the whole keeps the two from taking turns.
+/// Squeezed members are released once total demand is at most this share of the budget. The gap to 100 % keeps
+/// squeeze and release from alternating.
 const ROOM_PERCENT: u64 = 90;
 
 /// Who matters more. The order is that of precedence.

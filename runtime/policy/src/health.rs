@@ -17,7 +17,7 @@ use crate::moment::Moment;
 pub struct Thresholds {
     /// From the end of one try to the start of the next.
     pub every: Duration,
-    /// The same while the verdict is unhealthy: nobody shall wait long to hear of a success.
+    /// The same while the verdict is unhealthy, so that a recovery is noticed soon.
     pub every_unhealthy: Duration,
     /// So many failures in a row are a failure.
     pub failures_max: NonZeroU32,

@@ -1,4 +1,4 @@
-//! Who knows how the processes of the node are.
+//! Looks up the state of the node's processes.
 
 use std::{future::Future, pin::Pin};
 

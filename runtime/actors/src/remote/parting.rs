@@ -56,7 +56,7 @@ impl Parting {
         });
     }
 
-    /// Resolves when the connection is to be closed, as the gateway has not done so.
+    /// Resolves when we must close the connection because the gateway did not.
     pub(super) async fn overdue(&self, undone: impl Fn() -> Undone) {
         let mut stages = self.0.subscribe();
         loop {
