@@ -106,9 +106,9 @@ pub enum Why {
     Busy {
         /// Of what.
         resource: Resource,
-        /// The average at the end of the window.
+        /// The average per instance at the end of the window, in thousandths of a CPU or in bytes.
         average: u64,
-        /// The threshold.
+        /// The threshold, in the same unit.
         above: u64,
         /// How long it was so.
         window: Duration,
@@ -129,9 +129,9 @@ pub enum Why {
 /// An average that is below its threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idleness {
-    /// At the end of the window.
+    /// Per instance at the end of the window, in thousandths of a CPU or in bytes.
     pub average: u64,
-    /// The threshold.
+    /// The threshold, in the same unit.
     pub below: u64,
 }
 

@@ -32,9 +32,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(60);
 pub enum Alert {
     /// Memory is near its limit.
     NearMemoryLimit {
-        /// In use.
+        /// In use, in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// The kernel killed processes of the instance for want of memory.

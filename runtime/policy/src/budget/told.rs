@@ -1,4 +1,5 @@
-//! Adjustments, with the arithmetic that led to them.
+//! Adjustments, with the arithmetic that led to them. Amounts are in thousandths of a CPU or in bytes, as the resource
+//! has it.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use super::{Resource, Tier, member::Part};
 /// An instance may use less.
 ///
 /// The text is `memory: may use 424 MiB and wants 900 MiB: all together want 1.5 GiB of 1 GiB; it is
-/// standard and guaranteed 100 MiB`.
+/// standard and guaranteed 100 MiB`. Amounts are in thousandths of a CPU or in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Squeeze {
     /// Of what.
@@ -43,7 +44,7 @@ impl fmt::Display for Squeeze {
     }
 }
 
-/// An instance is no longer held back.
+/// An instance is no longer held back. Amounts are in thousandths of a CPU or in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Release {
     /// Of what.
@@ -67,7 +68,8 @@ impl fmt::Display for Release {
     }
 }
 
-/// A guarantee has followed rolling use, or has gone to somebody of a higher tier.
+/// A guarantee has followed rolling use, or has gone to somebody of a higher tier. Amounts are in thousandths of
+/// a CPU or in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuaranteeChange {
     /// Of what.
