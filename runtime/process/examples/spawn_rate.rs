@@ -9,7 +9,7 @@
 use std::ffi::{CString, c_char};
 use std::time::{Duration, Instant};
 
-use blackhole_process::{Generation, Launch, Process};
+use blackhole_process::{Launch, Process, SpawnArguments};
 
 const PROGRAM: &str = "/bin/true";
 /// Both loops take turns in batches, so that a noisy machine disturbs both alike.
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     runtime.block_on(async {
         let _reaper = tokio::spawn(blackhole_process::reap_orphans());
         let sleep = Launch::builder(["sleep", "1000"]).build()?;
-        let start = |_| sleep.spawn(&Generation::default());
+        let start = |_| sleep.spawn(&SpawnArguments::default());
         let idle: Vec<_> = (0..idle).map(start).collect::<Result<_, _>>()?;
         let launch = Launch::builder([PROGRAM]).token_variable("TOKEN").build()?;
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
@@ -42,8 +42,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn one(launch: &Launch) -> Result<Duration, Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let generation = Generation { token: Some("1"), ..Generation::default() };
-    let spawned = launch.spawn(&generation)?;
+    let arguments = SpawnArguments { token: Some("1"), ..SpawnArguments::default() };
+    let spawned = launch.spawn(&arguments)?;
     let process: Process = spawned.process;
     assert!(process.exited().await.is_success());
     assert!(process.sweep().await?.is_empty());

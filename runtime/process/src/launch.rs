@@ -32,9 +32,9 @@ pub struct Launch {
     resolved: Mutex<Option<CString>>,
 }
 
-/// What differs from one generation to the next.
+/// What is different each time that a [`Launch`] is spawned.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Generation<'a> {
+pub struct SpawnArguments<'a> {
     /// Names and values that go before the launch's own variables.
     pub variables: &'a [(&'a str, &'a str)],
     /// Unique to this generation; marks its descendants through [`LaunchBuilder::token_variable`].
@@ -153,7 +153,7 @@ impl LaunchBuilder {
         self
     }
 
-    /// The variable that carries [`Generation::token`]. Without one, a descendant that left the session
+    /// The variable that carries [`SpawnArguments::token`]. Without one, a descendant that left the session
     /// cannot be told from others.
     #[must_use]
     pub fn token_variable(mut self, name: impl Into<String>) -> Self {
@@ -161,7 +161,7 @@ impl LaunchBuilder {
         self
     }
 
-    /// The variable that tells the child the number of [`Generation::link`].
+    /// The variable that tells the child the number of [`SpawnArguments::link`].
     #[must_use]
     pub fn link_variable(mut self, name: impl Into<String>) -> Self {
         self.link_variable = Some(name.into());

@@ -33,7 +33,11 @@ mod sweep;
 pub use descriptors::prepare;
 pub use exit_status::ExitStatus;
 pub use inherited::{NotInherited, take_inherited};
-pub use launch::{Generation, LISTEN_FDS_START, Launch, LaunchBuilder, LaunchError, SOCKETS_MAX};
+/// As it is still called elsewhere.
+pub use launch::SpawnArguments as Generation;
+pub use launch::{
+    LISTEN_FDS_START, Launch, LaunchBuilder, LaunchError, SOCKETS_MAX, SpawnArguments,
+};
 pub use lifeline::{Lifeline, LifelineError};
 pub use memory::{let_go_of_free_memory, let_go_of_the_beginning, share_one_heap};
 pub use own_environment::take_variable;

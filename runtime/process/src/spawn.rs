@@ -20,7 +20,7 @@ use crate::core_dumps;
 use crate::descriptors;
 use crate::exec_watch::{NO_PIDFD, PidfdSlot, Watched};
 use crate::init;
-use crate::launch::{Generation, Launch, entry};
+use crate::launch::{Launch, SpawnArguments, entry};
 use crate::process::Process;
 use crate::separation::clone_separated;
 use crate::spawn_error::{SpawnError, Stage};
@@ -43,49 +43,53 @@ impl Launch {
     ///
     /// # Panics
     /// Outside a tokio runtime, which watches for the exit.
-    pub fn spawn(&self, generation: &Generation<'_>) -> Result<Spawned, SpawnError> {
+    pub fn spawn(&self, arguments: &SpawnArguments<'_>) -> Result<Spawned, SpawnError> {
         let Some(program) = self.resolved() else {
             return Err(SpawnError::not_found(self));
         };
-        let error = match self.execute(&program, generation) {
+        let error = match self.execute(&program, arguments) {
             Err(error) if error.is_missing_program() => error,
             result => return result,
         };
         match self.resolve_again() {
-            Some(elsewhere) if elsewhere != program => self.execute(&elsewhere, generation),
+            Some(elsewhere) if elsewhere != program => self.execute(&elsewhere, arguments),
             Some(_) => Err(error),
             None => Err(SpawnError::not_found(self)),
         }
     }
 
-    fn execute(&self, program: &CStr, generation: &Generation<'_>) -> Result<Spawned, SpawnError> {
+    fn execute(
+        &self,
+        program: &CStr,
+        arguments: &SpawnArguments<'_>,
+    ) -> Result<Spawned, SpawnError> {
         let failed = |stage| move |error| SpawnError::new(stage, self, error);
-        let variables = self.variables(generation).map_err(failed(Stage::Environment))?;
+        let variables = self.variables(arguments).map_err(failed(Stage::Environment))?;
         let (stdout, stdout_write) = output_pipe().map_err(failed(Stage::Pipes))?;
         let (stderr, stderr_write) = output_pipe().map_err(failed(Stage::Pipes))?;
         let outputs = [stdout_write.as_fd(), stderr_write.as_fd()];
         let sockets = self.sockets.iter().map(AsFd::as_fd);
-        let passed: Vec<_> = outputs.into_iter().chain(sockets).chain(generation.link).collect();
+        let passed: Vec<_> = outputs.into_iter().chain(sockets).chain(arguments.link).collect();
         let cloned = self.clone_child(program, &variables, &passed)?;
-        let mark = generation.token.and(variables.last());
+        let mark = arguments.token.and(variables.last());
         let process = Process::watch(cloned, mark.map(|mark| mark.as_bytes().into()));
         Ok(Spawned { process: process.map_err(failed(Stage::Watch))?, stdout, stderr })
     }
 
-    /// The generation's own variables; the token's comes last.
-    fn variables(&self, generation: &Generation<'_>) -> io::Result<Vec<CString>> {
+    /// The variables of this spawn alone; the token's comes last.
+    fn variables(&self, arguments: &SpawnArguments<'_>) -> io::Result<Vec<CString>> {
         let pair = |name: &str, value: &str| {
             entry(name.into(), value.as_ref())
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
         };
-        let mut variables = Vec::with_capacity(generation.variables.len() + 2);
-        for (name, value) in generation.variables {
+        let mut variables = Vec::with_capacity(arguments.variables.len() + 2);
+        for (name, value) in arguments.variables {
             variables.push(pair(name, value)?);
         }
-        if generation.link.is_some() {
+        if arguments.link.is_some() {
             variables.extend(self.link_entry.clone());
         }
-        if let (Some(name), Some(token)) = (&self.token_variable, generation.token) {
+        if let (Some(name), Some(token)) = (&self.token_variable, arguments.token) {
             variables.push(pair(name, token)?);
         }
         Ok(variables)

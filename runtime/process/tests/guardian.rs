@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use blackhole_process::guardian::{self, Role};
-use blackhole_process::{Generation, Launch, Lifeline, Spawned};
+use blackhole_process::{Launch, Lifeline, SpawnArguments, Spawned};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
@@ -70,8 +70,8 @@ async fn node(lifeline: Lifeline, mode: &str, mark: &str) -> u8 {
 
 fn start(script: &str, mark: &str) -> Spawned {
     let launch = Launch::builder(["sh", "-c", script]).token_variable("TEST_MARK").build();
-    let generation = Generation { token: Some(mark), ..Generation::default() };
-    launch.expect("launch").spawn(&generation).expect("spawn")
+    let arguments = SpawnArguments { token: Some(mark), ..SpawnArguments::default() };
+    launch.expect("launch").spawn(&arguments).expect("spawn")
 }
 
 /// What a node's children do, from the tame to the wild.

@@ -2,7 +2,7 @@
 //! Alone in its binary: it counts what belongs to the whole process.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use blackhole_process::{ExitStatus, Generation, Launch};
+use blackhole_process::{ExitStatus, Launch, SpawnArguments};
 
 const STARTS: usize = 500;
 
@@ -28,13 +28,13 @@ fn five_hundred_starts_leave_no_descriptor_and_no_zombie() {
         let before = descriptors();
         for _ in 0..STARTS {
             one(&launch).await;
-            failing.spawn(&Generation::default()).unwrap_err();
+            failing.spawn(&SpawnArguments::default()).unwrap_err();
         }
         assert_eq!(descriptors(), before);
         assert_eq!(children(), "");
 
         let sleeper = Launch::builder(["sleep", "1000"]).build().unwrap();
-        let start = |_| sleeper.spawn(&Generation::default()).unwrap();
+        let start = |_| sleeper.spawn(&SpawnArguments::default()).unwrap();
         let all: Vec<_> = (0..STARTS).map(start).collect();
         assert_eq!(descriptors(), before + 3 * STARTS);
         let exits: Vec<_> = all.iter().map(|spawned| spawned.process.exited()).collect();
@@ -56,7 +56,7 @@ fn five_hundred_starts_leave_no_descriptor_and_no_zombie() {
 }
 
 async fn one(launch: &Launch) {
-    let spawned = launch.spawn(&Generation::default()).unwrap();
+    let spawned = launch.spawn(&SpawnArguments::default()).unwrap();
     assert_eq!(spawned.process.exited().await, ExitStatus::Code(0));
     assert!(spawned.process.sweep().await.unwrap().is_empty());
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blackhole_isolation::{Host, Part, Plan, Processes, Request, View, plan};
-use blackhole_process::{ExitStatus, Generation, Launch, Signal, SpawnError, Spawned};
+use blackhole_process::{ExitStatus, Launch, Signal, SpawnArguments, SpawnError, Spawned};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 
@@ -38,8 +38,8 @@ fn start(command: &[&str]) -> Spawned {
 
 fn start_as_planned(command: &[&str], plan: &Arc<Plan>) -> Result<Spawned, SpawnError> {
     let launch = Launch::builder(command).token_variable("TEST_TOKEN").isolation(plan.clone());
-    let generation = Generation { token: Some("namespace"), ..Generation::default() };
-    launch.build().unwrap().spawn(&generation)
+    let arguments = SpawnArguments { token: Some("namespace"), ..SpawnArguments::default() };
+    launch.build().unwrap().spawn(&arguments)
 }
 
 async fn text(output: OwnedFd) -> String {
@@ -217,7 +217,7 @@ fn a_start_that_fails_leaves_no_first_process_behind() {
         let view = View { processes: Processes::Private, ..View::default() };
         let plan = plan(&Request { view, ..Request::default() }, &Host::detect()).unwrap();
         let launch = Launch::builder([missing]).isolation(Arc::new(plan)).build().unwrap();
-        let error = launch.spawn(&Generation::default()).unwrap_err();
+        let error = launch.spawn(&SpawnArguments::default()).unwrap_err();
         assert!(error.to_string().starts_with("executing `"), "{error}");
         // What is left would be a child of this thread.
         let own = rustix::thread::gettid().as_raw_pid();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blackhole_isolation::{Host, PathRules, Request, User, plan};
-use blackhole_process::{ExitStatus, Generation, Launch, Signal, Spawned, Stage};
+use blackhole_process::{ExitStatus, Launch, Signal, SpawnArguments, Spawned, Stage};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
@@ -35,7 +35,7 @@ fn shell(script: &str) -> Launch {
 
 fn start(launch: &Launch) -> Spawned {
     loop {
-        match launch.spawn(&Generation::default()) {
+        match launch.spawn(&SpawnArguments::default()) {
             Err(error) if error.source.raw_os_error() == Some(libc::ETXTBSY) => {}
             result => return result.unwrap(),
         }
@@ -44,7 +44,7 @@ fn start(launch: &Launch) -> Spawned {
 
 /// Starts with a token, which is what finds those who left the session.
 fn start_marked(launch: &Launch, token: &str) -> Spawned {
-    launch.spawn(&Generation { token: Some(token), ..Generation::default() }).unwrap()
+    launch.spawn(&SpawnArguments { token: Some(token), ..SpawnArguments::default() }).unwrap()
 }
 
 async fn text(output: OwnedFd) -> String {
@@ -83,7 +83,7 @@ fn file(directory: &TempDir, name: &str, mode: u32, content: &str) -> String {
 
 fn refusal(launch: &Launch) -> (Stage, String) {
     loop {
-        let error = launch.spawn(&Generation::default()).unwrap_err();
+        let error = launch.spawn(&SpawnArguments::default()).unwrap_err();
         // A file that this process has just written may still be open in the child of another test.
         if error.source.raw_os_error() != Some(libc::ETXTBSY) {
             return (error.stage, error.to_string());
@@ -135,7 +135,7 @@ fn a_start_that_fails_names_its_stage_and_what_can_be_seen() {
 fn a_failed_start_leaves_no_process_and_no_descriptor_behind() {
     run(async {
         let launch = Launch::builder(["true"]).working_directory("/no/such/place").build().unwrap();
-        let error = launch.spawn(&Generation::default()).unwrap_err();
+        let error = launch.spawn(&SpawnArguments::default()).unwrap_err();
         assert_eq!(error.source.kind(), std::io::ErrorKind::NotFound);
         // Whatever it was, `waitid` must find nothing of it; a sweep of another process would hang.
         let spawned = start(&shell("exit 0"));
@@ -295,8 +295,8 @@ fn a_child_gets_the_descriptors_passed_to_it_and_no_other() {
             .build()
             .unwrap();
         let link = std::os::fd::AsFd::as_fd(&child);
-        let generation = Generation { link: Some(link), ..Generation::default() };
-        let spawned = launch.spawn(&generation).unwrap();
+        let arguments = SpawnArguments { link: Some(link), ..SpawnArguments::default() };
+        let spawned = launch.spawn(&arguments).unwrap();
         let pid = spawned.process.pid();
         let output = text(spawned.stdout).await;
         let kinds: Vec<_> = output.lines().map(|it| it.split(':').next().unwrap()).collect();
@@ -348,8 +348,8 @@ fn variables_of_the_generation_go_before_own_ones_and_those_before_inherited_one
             .build()
             .unwrap();
         let variables = [("A", "generation")];
-        let generation = Generation { variables: &variables, token: Some("t"), link: None };
-        let spawned = launch.spawn(&generation).unwrap();
+        let arguments = SpawnArguments { variables: &variables, token: Some("t"), link: None };
+        let spawned = launch.spawn(&arguments).unwrap();
         let output = text(spawned.stdout).await;
         let path = std::env::var("PATH").unwrap();
         assert_eq!(output, format!("A=generation\nTOKEN=t\nB=own\nPATH={path}\n"));

@@ -22,7 +22,7 @@ use blackhole_policy::{
     supervision::Generation,
 };
 use blackhole_process::{
-    Generation as LaunchGeneration, Launch, Signal,
+    Launch, Signal, SpawnArguments as LaunchGeneration,
     snapshot::{self, SnapshotFile},
     sockets::{EmbeddedEnds, NativeListeners},
 };
