@@ -1,6 +1,9 @@
 //! What both disciplines decide alike, and the turn in which they do.
 
-use super::{CallId, ChildKind, Command, Counts, Exit, Reply, Restart, Transition};
+use super::{
+    CallId, ChildKind, ChildSpec, Command, Counts, Exit, Generation, Reply, Restart, Transition,
+    grace::Measure,
+};
 use crate::moment::Moment;
 
 /// One call of `on_event`: when it is, and what it has decided so far.
@@ -25,6 +28,19 @@ impl<Id> Turn<Id> {
 
     pub(super) fn report(&mut self, transition: Transition<Id>) {
         self.push(Command::Report(transition));
+    }
+
+    /// Carries out what a grace says is to be done to a child now.
+    pub(super) fn take(&mut self, measure: Measure, spec: &ChildSpec<Id>, generation: Generation)
+    where
+        Id: Clone,
+    {
+        let child = spec.id.clone();
+        self.push(match measure {
+            Measure::Ask => Command::Stop { child, generation, budget: spec.shutdown },
+            Measure::Kill => Command::Kill { child, generation },
+            Measure::Report => Command::Report(Transition::Unkillable { child, generation }),
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt::Debug, hash::Hash};
 
 use super::{Concurrent, Course, Graces, State, state::Next};
 use crate::supervision::{
-    Answer, Command, Exit, Refusal, Shutdown, SupervisorExit, Transition,
+    Answer, Exit, Refusal, Shutdown, SupervisorExit, Transition,
     decision::Turn,
     grace::{Grace, Measure},
     roster::Position,
@@ -104,12 +104,7 @@ impl<Id: Clone + Eq + Hash + Debug> Concurrent<Id> {
         let (Some(measure), Some(generation)) = (measure, generation) else {
             return;
         };
-        let child = member.spec.id.clone();
-        turn.push(match measure {
-            Measure::Ask => Command::Stop { child, generation, budget: member.spec.shutdown },
-            Measure::Kill => Command::Kill { child, generation },
-            Measure::Report => Command::Report(Transition::Unkillable { child, generation }),
-        });
+        turn.take(measure, &member.spec, generation);
     }
 
     pub(super) fn skip_grace(&mut self, turn: &mut Turn<Id>, position: Position) {

@@ -130,12 +130,7 @@ impl<Id: Clone + Eq + Hash + Debug> Strict<Id> {
         let (Some(measure), Some(generation)) = (measure, member.state.live_generation()) else {
             return;
         };
-        let child = member.spec.id.clone();
-        turn.push(match measure {
-            Measure::Ask => Command::Stop { child, generation, budget: member.spec.shutdown },
-            Measure::Kill => Command::Kill { child, generation },
-            Measure::Report => Command::Report(Transition::Unkillable { child, generation }),
-        });
+        turn.take(measure, &member.spec, generation);
     }
 
     pub(super) fn on_stopped(&mut self, turn: &mut Turn<Id>, position: Position) {
