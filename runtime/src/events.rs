@@ -13,12 +13,12 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
-/// What happened, or that the reader was too slow to hear of it.
+/// What happened, or that the reader was too slow to see it.
 #[derive(Debug, Clone)]
 pub enum Happening {
     /// Something happened to a process or to the node.
     Event(Arc<Event>),
-    /// So many events came faster than they were read, and are lost to this reader.
+    /// This many events came faster than they were read, and are lost to this reader.
     Missed(u64),
 }
 

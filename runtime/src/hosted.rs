@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 /// An actor in its shortest form: a value that is told messages, one after the other.
 ///
-/// It is made anew, by its `Default`, for each process, and is a [`HostedActor`]. What needs settings, its
-/// own reference, or to hear of the end of other actors is written as an [`Actor`] instead.
+/// One is made for each process, by its `Default`, and is a [`HostedActor`]. What needs settings, its own
+/// reference, or to learn of the end of other actors is written as an [`Actor`] instead.
 ///
 /// ```
 /// use blackhole::{ActorProcessingErr, Handler, Message, Reply};
@@ -75,8 +75,8 @@ pub trait Handler: Default + Send + Sync + 'static {
 /// An actor that may be a service: hosted in a child process, reached by [`Remote`](crate::Remote).
 ///
 /// A [`Handler`] is one. So is any [`Actor`] that says so; its arguments are the service's settings: `()`
-/// where there are none, else a structure that serde reads. It is made anew, by its `Default`, for each
-/// process.
+/// where there are none, otherwise a structure that serde reads. One is made for each process, by its
+/// `Default`.
 ///
 /// ```
 /// use blackhole::{Actor, ActorProcessingErr, ActorRef, HostedActor, Message, Reply};

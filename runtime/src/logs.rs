@@ -36,7 +36,7 @@ impl Logs {
         self.set("file_age_max", age)
     }
 
-    /// So many closed files are kept. Default: 5.
+    /// How many closed files are kept. Default: 5.
     #[track_caller]
     pub fn files_max(self, files_max: u32) -> Self {
         self.set("files_max", files_max)

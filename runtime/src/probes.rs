@@ -68,13 +68,13 @@ impl Probe {
         self.set("timeout", timeout)
     }
 
-    /// So many failures in a row are a failure. Default: 3.
+    /// This many failures in a row make it unhealthy. Default: 3.
     #[track_caller]
     pub fn failures_max(self, failures_max: u32) -> Self {
         self.set("failures_max", failures_max)
     }
 
-    /// So many successes in a row are a success. Default: 1.
+    /// This many successes in a row make it healthy. Default: 1.
     #[track_caller]
     pub fn successes_min(self, successes_min: u32) -> Self {
         self.set("successes_min", successes_min)
@@ -181,7 +181,7 @@ impl Ready {
         Self(table.into())
     }
 
-    /// Once it has stayed up for so long.
+    /// Once it has stayed up for this long.
     #[track_caller]
     pub fn up_for(duration: Duration) -> Self {
         let mut table = Table::new();

@@ -158,7 +158,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A node of this program. The first one that starts owns the process: it heeds the signals that ask
+    /// A node of this program. The first one that starts owns the process: it handles the signals that ask
     /// the process to end, and ends when the guardian does.
     pub fn node(&self) -> NodeBuilder {
         NodeBuilder::of(Some(self.clone()))

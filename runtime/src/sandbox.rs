@@ -126,7 +126,7 @@ impl Sandbox {
     }
 }
 
-/// Where something comes from that only a service and its node may know. It is read anew at every start.
+/// Where something comes from that only a service and its node may know. It is read again at every start.
 ///
 /// ```
 /// use blackhole::{Secret, ServiceSpec};

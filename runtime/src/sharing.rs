@@ -6,8 +6,8 @@ use blackhole_config::{Table, Value};
 
 use crate::Size;
 
-/// What all services may have together: `[resources]`. Guarantees are kept within it, and who is of a low
-/// tier is squeezed first when it is short.
+/// What all services may have together: `[resources]`. Guarantees are kept within it, and services of a low
+/// tier are squeezed first when it is short.
 ///
 /// ```
 /// use blackhole::{Budget, Node, ServiceSpec, Size, Tier};
@@ -87,14 +87,14 @@ impl Budget {
 pub struct Scale(Table);
 
 impl Scale {
-    /// Never more than so many. Needs [`cpu_above`](Self::cpu_above) or
+    /// Never more than this many. Needs [`cpu_above`](Self::cpu_above) or
     /// [`memory_above`](Self::memory_above).
     #[track_caller]
     pub fn up_to(instances_max: u32) -> Self {
         Self(Table::new()).set("max", instances_max)
     }
 
-    /// Never fewer than so many. Default: 1.
+    /// Never fewer than this many. Default: 1.
     #[track_caller]
     pub fn down_to(self, instances_min: u32) -> Self {
         self.set("min", instances_min)
@@ -136,13 +136,13 @@ impl Scale {
         self.set("window", window)
     }
 
-    /// After a change none is added for so long. Default: 1 min.
+    /// After a change none is added for this long. Default: 1 min.
     #[track_caller]
     pub fn up_cooldown(self, cooldown: Duration) -> Self {
         self.set("up_cooldown", cooldown)
     }
 
-    /// After a change none is removed for so long. Default: 5 min.
+    /// After a change none is removed for this long. Default: 5 min.
     #[track_caller]
     pub fn down_cooldown(self, cooldown: Duration) -> Self {
         self.set("down_cooldown", cooldown)

@@ -2,7 +2,7 @@
 
 use blackhole_config::Value;
 
-/// So many bytes.
+/// A number of bytes.
 ///
 /// ```
 /// use blackhole::Size;

@@ -44,7 +44,7 @@ pub enum Restart {
     /// The actor must be there: its failure, but not its stop, is the failure of the gateway, and so of
     /// whoever supervises that.
     Transient,
-    /// The actor may fail like any other event: only those who monitor it hear of it.
+    /// The actor may fail like any other event: only those who monitor it are told.
     Temporary,
 }
 
@@ -54,7 +54,7 @@ pub enum Restart {
 pub enum Drained {
     /// It has.
     Whole,
-    /// So many peers still waited when the time was up.
+    /// Some peers still waited when the time was up.
     Cut {
         /// How many.
         peers: u32,
@@ -184,7 +184,7 @@ impl Gateway {
         Ok(Self { actor, shared })
     }
 
-    /// As [`start`](Self::start), as a child of a tree, which hears when an actor fails that must be there.
+    /// As [`start`](Self::start), as a child of a tree, which is told when an actor that must be there fails.
     ///
     /// # Errors
     /// When the tree has a child of that id, or is about to end.
@@ -227,7 +227,7 @@ impl Gateway {
             started.map_err(|source| HostError::Start { name: name.to_owned(), source })?;
         place.fill(Entry::new(actor.get_id(), restart, inside.door()));
         if matches!(actor.get_status(), ActorStatus::Stopping | ActorStatus::Stopped) {
-            // Perhaps before it had its name: then nobody else frees that.
+            // Perhaps before it had its name: then nobody else frees the name.
             self.shared.names.ended(actor.get_id(), &ExitReason::Unknown);
             return Err(HostError::Ended { name: name.to_owned() });
         }
@@ -254,7 +254,7 @@ impl Gateway {
         self.shared.sessions.close();
         self.actor.stop_children_and_wait(Some(reason.to_owned()), None).await;
         self.shared.names.end(reason);
-        // What does not listen is closed with the process.
+        // Peers that do not listen are closed with the process.
         let _ = self.shared.sessions.ended(FAREWELL_TIMEOUT).await;
         self.actor.stop(Some(reason.to_owned()));
     }

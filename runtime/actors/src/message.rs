@@ -15,7 +15,7 @@ use crate::{
     reply::{Asked, Awaited},
 };
 
-/// The message type of an actor that other processes may speak to. To be derived:
+/// The message type of an actor that other processes may speak to. Derive it:
 ///
 /// ```
 /// use blackhole_actors::{Message, Reply};
@@ -92,7 +92,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Whence a message is read.
+/// What a message is read from.
 pub struct Decoder<'a> {
     message: &'static str,
     bytes: &'a [u8],
@@ -100,12 +100,12 @@ pub struct Decoder<'a> {
     asked: Option<Asked>,
 }
 
-/// A message that has been read, or why not and who is to be told.
+/// A message that has been read, or why not and whom to tell.
 pub(crate) type Decoded<M> = Result<M, (DecodeError, Option<Asked>)>;
 
 impl<'a> Decoder<'a> {
-    /// Reads the whole of `bytes` as a message; and what has been read takes in memory, in bytes. A panic of the code
-    /// by which its type is read is an error as any other.
+    /// Reads the whole of `bytes` as a message. Also returns how much memory that takes, in bytes. A panic of the
+    /// type's own code is an error like any other.
     pub(crate) fn message<M: Message>(
         bytes: &'a [u8],
         asked: Option<Asked>,

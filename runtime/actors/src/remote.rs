@@ -47,8 +47,8 @@ use crate::{CallError, Message, Reply, link::LinkError, reply::WITHIN_MAX};
 pub enum Patience {
     /// It is refused at once: unless the process answers within [`GREETING_WAIT`], it is not there.
     FailFast,
-    /// It waits so long for the process, which is being started or restarted. A call waits no longer than
-    /// it may take as a whole.
+    /// It waits this long for the process to be started or restarted. A call waits no longer than it may take as a
+    /// whole.
     WaitFor(Duration),
 }
 
@@ -89,7 +89,7 @@ pub enum Unreachable {
     NotThere {
         /// The process.
         instance: InstanceId,
-        /// How long was waited.
+        /// How long the wait was.
         waited: Duration,
     },
     /// The node says that it is not there.
@@ -277,7 +277,7 @@ impl<M: Message> Remote<M> {
     /// does not work for callers that have given up.
     ///
     /// # Errors
-    /// Always at the latest after `within`; at once when the process or the actor goes, and when the
+    /// After `within` at the latest; at once when the process or the actor goes, and when the
     /// actor drops the question. [`CallError`] says whether the question may have been acted upon.
     pub async fn call<T>(
         &self,
@@ -317,7 +317,7 @@ impl<M: Message> Remote<M> {
     /// [`call`](Self::call) if you need to know.
     ///
     /// # Errors
-    /// When it was not sent: [`CastError::Full`] when the process is there, and does not get on.
+    /// When it was not sent: [`CastError::Full`] when the process is there but makes no progress.
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
         let mut tries = Tries::new(self.patience);
         loop {
@@ -378,7 +378,7 @@ impl<M: Message> Remote<M> {
         binding.clone().filter(|binding| binding.is_usable())
     }
 
-    /// The actor's number on a connection; got, if there is none, in as many tries as it takes.
+    /// The actor's number on a connection; if there is none, gets one in as many tries as it takes.
     async fn binding(&self, tries: &mut Tries) -> Result<Arc<Binding>, Unreachable> {
         if let Some(binding) = self.usable() {
             return Ok(binding);
@@ -395,7 +395,7 @@ impl<M: Message> Remote<M> {
         let peer = &self.inner.peer;
         let connection = peer.connection(tries.patience_left()).await?;
         let binding = async {
-            // Of several that bind at once the first one's binding is everybody's.
+            // When several bind at once, all use the binding of the first.
             let _turn = connection.binding_turn().await;
             if let Some(binding) = self.usable() {
                 return Ok(binding);

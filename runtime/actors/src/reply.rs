@@ -49,7 +49,7 @@ enum Way<T> {
 
 /// An answer to come.
 #[derive(Debug)]
-#[must_use = "an answer is only heard by who waits for it"]
+#[must_use = "an answer is only heard by whoever waits for it"]
 pub struct Answer<T>(oneshot::Receiver<Result<T, CallError>>);
 
 /// Why there is no answer.
@@ -156,11 +156,11 @@ impl<T> Future for Answer<T> {
 /// Who waits for an answer from another process.
 pub(crate) trait Awaited: Send {
     fn is_awaited(&self) -> bool;
-    /// Hands over the answer, or why there is none. What it takes in memory, in bytes.
+    /// Hands over the answer, or why there is none. Returns how much memory it takes, in bytes.
     fn resolve(self: Box<Self>, outcome: Result<&[u8], CallError>) -> usize;
 }
 
-/// So a question that came from afar may be handed on to yet another process.
+/// So a question from another process may be handed on to a third.
 impl<T: DeserializeOwned + Send + 'static> Awaited for Reply<T> {
     fn is_awaited(&self) -> bool {
         Reply::is_awaited(self)
@@ -178,7 +178,7 @@ impl<T: DeserializeOwned + Send + 'static> Awaited for Reply<T> {
             Ok(answer) => self.send(answer),
             Err(error) => self.fail(error),
         });
-        // Of an answer for which nobody waits any more, the drop.
+        // An answer that nobody waits for any more: its drop.
         if catch_unwind(told).is_err() {
             tracing::error!("to drop an answer that nobody waits for panicked");
         }

@@ -42,13 +42,13 @@ pub trait Nursery: Send + Sync + 'static {
         reporter: Reporter<Self::Id>,
     ) -> impl Future<Output = Result<Box<dyn Child>, StartFailed>> + Send;
 
-    /// Hears of everything that the policy decided and that is not a command to a child.
+    /// Is told everything that the policy decided and that is not a command to a child.
     fn observe(&self, transition: &Transition<Self::Id>);
 
-    /// Hears that all children are up, each time that this becomes true.
+    /// Is told that all children are up, each time that this becomes true.
     fn up(&self);
 
-    /// Hears that all children are down and the supervisor ends.
+    /// Is told that all children are down and the supervisor ends.
     fn ended(&self, exit: SupervisorExit<Self::Id>);
 
     /// How a child ended whose actor ended without having said so itself. A child that speaks for itself
@@ -63,7 +63,7 @@ pub trait Nursery: Send + Sync + 'static {
         }
     }
 
-    /// Who takes down what the policy is told and decides, if anybody does now.
+    /// The recorder of what the policy is told and decides, if there is one now.
     fn witness(&self) -> Option<&dyn Witness<Self::Id>> {
         None
     }
@@ -78,7 +78,7 @@ pub enum SilentEnd<'a> {
     Failed(&'a ActorProcessingErr),
 }
 
-/// Takes down what a supervisor's policy is told and decides.
+/// Records what a supervisor's policy is told and decides.
 pub trait Witness<Id: ChildId>: Send + Sync {
     /// Before the policy is asked.
     fn hear(&self, now: Moment, policy: &Policy<Id>, event: &Event<Id>);
@@ -388,7 +388,7 @@ impl<N: Nursery> State<N> {
         }
     }
 
-    /// A supervisor that is gone needs no timer, so that nobody may hear the ring is no failure.
+    /// A supervisor that is gone needs no timer, so it is no failure if nobody is there for the ring.
     fn arm(&mut self, myself: &ActorRef<Message<N::Id>>) {
         let myself = myself.clone();
         self.alarm.set(&self.clock, self.policy.next_deadline(), move || {

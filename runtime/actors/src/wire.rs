@@ -1,5 +1,5 @@
 //! One connection between processes, driven by one task: what has been appended by any thread is
-//! written in as few writes as the socket takes, by that task or, if it is much, by who appends it; and all
+//! written in as few writes as the socket takes, by that task or, if it is much, by whoever appends it; and all
 //! complete frames of a read are handed on before the next.
 //!
 //! Nothing is copied out of the buffer that was read into, and nothing is allocated for a frame. What
@@ -26,8 +26,8 @@ pub(crate) use self::outgoing::{Outgoing, Sending};
 use self::spin::Spinner;
 use crate::link::LinkError;
 
-/// What one read asks for at first, in bytes. A peer that fills it is read from in larger pieces: so
-/// nobody makes us hold more than a few times what it has sent.
+/// What one read asks for at first, in bytes. A peer that fills it is read from in larger pieces, so
+/// that nobody makes us hold more than a few times what it has sent.
 const READ_LENGTH_MIN: usize = 4 * 1024;
 /// The most that one read asks for, unless a frame is longer.
 const READ_LENGTH_MAX: usize = 256 * 1024;
@@ -35,16 +35,16 @@ const READ_LENGTH_MAX: usize = 256 * 1024;
 const SMALL_READ_DIVISOR: usize = 8;
 /// After this many small reads in a row the read buffer is halved.
 const SMALL_READS_MAX: u32 = 64;
-/// A buffer that has grown beyond this is kept only as long as it is made use of.
+/// A buffer that has grown beyond this, in bytes, is kept only while it is used.
 const KEPT_LENGTH_MAX: usize = 256 * 1024;
-/// A buffer that has grown beyond this, which a window of messages does not take, is kept by nobody.
+/// A buffer that has grown beyond this, in bytes, is never kept: a window of messages does not need it.
 const FREED_LENGTH: usize = 2 * WINDOW.bytes as usize;
-/// A buffer that is not made use of is let go after so many sendings.
+/// A large buffer is freed after this many sendings that did not need it.
 const KEPT_SENDINGS: u32 = 64;
 
-/// After what takes so much memory has been read, in bytes, there is a pause: to read it has taken a while.
+/// After reading what takes this much memory, in bytes, there is a pause: reading it has taken a while.
 pub(crate) const READ_SIZE_MAX: usize = 16 << 20;
-/// After frames of so many bytes others have their turn, whatever is in them.
+/// After frames of this many bytes other tasks have their turn, whatever is in them.
 const TURN_LENGTH_MAX: usize = 1 << 20;
 
 /// What a task that drives one side of a connection asks of that side.
@@ -62,27 +62,27 @@ pub(crate) trait Endpoint {
         false
     }
 
-    /// Whether it has had so much to do with the frames that it was handed, or has so much to say to them, that it
-    /// is handed more only after that has gone out and others have had their turn.
+    /// Whether the frames so far gave it so much to do, or to say, that it should get more only after that has gone
+    /// out and other tasks have had their turn.
     fn needs_a_pause(&self) -> bool {
         false
     }
 
-    /// Whether what the peer has sent takes so much memory that it is heard no more until some of that is done.
+    /// Whether what the peer has sent takes so much memory that it is not read from until some of that is done.
     fn is_full(&self) -> bool {
         false
     }
 
-    /// Remembers who is to be woken when that is over.
+    /// Remembers whom to wake when that is over.
     fn wait_for_room(&mut self, _waker: &Waker) {}
 
-    /// All frames of one read, or as many as it took, have been handed over.
+    /// All frames of one read, or as many as it accepted, have been handed over.
     fn settle(&mut self);
 
-    /// The socket has taken so many bytes of what was collected last.
+    /// The socket has taken this many bytes of what was collected last.
     fn sent(&mut self, _length: usize) {}
 
-    /// Exchanges what waits to be sent with `sending`, which is empty; remembers who is to be woken when
+    /// Exchanges what waits to be sent with `sending`, which is empty; remembers whom to wake when
     /// there is nothing.
     fn collect(&mut self, sending: &mut Sending, waker: &Waker) -> Collected;
 }
@@ -109,7 +109,7 @@ pub(crate) struct Wire {
     small_reads: u32,
     spinner: Spinner,
     sending: Sending,
-    /// The peer has closed its end: what is said to it is for nobody, and what it said before is still read.
+    /// The peer has closed its end: what we send is discarded, and what it sent before is still read.
     unheard: bool,
     /// Sendings since a large buffer was needed last.
     small_sendings: u32,
@@ -133,8 +133,8 @@ fn poll_again(context: &mut Context<'_>) {
 }
 
 impl Wire {
-    /// Drives a connection until it ends: orderly after the last frame of our side, or by an error, of
-    /// which the peer's leave is one.
+    /// Drives a connection until it ends: in order after our last frame, or by an error, which the peer's goodbye
+    /// also is.
     pub(crate) async fn drive(
         &mut self,
         stream: &UnixStream,
@@ -145,8 +145,8 @@ impl Wire {
         poll_fn(|context| self.poll(stream, endpoint, context)).await
     }
 
-    /// What a peer must be sent before anything else is a frame for it: it may have the beginning already. What has
-    /// been [pushed](Outgoing) in part comes then.
+    /// What the peer must get before anything else can be a frame to it: it may have the beginning already. What was
+    /// [pushed](Outgoing) in part comes next.
     pub(crate) fn unsent(&self) -> &[u8] {
         self.sending.rest()
     }
@@ -233,7 +233,7 @@ impl Wire {
         }
     }
 
-    /// To allocate a large buffer for each sending would cost more than the sending.
+    /// Allocating a large buffer for each sending would cost more than the sending.
     fn finish_sending(&mut self) {
         match self.sending.len() {
             0 => {}
@@ -284,7 +284,7 @@ impl Wire {
         Ok((length, needs_a_pause))
     }
 
-    /// How long the frame is, with its prefix, of which only a part is there.
+    /// Returns the length, with its prefix, of a frame of which only a part is there, or 0.
     fn hand_over_frames(&mut self, endpoint: &mut impl Endpoint) -> Result<usize, LinkError> {
         let mut missing = 0;
         self.paused = false;
@@ -308,7 +308,7 @@ impl Wire {
         Ok(missing)
     }
 
-    /// Once for each read: to move the rest after each frame would cost a long read its square.
+    /// Once for each read: moving the rest after each frame would make a long read quadratic.
     fn make_room(&mut self, missing: usize) {
         let read = self.filled;
         if self.taken > 0 {

@@ -1,4 +1,4 @@
-//! Who has asked much goes on with the first answers while the last are given.
+//! A caller that has asked much goes on with the first answers while the last are given.
 
 use std::{
     num::NonZeroU32,

@@ -2,7 +2,7 @@
 //!
 //! The first restart after a healthy while is immediate; `initial` starts with the second, and each
 //! further one waits `factor` times longer, up to `max`. A run longer than `reset_after` starts the
-//! count anew. Jitter shortens or lengthens a wait by up to its share, so that two hundred clients
+//! count again. Jitter shortens or lengthens a wait by up to its share, so that two hundred clients
 //! of one dead server do not come back in step.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Backoff {
     pub max: Duration,
     /// The share, 0 to 1, by which a wait may be shortened or lengthened.
     pub jitter: f64,
-    /// A run at least this long was healthy: the count starts anew.
+    /// A run at least this long was healthy: the count starts over.
     pub reset_after: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Backoff {
     }
 }
 
-/// 200 ms, doubling up to 30 s, a tenth of jitter, anew after a healthy minute.
+/// 200 ms, doubling up to 30 s, a tenth of jitter, starting over after a healthy minute.
 impl Default for Backoff {
     fn default() -> Self {
         Self {

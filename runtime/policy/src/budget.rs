@@ -1,14 +1,14 @@
 //! A node's budget: who is admitted, what each instance is guaranteed, who is squeezed.
 //!
 //! Each instance *states* a guarantee, which is kept for it from the moment it is admitted until it
-//! leaves: the stated guarantees together never exceed the budget, and who does not fit is refused.
+//! leaves: the stated guarantees together never exceed the budget, and an instance that does not fit is refused.
 //! What is left over follows rolling use: an instance that has used more is guaranteed more, by
 //! tier, as long as nobody states a claim to it. What nobody is guaranteed is the shared pool for
 //! bursts. When the instances want more than the budget has, those of the lowest tier are squeezed
 //! first, and none below its guarantee.
 //!
-//! To squeeze is to tell what an instance may use; how the kernel is told, and what an instance
-//! uses, is the shell's. Nothing is killed or stopped from here.
+//! Squeezing means to say what an instance may use; telling the kernel, and finding out what an instance
+//! uses, are up to the shell. Nothing is killed or stopped from here.
 
 mod amount;
 mod division;
@@ -435,7 +435,7 @@ mod tests {
         assert_eq!(told(20_001, Event::DeadlineReached), "", "the next one is due in ten seconds");
     }
 
-    /// Who has no process wants nothing, so that others need not be held back for it.
+    /// An instance without a process wants nothing, so that others need not be held back for it.
     #[test]
     fn one_that_has_no_process_wants_nothing_now() {
         let mut budget = budget();

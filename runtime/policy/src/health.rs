@@ -19,9 +19,9 @@ pub struct Thresholds {
     pub every: Duration,
     /// The same while the verdict is unhealthy, so that a recovery is noticed soon.
     pub every_unhealthy: Duration,
-    /// So many failures in a row are a failure.
+    /// This many failures in a row make it unhealthy.
     pub failures_max: NonZeroU32,
-    /// So many successes in a row are a success.
+    /// This many successes in a row make it healthy.
     pub successes_min: NonZeroU32,
 }
 

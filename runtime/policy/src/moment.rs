@@ -10,7 +10,7 @@ impl Moment {
     /// The origin itself.
     pub const ORIGIN: Self = Self(Duration::ZERO);
 
-    /// So long after the origin.
+    /// The moment this long after the origin.
     pub const fn after_origin(elapsed: Duration) -> Self {
         Self(elapsed)
     }

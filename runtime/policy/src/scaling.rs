@@ -9,7 +9,7 @@
 //!
 //! A threshold must be passed for a whole window, and the last change lie back a whole cooldown, so
 //! that a load that comes and goes does not make instances come and go. One fewer is also not
-//! asked for where those that stay would be busy at once. An operator who says how many there shall
+//! asked for where those that stay would be busy at once. An operator who says how many there should
 //! be is obeyed: the machine is paused until told to go on.
 
 use std::{fmt, time::Duration};
@@ -61,12 +61,12 @@ impl ScalingSpec {
 pub enum Event {
     /// What its ready instances use on average; not told while none is ready.
     Sampled(Amount),
-    /// The last change was not possible: there are so many, and it counts as tried.
+    /// The last change was not possible: there are this many, and it counts as tried.
     Refused {
         /// How many there are.
         instances: u32,
     },
-    /// An operator says how many there shall be.
+    /// An operator says how many there should be.
     Fixed {
         /// How many.
         instances: u32,
@@ -197,7 +197,7 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    /// A rule that begins at `now`, with so many instances, within its bounds.
+    /// A rule that begins at `now`, with this many instances, within its bounds.
     pub fn new(spec: ScalingSpec, now: Moment, instances: u32) -> Self {
         let due = now.next_multiple(spec.every);
         Self { spec, state: State::Calm, instances, changed_at: None, due }

@@ -17,7 +17,7 @@
 
 use std::time::Duration;
 
-/// So often a child gets its patience again because it waits for a CPU.
+/// How often a child gets its patience again because it waits for a CPU.
 pub const STARVATIONS_MAX: u32 = 10;
 /// A child that ran for more than this share of its last patience was not kept from answering.
 const RAN_SHARE: u32 = 2;
@@ -77,7 +77,7 @@ impl Silence {
         }
     }
 
-    /// One beat has passed, which is so long; `look` asks the kernel, which may not know.
+    /// One beat, which is this long, has passed; `look` asks the kernel, which may not know.
     pub fn beat(
         &mut self,
         beat: Duration,
@@ -123,7 +123,7 @@ mod tests {
         silence
     }
 
-    /// What is found in so many beats, and at which of them.
+    /// What is found in this many beats, and at which of them.
     fn findings(
         silence: &mut Silence,
         beats: u32,

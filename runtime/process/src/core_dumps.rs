@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Shorter than any dump; and unlike 0, the kernel heeds it also where a program collects them.
+/// Shorter than any dump; and unlike 0, the kernel respects it even where a program collects them.
 const REFUSED: u64 = 1;
 
 static BEFORE: OnceLock<libc::rlimit> = OnceLock::new();

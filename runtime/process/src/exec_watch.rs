@@ -108,7 +108,7 @@ impl Watch {
     }
 
     fn look(&self) {
-        // Held until the signal is sent: so long the descriptor is the child's.
+        // Held until the signal is sent: until then the descriptor is the child's.
         let deadline = self.deadline();
         let pidfd = self.pidfd.load(Ordering::Relaxed);
         if deadline.is_none_or(|deadline| Instant::now() < deadline) || pidfd == NO_PIDFD {

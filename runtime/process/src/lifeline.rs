@@ -126,7 +126,7 @@ impl Lifeline {
         Ok(())
     }
 
-    /// Has the guardian overwrite a variable of its own, which the kernel shows to who may look at it.
+    /// Has the guardian overwrite a variable of its own, which the kernel shows to whoever may look at it.
     pub fn withhold_variable(&self, name: &OsStr) -> io::Result<()> {
         let message = [&[VARIABLE], name.as_bytes()].concat();
         send(&self.socket, &message, SendFlags::DONTWAIT)?;

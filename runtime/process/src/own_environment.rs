@@ -16,7 +16,7 @@ unsafe extern "C" {
 }
 
 /// The value of a variable, which from now on is empty for this process, for those that it starts, and for
-/// who looks at it in `/proc`. `None` where there is none.
+/// whoever looks at it in `/proc`. `None` where there is none.
 pub fn take_variable(name: &OsStr) -> Option<OsString> {
     let value = std::env::var_os(name);
     blank_variable(name);
@@ -43,7 +43,7 @@ pub(crate) fn blank_variable(name: &OsStr) {
 /// From the front: whoever reads it meanwhile finds an empty text or the whole.
 ///
 /// # Safety
-/// So many bytes from `start` on are memory that may be written.
+/// `length` bytes from `start` on are memory that may be written.
 unsafe fn blank(start: *mut c_char, length: usize) {
     for offset in 0..length {
         // SAFETY: within what the caller vouches for; a byte is always aligned.

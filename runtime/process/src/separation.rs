@@ -1,10 +1,10 @@
 //! A child in a namespace of processes of its own: made by a process in between, which makes the namespace's
 //! first process and the child, both as its parent's, and is gone.
 //!
-//! The one in between is this process's own user's, as this process is: who may kill it while its child still
-//! uses their memory may as well kill this process.
+//! The one in between runs as the same user as this process: whoever may kill it while its child still uses
+//! their memory might as well kill this process.
 //!
-//! So the child's exit, its signals and its number are this process's to see as any other child's, and no
+//! So the child's exit, its signals and its number are this process's to see like any other child's, and no
 //! thread of this process ever enters a namespace.
 #![expect(unsafe_code, reason = "raw system calls in borrowed memory")]
 

@@ -171,7 +171,7 @@ fn where_no_proc_may_be_mounted_it_goes_on_with_the_rest_if_it_may() {
     const INSIDE: &str = "BLACKHOLE_TEST_COVERED_PROC";
     if std::env::var_os(INSIDE).is_none() {
         return run(async {
-            // Who is in a namespace within cannot uncover what covers it.
+            // A process in a nested namespace cannot uncover what is covered.
             const WITHIN: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
             let script = format!(
                 "mount -t tmpfs none /proc/sys && exec {} \"$0\" --exact \"$1\"",

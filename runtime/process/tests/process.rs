@@ -448,7 +448,7 @@ fn processes_are_told_apart_where_the_own_session_began_outside_the_pid_namespac
     }
 }
 
-/// A user of whom nobody else has processes.
+/// A user who has no other processes.
 const STRANGER: u32 = 61_234;
 
 #[test]
@@ -512,7 +512,7 @@ fn what_was_left_behind_is_found_without_any_descriptor() {
     });
 }
 
-/// The rules are made known to the kernel once; a directory that is made anew has its name only.
+/// The rules are made known to the kernel once; a directory that is made again has only its name.
 #[test]
 fn path_rules_hold_for_every_generation_and_follow_a_path_that_leads_elsewhere() {
     run(async {

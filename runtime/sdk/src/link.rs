@@ -25,7 +25,7 @@ pub(crate) struct Link {
     pub(crate) stop: oneshot::Receiver<()>,
 }
 
-/// What the node is asked, and who waits for the answer.
+/// What the node is asked, and where its answer goes.
 type Asking = (Query, oneshot::Sender<Answer>);
 
 /// The node, as it knows the other processes.
@@ -68,7 +68,7 @@ impl Directory for AskNode {
     }
 }
 
-/// A message to the node, and who waits for it to be on its way.
+/// A message to the node, and whom to tell when it is on its way.
 type Saying = (ToNode, oneshot::Sender<()>);
 
 impl Link {
@@ -112,7 +112,7 @@ async fn speak(
             message = receiver.receive() => match message? {
                 ToChild::Ping { sequence } => sender.send(&ToNode::Pong { sequence }).await?,
                 ToChild::Stop => drop(asked.take().map(|asked| asked.send(()))),
-                // Who asked may have gone.
+                // The caller may have gone.
                 ToChild::Told { question, answer } => {
                     drop(open.remove(&question).map(|asked| asked.send(answer)));
                 }

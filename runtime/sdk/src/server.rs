@@ -22,7 +22,7 @@ pub(crate) enum Message {
 pub(crate) enum Drained {
     /// Everything that was in flight was answered.
     Whole,
-    /// So many connections still had requests when the time was up, and were cut.
+    /// This many connections still had requests when the time was up, and were cut.
     Cut(usize),
 }
 

@@ -133,7 +133,7 @@ impl Host {
 pub fn listeners(directory: &Path, instance: &InstanceId) -> NativeListeners {
     let bind = |file: String| {
         let path = directory.join(file);
-        // A node holds the socket over generations; here each one binds it anew.
+        // A node holds the socket over generations; here each one binds it again.
         let _ = std::fs::remove_file(&path);
         UnixListener::bind(path).expect("the directory can hold a socket")
     };

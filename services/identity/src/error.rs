@@ -56,8 +56,8 @@ impl From<Error> for Status {
     }
 }
 
-/// Whoever cannot open the state is replaced, for want of descriptors for example: a caller who comes
-/// again may find it open.
+/// An instance that cannot open the state, for example because descriptors have run out, is replaced: a caller that
+/// tries again may find it open.
 fn closed(error: &Error) -> Status {
     tracing::error!(error = error as &dyn std::error::Error, "a request failed");
     Status::unavailable("the identity service could not open its state; try again, or see its log")

@@ -19,7 +19,7 @@ use crate::{
     reply::Asked,
 };
 
-/// How many messages are handled between two looks at the clock.
+/// How many messages are handled between two readings of the clock.
 const BETWEEN_LOOKS: usize = 8;
 /// Answers are flushed after this many questions, so that the caller can go on while the rest are handled. Flushing
 /// more often costs more than it gains.
@@ -42,9 +42,10 @@ pub(super) trait Door: fmt::Debug + Send + Sync {
 
 /// One session's way to one actor. Collects what one read has brought.
 pub(super) trait WayIn: Send {
-    /// Takes a statement; what it is worth is handed back when it has been done. What it takes in memory, in bytes.
+    /// Takes a statement; what it is worth is handed back when it has been done. Returns how much memory it takes, in
+    /// bytes.
     fn cast(&mut self, payload: &[u8], ticket: Ticket) -> Result<usize, DecodeError>;
-    /// Takes a question. What it takes in memory, in bytes, and if it is refused what was read of it.
+    /// Takes a question. Returns how much memory it takes, in bytes; if it is refused, what was read of it.
     fn call(&mut self, payload: &[u8], asked: Asked) -> usize;
     /// Gives the actor what was collected.
     fn settle(&mut self);
@@ -214,7 +215,7 @@ impl<A: Actor<Msg: Message>> Actor for Companion<A> {
         let mut questions = 0;
         let mut now = Instant::now();
         for (position, envelope) in envelopes.into_iter().enumerate() {
-            // To look at the clock takes as long as to handle a small message.
+            // Reading the clock takes as long as handling a small message.
             if position % BETWEEN_LOOKS == BETWEEN_LOOKS - 1 {
                 now = Instant::now();
             }

@@ -1,4 +1,4 @@
-//! Which actors there are, and who wants to hear of their end.
+//! Which actors there are, and who wants to know when they end.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -54,7 +54,7 @@ impl Entry {
     }
 }
 
-/// A name that is to be filled; free again when this is dropped before.
+/// A name that is to be filled; free again if this is dropped before.
 pub(super) struct Place<'a> {
     names: &'a Names,
     name: Option<String>,
@@ -103,7 +103,7 @@ impl Names {
         Ok(entry.door.clone())
     }
 
-    /// A peer does not want to hear of an actor any more, and from when it is told so it will not.
+    /// A peer is no longer interested in an actor, and is told nothing of it after this is confirmed.
     pub(super) fn release(&self, actor: &str, peer: &Arc<Outbox>, target: u32) {
         let mut table = self.table();
         if let Some(Some(entry)) = table.entries.get_mut(actor) {
@@ -112,7 +112,7 @@ impl Names {
         peer.say(&FromGateway::Released { target });
     }
 
-    /// A peer is gone, and with it its wish to hear of an actor.
+    /// A peer is gone, and with it its interest in an actor.
     pub(super) fn forget(&self, actor: &str, peer: &Arc<Outbox>, target: u32) {
         if let Some(Some(entry)) = self.table().entries.get_mut(actor) {
             entry.watchers.remove(&watcher(peer, target));
@@ -140,7 +140,7 @@ impl Names {
         filled.take(names_max).map(|(name, _)| name.clone()).collect()
     }
 
-    /// A session to be told of the end of the whole.
+    /// A session that will be told when all of this ends.
     pub(super) fn opened(&self, peer: &Arc<Outbox>) {
         let mut table = self.table();
         table.sessions.retain(|session| session.strong_count() > 0);

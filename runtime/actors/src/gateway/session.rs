@@ -35,10 +35,10 @@ use crate::{
 
 /// Actors that one peer may have bound at a time.
 const TARGETS_MAX: u32 = 1 << 14;
-/// A peer that leaves so many bytes unread is not read from until it has read them.
+/// A peer that leaves this many bytes unread is not read from until it has read them.
 const CONGESTED_BYTES: usize = 1 << 20;
-/// After so many answers to wishes of a peer, which may be far longer than those, they go out before it is
-/// heard again.
+/// After this many answers to a peer's wishes, which may be far longer than the wishes, they are sent before more is
+/// read from it.
 const ANSWERED_WISHES_MAX: u32 = 64;
 
 const _: () = assert!(WINDOW.bytes as usize > FRAME_LENGTH_MAX);
@@ -94,7 +94,7 @@ pub(super) async fn session(
     }
 }
 
-/// A peer that is heard. Its drop, also by a panic in a message's own code, is its going.
+/// A peer that is served. When this is dropped, even by a panic in a message's own code, the peer counts as gone.
 struct Here<'a> {
     seat: &'a Seat,
     outbox: &'a Outbox,
@@ -106,11 +106,11 @@ impl Here<'_> {
         self.outbox.close();
     }
 
-    /// A peer that is not heard, because its messages take much memory, may go meanwhile: then they are for nobody,
-    /// and what is left of them in the socket is read when some are done.
+    /// A peer that is not read from, because its messages take much memory, may go meanwhile: then nobody needs their
+    /// answers, and what is left in the socket is read when some are done.
     async fn left_unheard(&self, stream: &UnixStream) {
         self.outbox.filled.notified().await;
-        // Nothing but the end of what the peer says comes under this name.
+        // This readiness reports nothing but the end of the peer's side.
         let _ended_or_failed = stream.ready(Interest::PRIORITY).await;
         self.leave();
         std::future::pending().await
@@ -123,8 +123,8 @@ impl Drop for Here<'_> {
     }
 }
 
-/// Tells a peer why it is cut, if it still reads: after what it has perhaps half, or it would take the one for
-/// the rest of the other.
+/// Tells a peer why it is cut, if it still reads: after the rest of what it may have in part, or it would take the
+/// goodbye for that rest.
 pub(super) async fn farewell(stream: &UnixStream, unsent: [&[u8]; 2], error: &LinkError) {
     let goodbye = FromGateway::Goodbye { reason: shortened(error.to_string()) };
     let mut last = Vec::new();

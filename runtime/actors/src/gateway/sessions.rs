@@ -27,16 +27,16 @@ const SESSIONS_MAX: u32 = 1024;
 /// How many of them may be one program, so that it shuts nobody else out. One that refers to any number of
 /// actors needs a single one; a node speaks for each service that is embedded in it.
 const SESSIONS_PER_PROGRAM_MAX: u32 = SESSIONS_MAX / 64;
-/// Programs that this one cannot see, as from a namespace of processes of its own, are not told from each other: all
-/// of one user together leave others so many.
+/// Programs that this one cannot see, as from a namespace of processes of its own, cannot be told apart: all
+/// of one user together leave this many to others.
 const SESSIONS_OF_UNSEEN_MAX: u32 = SESSIONS_MAX / 2;
 /// The pause after a failed accept: the usual reason is that descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Of peers that are refused, one in so long is worth a line: who comes again and again fills no log.
+/// At most one refused peer in this time is logged, so that one that comes again and again does not fill the log.
 const REFUSED_EVERY: Duration = Duration::from_secs(1);
 
-/// Accepts until the listener is of no use.
+/// Accepts until the listener fails.
 pub(super) async fn accept(listener: UnixListener, shared: Arc<Shared>) {
     let Sessions { places, closing, .. } = &shared.sessions;
     let mut closed = closing.subscribe();
@@ -146,7 +146,7 @@ impl Sessions {
         self.closing.send_replace(true);
     }
 
-    /// Waits until all of them are over and their messages are done, but no longer than that.
+    /// Waits until all of them are over and their messages are done, but no longer than `patience`.
     pub(super) async fn ended(&self, patience: Duration) -> Drained {
         let all = self.places.acquire_many(SESSIONS_MAX);
         match tokio::time::timeout(patience, all).await {
@@ -183,8 +183,8 @@ impl Refused {
 #[derive(Debug, Default)]
 struct Shares(Mutex<HashMap<Program, u32>>);
 
-/// One session's part of its program's share: until the peer has left and all its questions are answered, by whom
-/// ever they are kept. Else who comes again and again would leave a window of them each time.
+/// One session's part of its program's share: until the peer has left and all its questions are answered,
+/// whoever keeps them. Otherwise a peer that comes again and again would leave a window of them each time.
 #[derive(Debug)]
 pub(super) struct Share {
     shares: Arc<Shares>,

@@ -71,7 +71,7 @@ pub(super) async fn greet(stream: &mut UnixStream, from: &str) -> Result<Opened,
     sent?;
     match decode(&frame)? {
         FromGateway::Welcome { instance, generation, window, .. } => {
-            // A peer that grants more than any of ours does is not to decide what we hold for it.
+            // A peer that grants more than ours do must not decide how much we hold for it.
             let (messages, bytes) = (WINDOW.messages, WINDOW.bytes);
             let window =
                 Window { messages: window.messages.min(messages), bytes: window.bytes.min(bytes) };
@@ -105,7 +105,7 @@ struct State {
     /// What may still be sent; bytes go below zero by at most one frame.
     messages: u32,
     bytes: i64,
-    /// How many wait for that.
+    /// How many callers wait for that.
     waiting: u32,
     calls: Calls,
     targets: Targets,
@@ -165,7 +165,7 @@ impl Connection {
             let mut wire = Wire::default();
             let why = tokio::select! {
                 biased;
-                // First: a gateway that never stops speaking leaves no turn to what comes after it.
+                // First, because a gateway that never stops speaking would starve what comes after it.
                 () = driven.parting.overdue(|| driven.lock().undone()) => {
                     "the gateway did not close a link that was left".to_owned()
                 }
@@ -367,7 +367,7 @@ impl Connection {
         if messages > undone || i64::from(bytes) > undone_bytes {
             return Err(LinkError::Misuse("granted more than it had been sent"));
         }
-        // What is done is answered before; else calls without an answer would gather without end.
+        // An answer comes before its grant; otherwise unanswered calls would pile up without end.
         if undone - messages < state.calls.waiting() {
             return Err(LinkError::Misuse("granted a call that it has not answered"));
         }
@@ -409,7 +409,7 @@ impl Room<'_> {
         sent.map_err(|error| CastError::Encode(error.into()))
     }
 
-    /// Appends a message in place; of one that cannot be encoded nothing is left.
+    /// Appends a message in place; nothing is left of one that cannot be encoded.
     fn send<M: Message>(
         mut self,
         target: u32,
@@ -434,7 +434,7 @@ impl Room<'_> {
             }
         });
         let (awaited, length) = appended.inspect_err(|_| {
-            // Who was woken for the credit that was not used may be another's turn.
+            // The credit was not used: wake another who waits for it.
             self.connection.granted.notify_one();
         })?;
         if let Some(awaited) = awaited {

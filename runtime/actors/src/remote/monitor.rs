@@ -1,4 +1,4 @@
-//! Hearing of the end of an actor.
+//! Learning of the end of an actor.
 
 use std::{fmt, sync::Arc, time::Duration};
 

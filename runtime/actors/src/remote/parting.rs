@@ -1,4 +1,4 @@
-//! How a connection ends that is not needed any more, whatever its gateway does: else each one that a gateway
+//! How a connection that is no longer needed ends, whatever its gateway does: otherwise each one that a gateway
 //! says it will leave, and keeps, would cost a descriptor.
 //!
 //! | stage     | since                                    | ends when                                    |
@@ -19,7 +19,7 @@ use super::connection::Connection;
 
 /// How long a gateway may take to hear what was said last, and to close.
 const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many retired connections to one peer are kept for the answers that are still to come.
+/// How many retired connections to one peer are kept for the answers that are still to come.
 const RETIRED_MAX: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +72,7 @@ impl Parting {
             tokio::select! {
                 _ = stages.changed() => {}
                 () = timeout => {
-                    // Who stood still itself has not tried yet to send.
+                    // If we stood still ourselves, we have not tried to send yet.
                     tokio::task::yield_now().await;
                     let Undone { is_awaited, unsent } = undone();
                     let goes_out = (1..unsent_before).contains(&unsent);

@@ -38,7 +38,7 @@ impl Calls {
         u32::try_from(waiting).expect("no more than there was credit for")
     }
 
-    /// Whether there is anybody left of those who made them.
+    /// Whether any of those who made them still waits.
     pub(super) fn are_awaited(&self) -> bool {
         self.waiting.iter().flatten().any(|awaited| awaited.is_awaited())
     }
@@ -63,8 +63,8 @@ impl Calls {
 pub(super) struct Targets {
     places: Vec<Target>,
     free: Vec<u32>,
-    /// Wishes that were given up and are not answered. Below zero while one is answered before who gave it
-    /// up has said so.
+    /// Wishes that were given up and are not answered. Below zero while one is answered before whoever gave it up
+    /// has said so.
     forgone: i32,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Bound {
     pub(super) ended: watch::Receiver<Option<ExitReason>>,
 }
 
-/// Whether who wanted an actor bound still does.
+/// Whether the actor is still wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Still,
@@ -180,7 +180,7 @@ impl Targets {
         }
     }
 
-    /// No actor will be spoken to any more by the number that it has; who watches one still does.
+    /// Nobody speaks to an actor by its number any more; those who watch one still do.
     pub(super) fn retire(&self) {
         for place in &self.places {
             if let Target::Bound { usable, .. } = place {

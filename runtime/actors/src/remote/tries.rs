@@ -1,4 +1,4 @@
-//! For how long a process that goes away is tried again.
+//! How long a process that goes away is tried again.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Patience, Unreachable};
 use crate::link::LinkError;
 
-/// The pause before a process is tried again that went while it was being spoken to.
+/// The pause before trying a process again that went away while it was spoken to.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The tries of one message, of which nothing has been sent yet: all of them together take no longer than

@@ -1,4 +1,4 @@
-//! What is to be sent over one connection: frames that wait, and those that the task that drives it has in hand.
+//! What is to be sent over one connection: frames that wait, and those that its task is sending.
 
 use std::{io, mem, sync::Arc, task::Waker};
 
@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 
 use super::{Collected, FREED_LENGTH};
 
-/// What waits is written by whoever makes it so many bytes: they are in the processor's cache still, and the peer has
+/// Whoever makes the waiting bytes this many writes them: they are still in the processor's cache, and the peer has
 /// something to do while more are made.
 const PUSHED_LENGTH: usize = 256 * 1024;
 
@@ -24,7 +24,7 @@ impl Sending {
         &self.bytes[self.sent..]
     }
 
-    /// The socket has taken so many more.
+    /// The socket has taken this many more.
     pub(crate) fn advance(&mut self, length: usize) {
         self.sent += length;
     }
@@ -39,7 +39,7 @@ impl Sending {
         self.bytes.capacity()
     }
 
-    /// Begins anew, in the same memory unless that is much.
+    /// Starts over, in the same memory unless that is much.
     pub(crate) fn clear(&mut self) {
         if self.capacity() > FREED_LENGTH {
             *self = Self::default();
@@ -69,7 +69,7 @@ impl Outgoing {
         Self { socket: Some(socket), ..Self::default() }
     }
 
-    /// Appends one frame. What else the writing gives, and the length of the frame in bytes with its prefix.
+    /// Appends one frame. Returns what `write` gives, and the length of the frame in bytes with its prefix.
     pub(crate) fn append<T>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<T, EncodeError>,
@@ -122,7 +122,7 @@ impl Outgoing {
         self.held + self.waiting.len()
     }
 
-    /// The socket has taken so many bytes of what was collected.
+    /// The socket has taken this many bytes of what was collected.
     pub(crate) fn sent(&mut self, length: usize) {
         self.collected = self.collected.saturating_sub(length);
     }
@@ -136,13 +136,13 @@ impl Outgoing {
         self.last
     }
 
-    /// Who is to be woken, once the lock is free again.
+    /// The waker to call once the lock is free again.
     #[must_use]
     pub(crate) fn waker(&mut self) -> Option<Waker> {
         self.waker.take()
     }
 
-    /// As [`End::collect`](super::End::collect).
+    /// As [`Endpoint::collect`](super::Endpoint::collect).
     pub(crate) fn collect(&mut self, sending: &mut Sending, waker: &Waker) -> Collected {
         if self.waiting.rest().is_empty() {
             self.waker = Some(waker.clone());

@@ -125,7 +125,7 @@ async fn an_actor_that_is_bound_by_a_gateway_that_leaves_is_found_at_its_success
     assert_eq!(asking.await.expect("no panic").expect("the successor answers"), 1 ^ 4);
 }
 
-/// So many retired connections are kept for their answers.
+/// How many retired connections are kept for their answers.
 const RETIRED: usize = 4;
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_gateway_that_does_not_read_a_goodbye_is_left_all_the_same() {
     let text = || HolderMessage::Fail("x".repeat((1 << 20) - 100));
     (0..2).for_each(|_| holder.try_cast(text()).expect("there is credit"));
     drop(holder);
-    // Nothing is read; who waits for what is urgent hears of the other end's close alone.
+    // Nothing is read; waiting for urgent data reports the other end's close alone.
     let closed = stream.ready(tokio::io::Interest::PRIORITY);
     let ready = tokio::time::timeout(SOON, closed).await.expect("it is closed");
     assert!(ready.expect("a socket").is_read_closed());
@@ -224,7 +224,7 @@ async fn a_gateway_that_never_answers_who_wants_to_bind_is_left() {
     closed.expect("it is closed").expect("a socket");
 }
 
-/// Else what is remembered of them would gather for as long as there are callers.
+/// Otherwise what is remembered of them would pile up for as long as there are callers.
 #[tokio::test]
 async fn a_gateway_that_grants_calls_without_answering_them_is_left() {
     let (liar, holder) = Liar::begin();

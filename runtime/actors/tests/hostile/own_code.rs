@@ -175,7 +175,7 @@ async fn visit(world: &World) {
     while heard(&mut stream).await != (FromGateway::Answer { call: 100 }) {}
 }
 
-/// Else each visit would leave a window of questions with an actor that keeps them.
+/// Otherwise each visit would leave a window of questions with an actor that keeps them.
 #[tokio::test]
 async fn a_peer_whose_questions_are_kept_has_its_share_while_they_are() {
     let world = World::begin().await;
@@ -189,7 +189,7 @@ async fn a_peer_whose_questions_are_kept_has_its_share_while_they_are() {
     world.serves().await;
 }
 
-/// Else who keeps a question while it is awaited would keep it for as long as the peer once said.
+/// Otherwise an actor that keeps a question while it is awaited would keep it for as long as the peer once said.
 #[tokio::test]
 async fn a_peer_that_goes_while_it_is_not_heard_is_awaited_no_more() {
     let world = World::begin().await;

@@ -21,7 +21,7 @@ pub(super) enum TallyMessage {
     Large(Vec<Option<[u64; 32]>>),
 }
 
-/// More than a socket takes, and less than what makes a peer be heard no more until it has read it.
+/// More than a socket takes, and less than what stops a peer from being read until it has read it.
 const LONG: usize = 700_000;
 
 /// Counts what it is sent, as soon as it may.
@@ -75,7 +75,7 @@ async fn counted(tally: &ActorRef<TallyMessage>) -> u64 {
     tokio::time::timeout(SOON, answer).await.expect("it is open").expect("an answer")
 }
 
-/// Waits until it has counted so many, and no more.
+/// Waits until it has counted this many, and no more.
 pub(super) async fn counts(tally: &ActorRef<TallyMessage>, expected: u64) {
     let mut last = 0;
     let counting = async {
@@ -257,7 +257,7 @@ async fn a_peer_that_was_sent_to_the_successor_is_granted_nothing_more() {
     let (actor, message) = ("holder".to_owned(), HolderMessage::NAME.to_owned());
     let holder = ToGateway::Bind { target: 1, actor, message, schema: HolderMessage::SCHEMA };
     let mut said = framed(&[hello(), bind_tally(), holder]);
-    // Who waits for an answer is not taken for one that has nothing to wait for.
+    // A peer that waits for an answer is not taken for one that has nothing to wait for.
     append_frame_with(&mut said, |bytes| {
         append_value(&ToGateway::Call { target: 1, call: 0, within_us: 1 << 40 }, bytes)?;
         append_value(&0u32, bytes)

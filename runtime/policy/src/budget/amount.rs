@@ -43,7 +43,7 @@ impl fmt::Display for Resource {
     }
 }
 
-/// So much of both.
+/// An amount of both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Amount {
     /// Thousandths of one CPU's time.

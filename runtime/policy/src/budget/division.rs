@@ -75,7 +75,7 @@ fn asks(tier: Tier, wishes: &[Wish], amount: impl Fn(usize) -> u64) -> Vec<(u64,
     members.map(|(at, _)| (amount(at), at)).collect()
 }
 
-/// What each position gets out of `rest`; when it is not enough, nobody gets more than another who
+/// What each position gets out of `rest`; when it is not enough, nobody gets more than anyone who
 /// is short.
 fn shared(mut rest: u64, mut asks: Vec<(u64, usize)>) -> impl Iterator<Item = (usize, u64)> {
     // The modest first: what they leave of an equal share is shared by those after them.

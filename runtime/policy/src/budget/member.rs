@@ -18,12 +18,12 @@ use crate::moment::Moment;
 
 /// Below this share of what it may use, a member is not what holds it back.
 const HELD_BACK_PERCENT: u64 = 90;
-/// What a member that is held back may use is told a little low, so that it need not be told anew
-/// for every small change.
+/// What a member that is held back may use is told a little low, so that it need not be told
+/// again for every small change.
 const TOLD_PERCENT: u64 = 97;
-/// It is told anew when it might have so much more.
+/// It is told again when it might have this share of what it was told.
 const TOLD_AGAIN_PERCENT: u64 = 110;
-/// A guarantee is told anew when it has changed by this share of itself.
+/// A guarantee is told again when it has changed by this share of itself.
 const GUARANTEE_CHANGE_PERCENT: u64 = 10;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ pub(super) enum Grip {
 pub(super) enum Turn {
     /// As before.
     Nothing,
-    /// It may use so much from now on.
+    /// It may use this much from now on.
     Squeeze(u64),
     /// It is no longer held back.
     Release,
@@ -98,7 +98,7 @@ impl Member {
         }
     }
 
-    /// It was seen to use so much.
+    /// It was seen to use this much.
     pub(super) fn observe(&mut self, now: Moment, used: Amount, window: Duration) {
         for resource in Resource::ALL {
             self.part_mut(resource).observe(used.of(resource));

@@ -28,7 +28,7 @@ impl<Id: Clone + Ord> Shortfall<Id> {
     pub(crate) fn of(budget: Amount, held: &[(Id, Amount)], asked: &[Amount]) -> Option<Self> {
         let total: Amount =
             held.iter().map(|(_, amount)| *amount).chain(asked.iter().copied()).sum();
-        // Who asks for nothing of a resource is not refused for want of it.
+        // An instance that asks for nothing of a resource is not refused for lack of it.
         let is_short = |resource: &Resource| {
             total.of(*resource) > budget.of(*resource)
                 && asked.iter().any(|amount| amount.of(*resource) > 0)

@@ -5,7 +5,7 @@
 pub struct Standing<Id> {
     /// What there is: thousandths of a CPU, or bytes.
     pub budget: u64,
-    /// Everybody who has a guarantee of it, be it of nothing.
+    /// Everybody who has a guarantee of it, even one of nothing.
     pub members: Vec<Guaranteed<Id>>,
 }
 

@@ -1,5 +1,4 @@
-//! Adjustments, with the arithmetic that led to them. Amounts are in thousandths of a CPU or in bytes, as the resource
-//! has it.
+//! Adjustments, with the arithmetic that led to them.
 
 use std::fmt;
 

@@ -98,7 +98,7 @@ fn samples(key: &str, schema: &Json) -> Vec<Sample> {
         return keys.map(beside).collect();
     }
     if let Some(entry) = schema.get("additionalProperties").filter(|entry| entry.is_object()) {
-        // Elsewhere names are free, but for disks, which are paths.
+        // Elsewhere names are free, except those of disks, which are paths.
         let names: &[&str] = match key {
             "services" => &[SERVICE],
             "groups" => &[GROUP],

@@ -106,7 +106,7 @@ async fn a_file_that_is_no_database_ends_the_service_and_is_left_alone() {
     assert_eq!(std::fs::read(&file).expect("a file"), vec![b'x'; 4096]);
 }
 
-/// A process was killed while it made the file: nothing had been promised, so the next one begins anew.
+/// A process was killed while it made the file: nothing had been promised, so the next one starts over.
 #[tokio::test]
 async fn a_half_made_file_is_made_again() {
     let mut bench = Bench::new().await;

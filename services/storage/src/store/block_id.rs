@@ -75,7 +75,7 @@ pub enum BlockIdError {
     /// It is no CID at all.
     #[error("not a CID")]
     Cid,
-    /// It names something else than raw bytes.
+    /// It names something other than raw bytes.
     #[error("the codec is {0:#x}, and a block's is raw (0x55)")]
     Codec(u64),
     /// It uses a digest that the store does not know.

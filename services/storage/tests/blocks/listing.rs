@@ -7,7 +7,7 @@ use cid::{Cid, multihash::Multihash};
 
 use crate::harness::Served;
 
-/// So many blocks in five shards. They are put there by hand, because syncing each takes its time, and
+/// `count` blocks in five shards. They are put there by hand, because syncing each takes its time, and
 /// are empty, which a listing cannot know.
 fn store_of(count: usize) -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();

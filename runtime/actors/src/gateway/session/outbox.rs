@@ -1,4 +1,4 @@
-//! What is to be said to one peer, and what its messages are worth that are not done yet. Any actor on any thread
+//! What is to be sent to one peer, and what its messages that are not done yet are worth. Any actor on any thread
 //! adds to it; the session sends it.
 
 use std::{
@@ -24,9 +24,9 @@ pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 const UNREAD_BYTES_MAX: usize = 32 << 20;
 /// Smaller messages, in bytes of memory, are not counted: the window bounds how many there can be.
 const LARGE_MESSAGE_SIZE: usize = 4096;
-/// A peer whose large messages take more memory, in bytes, is not heard until some of them are done.
+/// A peer whose large messages take more memory, in bytes, is not read from until some of them are done.
 pub(super) const HELD_SIZE_MAX: usize = 16 << 20;
-/// How long a peer has to read what is said to it last, and to take leave when nothing of it is undone.
+/// How long a peer has to read what it is sent last, and to take leave once all it asked is done.
 pub(in crate::gateway) const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Credits are granted whenever one of this many equal parts of the window is done.
 pub(super) const GRANTS_PER_WINDOW: u32 = 4;
@@ -53,7 +53,7 @@ pub(in crate::gateway) struct Outbox {
 pub(super) struct OutboxState {
     pub(super) outgoing: Outgoing,
     closed: bool,
-    /// Who waits for less to be held.
+    /// Wakes whoever waits for less to be held.
     pub(super) waits_for_room: Option<Waker>,
 }
 
@@ -143,7 +143,7 @@ impl Outbox {
         self.lock().outgoing.unsent()
     }
 
-    /// Nothing is said any more, but for what the peer has the beginning of.
+    /// Nothing more is sent, except the rest of what the peer has the beginning of.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -226,7 +226,7 @@ impl Ticket {
     }
 }
 
-/// A question whose answer is being written. Dropped by a panic of that, it says so to the caller.
+/// A question whose answer is being written. If that panics, dropping this tells the caller.
 struct Unanswered<'a> {
     ticket: &'a Ticket,
     call: u64,

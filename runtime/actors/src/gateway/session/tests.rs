@@ -10,7 +10,7 @@ use blackhole_protocol::InstanceId;
 use super::{outbox::HELD_SIZE_MAX, *};
 use crate::wire::Outgoing;
 
-/// So often the two of them meet, each time in another order.
+/// How often the two of them meet, each time in another order.
 const MEETINGS: usize = 20_000;
 
 #[derive(Default)]

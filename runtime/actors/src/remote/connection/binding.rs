@@ -40,11 +40,11 @@ impl Drop for Binding {
     }
 }
 
-/// So many wishes may have been given up that the gateway has not answered; it is left then.
+/// Once more wishes than this were given up before the gateway answered them, the connection is cut.
 pub(super) const UNANSWERED_MAX: i32 = 64;
 
-/// The wish to bind an actor. If it is given up after the gateway has agreed to it, and before anybody has
-/// heard of that, the number is given back.
+/// The wish to bind an actor. If it is given up after the gateway has agreed to it, but before anybody has
+/// noticed, the number is given back.
 pub(super) struct Wish<'a> {
     pub(super) connection: &'a Connection,
     pub(super) agreement: oneshot::Receiver<Agreement>,
