@@ -153,7 +153,7 @@ impl<T> Future for Answer<T> {
     }
 }
 
-/// Who waits for an answer from another process.
+/// A caller that waits for an answer from another process.
 pub(crate) trait Awaited: Send {
     fn is_awaited(&self) -> bool;
     /// Hands over the answer, or why there is none. Returns how much memory it takes, in bytes.

@@ -25,7 +25,7 @@ pub struct InstanceSpec {
     pub start_deadline: Duration,
     /// A startup probe must succeed before readiness and liveness are looked at.
     pub startup: Startup,
-    /// Silence of the child's own sign of life for longer than this means that it hangs.
+    /// A child that gives no sign of life for longer than this hangs.
     pub watchdog: Option<Duration>,
 }
 

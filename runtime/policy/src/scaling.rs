@@ -7,7 +7,7 @@
 //! | `Busy` | an average is above its upper threshold | that is over; or the window: one more |
 //! | `Idle` | all averages are below their lower thresholds | that is over; or the window: one fewer |
 //!
-//! A threshold must be passed for a whole window, and the last change lie back a whole cooldown, so
+//! A threshold must be passed for a whole window, and a whole cooldown must have gone by since the last change, so
 //! that a load that comes and goes does not make instances come and go. One fewer is also not
 //! asked for where those that stay would be busy at once. An operator who says how many there should
 //! be is obeyed: the machine is paused until told to go on.
@@ -24,7 +24,7 @@ use crate::{
 pub struct ScalingSpec {
     /// Never fewer. Not zero.
     pub instances_min: u32,
-    /// Never more; at least `instances_min`.
+    /// The most there may be; at least `instances_min`.
     pub instances_max: u32,
     /// CPU time of one instance on average, in thousandths of a CPU.
     pub cpu: Option<Thresholds>,

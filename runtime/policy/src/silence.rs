@@ -9,18 +9,18 @@
 //! | reported | never                                                 |          |              |
 //!
 //! Silence is counted in beats, not by the clock: a beat that comes late, because the node itself was held
-//! up, counts as one that was on time. Before its first sign of life the deadline of its start judges a child.
+//! up, counts as one that was on time. Before its first sign of life only the deadline of its start judges a child.
 //!
 //! A child that wants to run and is not let, because the machine is overloaded or its quota is used up, would
-//! be silent after a restart too: it gets the same patience again, up to [`STARVATIONS_MAX`] times. The kernel's
-//! word is asked for only when a patience is over.
+//! be silent after a restart too: it gets the same patience again, up to [`STARVATIONS_MAX`] times. The kernel
+//! is asked only when a patience is over.
 
 use std::time::Duration;
 
 /// How often a child gets its patience again because it waits for a CPU.
 pub const STARVATIONS_MAX: u32 = 10;
-/// A child that ran for more than this share of its last patience was not kept from answering.
-const RAN_SHARE: u32 = 2;
+/// A child that ran for more than its last patience divided by this was not kept from answering.
+const RAN_DIVISOR: u32 = 2;
 
 /// What the kernel says of a child's threads at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Starved {
     /// What it ran before the first look is not known.
     fn goes_on(&self, seen: Scheduling, patience: Duration) -> bool {
         let ran = self.cpu.map_or(Duration::ZERO, |before| seen.cpu.saturating_sub(before));
-        seen.is_runnable && ran <= patience / RAN_SHARE && self.times < STARVATIONS_MAX
+        seen.is_runnable && ran <= patience / RAN_DIVISOR && self.times < STARVATIONS_MAX
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
             move || Some(Scheduling { is_runnable: true, cpu: Duration::from_secs(9) + ran })
         };
         assert_eq!(findings(&mut silence, 4, waiting), [(4, Finding::Starved(PATIENCE))]);
-        let ran = PATIENCE / RAN_SHARE;
+        let ran = PATIENCE / RAN_DIVISOR;
         assert_eq!(findings(&mut silence, 4, after(ran)), [(4, Finding::Starved(2 * PATIENCE))]);
         let ran = 2 * ran + BEAT;
         assert_eq!(findings(&mut silence, 4, after(ran)), [(4, Finding::Hung(3 * PATIENCE))]);

@@ -1,4 +1,4 @@
-//! When use is worth a word: memory near its limit, and a processor quota that holds an instance back.
+//! When use is worth reporting: memory near its limit, and a processor quota that holds an instance back.
 //!
 //! | machine | state   | is left when                                              | and says           |
 //! |---------|---------|-----------------------------------------------------------|--------------------|
@@ -7,24 +7,24 @@
 //! | quota   | calm    | held back for a quarter of the time between two looks     | throttled          |
 //! | quota   | held    | held back for less than a tenth of the time               |                    |
 //!
-//! The gap between entering and leaving, and a pause between two words, keep what hovers about a
-//! threshold from flooding. While a machine is calm it asks for no look: the kernel tells.
+//! The gap between entering and leaving, and a pause between two reports, keep use that hovers around a
+//! threshold from flooding the log. While a machine is calm it asks for no look: the kernel reports.
 
 use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// In use, of the limit: from here on it is near.
+/// From this share of the limit on, use is near it.
 pub const NEAR_PERCENT: u64 = 90;
 const CALM_PERCENT: u64 = 80;
-/// Held back, of the time between two looks.
+/// The share of the time between two looks that an instance is held back.
 const HELD_PERCENT: u128 = 25;
 const RELEASED_PERCENT: u128 = 10;
-/// From one look to the next while something goes on.
+/// From one look to the next while something is going on.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Looks closer together say nothing about a quota.
 const SPAN_MIN: Duration = Duration::from_secs(1);
-/// The same is not said again sooner.
+/// The same is not reported again sooner.
 const PAUSE_MIN: Duration = Duration::from_secs(60);
 
 /// What a look has found to say.
@@ -37,7 +37,7 @@ pub enum Alert {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// The kernel killed processes of the instance for want of memory.
+    /// The kernel killed processes of the instance for lack of memory.
     OomKilled {
         /// How many since the last look.
         processes: u64,
@@ -79,11 +79,11 @@ enum Memory {
 }
 
 impl MemoryAlert {
-    /// `charged` counts page cache as well: it is what the kernel watches, while only `in_use`
-    /// cannot be had back for nothing.
+    /// `charged` counts page cache as well: the kernel watches that, while only `in_use` cannot be reclaimed at no
+    /// cost.
     pub fn on_look(&mut self, now: Moment, in_use: u64, charged: u64, limit: u64) -> Option<Alert> {
         let share = |bytes: u64| bytes.saturating_mul(100) / limit.max(1);
-        // The kernel tells of the way up only: as long as it is up, the rest is found by looking.
+        // The kernel only reports the way up: while use is up, the rest is found by looking.
         self.next_look = (share(charged) >= CALM_PERCENT).then(|| now + LOOK_INTERVAL);
         match self.state {
             Memory::Calm if share(in_use) >= NEAR_PERCENT => {
@@ -105,14 +105,14 @@ impl MemoryAlert {
     }
 }
 
-/// Processes of one instance that the kernel killed for want of memory: each is said.
+/// Processes of one instance that the kernel killed for lack of memory: each is reported.
 #[derive(Debug, Clone, Copy)]
 pub struct OomAlert {
     counted: u64,
 }
 
 impl OomAlert {
-    /// `kills` that were counted before are not said.
+    /// `kills` that were counted before are not reported.
     pub fn new(kills: u64) -> Self {
         Self { counted: kills }
     }

@@ -209,7 +209,7 @@ impl List {
     }
 }
 
-/// Of all threads: a child stands in the list of the one that started it.
+/// Of all threads: a child is in the list of the thread that started it.
 fn of_every_thread() -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for thread in std::fs::read_dir("/proc/self/task")? {

@@ -30,7 +30,7 @@ pub(crate) struct Cloned {
 pub(crate) enum Parent {
     /// The caller's.
     Caller,
-    /// The caller's parent's: the caller is but a step on the way.
+    /// A child of the caller's parent: the caller is only a step on the way.
     OfCaller,
 }
 

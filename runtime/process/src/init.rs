@@ -1,7 +1,7 @@
 //! The first process of a namespace of processes: it inherits orphans, and ends with the service.
 //!
-//! A service is not number 1 itself, because the kernel treats that one otherwise: signals without a handler
-//! do not reach it, and orphans that it does not expect are its to reap. So a program of a few instructions
+//! A service is not number 1 itself, because the kernel treats that one differently: signals without a handler
+//! do not reach it, and it would have to reap orphans that it does not expect. So a program of a few instructions
 //! stands before it. It ignores SIGCHLD, by which the kernel reaps for it, and sleeps; when it is killed,
 //! the kernel kills all others of the namespace. It is a program of its own, written to memory once, because
 //! a process that went on in a copy of the node's memory would hand that to the service.

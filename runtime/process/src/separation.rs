@@ -1,5 +1,5 @@
-//! A child in a namespace of processes of its own: made by a process in between, which makes the namespace's
-//! first process and the child, both as its parent's, and is gone.
+//! A child in a namespace of processes of its own. A process in between makes the namespace's first process and
+//! the child, both as children of its own parent, and ends.
 //!
 //! The one in between runs as the same user as this process: whoever may kill it while its child still uses
 //! their memory might as well kill this process.

@@ -131,7 +131,7 @@ fn whole(file: &File, place: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
     Ok((checksum(sequence, &snapshot) == sum).then_some((sequence, snapshot)))
 }
 
-/// FNV-1a: it tells a write that was cut short, and guards against nobody.
+/// FNV-1a: it detects a write that was cut short; it is no protection against an attacker.
 fn checksum(sequence: u64, snapshot: &[u8]) -> u64 {
     let bytes = sequence.to_le_bytes();
     bytes.iter().chain(snapshot).fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {

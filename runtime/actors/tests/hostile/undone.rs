@@ -221,7 +221,7 @@ async fn what_was_told_before_the_last_reference_went_is_done() {
     counts(&tally, 10).await;
 }
 
-/// So many that credits are granted for some of them before the last of them is read.
+/// Enough that credits are granted for some of them before the last of them is read.
 #[tokio::test]
 async fn what_was_told_by_a_peer_that_closed_before_it_was_read_is_done() {
     const TOLD: u32 = 4000;

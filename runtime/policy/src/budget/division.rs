@@ -1,4 +1,4 @@
-//! How one resource is divided among those who want it. Plain arithmetic, without a memory.
+//! How one resource is divided among those who want it. Plain arithmetic; nothing is remembered.
 //!
 //! Three phases. What is *guaranteed* comes first: everybody's stated guarantee, then, tier after
 //! tier, what rolling use says above it. What is wanted beyond comes from the *pool* that is left,
@@ -78,7 +78,7 @@ fn asks(tier: Tier, wishes: &[Wish], amount: impl Fn(usize) -> u64) -> Vec<(u64,
 /// What each position gets out of `rest`; when it is not enough, nobody gets more than anyone who
 /// is short.
 fn shared(mut rest: u64, mut asks: Vec<(u64, usize)>) -> impl Iterator<Item = (usize, u64)> {
-    // The modest first: what they leave of an equal share is shared by those after them.
+    // The smallest wishes first: what they leave of an equal share goes to those after them.
     asks.sort_unstable();
     let mut left = asks.len() as u64;
     asks.into_iter().map(move |(amount, at)| {
