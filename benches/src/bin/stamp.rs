@@ -7,7 +7,7 @@
 //!
 //! `BENCH_STAMPS` is the named pipe for `PID NANOSECONDS` (of `CLOCK_MONOTONIC`), which stays open as
 //! long as it lives; with `BENCH_EXIT` it exits with 1 at once, with `BENCH_LINES` it first prints so many
-//! lines.
+//! lines. `BENCH_READY` is the descriptor of a supervisor that wants to hear that it is ready, which comes last.
 #![no_main]
 #![expect(unsafe_code, reason = "the C library and nothing else")]
 
@@ -57,6 +57,10 @@ extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
         }
         if !getenv(c"BENCH_EXIT".as_ptr()).is_null() {
             _exit(1);
+        }
+        let ready = getenv(c"BENCH_READY".as_ptr());
+        if !ready.is_null() {
+            write(atol(ready) as c_int, c"\n".as_ptr().cast(), 1);
         }
         loop {
             pause();

@@ -1,18 +1,26 @@
 //! Supervisors of daemontools' family: a directory of directories, each with a `run`.
 //!
 //! Here `run` is the child itself. They wait up to a second before they restart what has lived
-//! shorter than that, which nothing configures.
+//! shorter than that, which nothing configures. s6 counts from when the child was ready, and always
+//! waits where it does not say so: there the child does, after its stamp.
 
 use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, SystemTime},
 };
 
 use rustix::process::Signal;
 
 use super::{Subject, debian_version, search};
+
+/// A child of s6 says on this descriptor that it is ready.
+const READY_DESCRIPTOR: &str = "3";
+
+/// runsvdir does not start before the second is over in which its directory was changed: with a user, that was long ago.
+const AGE: Duration = Duration::from_secs(3600);
 
 struct ScanDirectory {
     name: &'static str,
@@ -22,6 +30,8 @@ struct ScanDirectory {
     stop_signal: Signal,
     /// Tells the supervisors of single services to end.
     stop_program: Option<&'static str>,
+    /// A child may say when it is ready.
+    hears_readiness: bool,
     count_max: usize,
 }
 
@@ -36,9 +46,15 @@ pub(super) fn installed() -> Vec<Box<dyn Subject>> {
     let mut found: Vec<Box<dyn Subject>> = Vec::new();
     for (name, program, options, stop_signal, stop_program, count_max) in known {
         if let Some(program) = search(program) {
-            let subject =
-                ScanDirectory { name, program, options, stop_signal, stop_program, count_max };
-            found.push(Box::new(subject));
+            found.push(Box::new(ScanDirectory {
+                name,
+                program,
+                options,
+                stop_signal,
+                stop_program,
+                hears_readiness: name == "s6",
+                count_max,
+            }));
         }
     }
     found
@@ -58,9 +74,16 @@ impl Subject for ScanDirectory {
             let service = directory.join(format!("s{number}"));
             fs::create_dir(&service)?;
             symlink(program, service.join("run"))?;
+            if self.hears_readiness {
+                fs::write(service.join("notification-fd"), READY_DESCRIPTOR)?;
+            }
         }
+        fs::File::open(directory)?.set_modified(SystemTime::now() - AGE)?;
         let mut command = Command::new(&self.program);
         command.args(self.options).arg(directory);
+        if self.hears_readiness {
+            command.env("BENCH_READY", READY_DESCRIPTOR);
+        }
         Ok(command)
     }
 
