@@ -1,16 +1,33 @@
 //! The limit of the family *link*: length-prefixed bincode over a Unix socket, and nothing else. Frames
 //! that are under way together are written together, and whatever one read has brought is answered
 //! by one write.
+//!
+//! With `LINK_LOOKS` in its environment it looks for its peer before it sleeps, as a link of `bh` does and by the same
+//! rules: what is left between the two is then everything else.
 
 #[path = "../link/contender.rs"]
 #[expect(dead_code, reason = "shared: each program uses what it needs")]
 mod contender;
 
-use std::{env, path::PathBuf, process::ExitCode, time::Instant};
+#[path = "../../runtime/actors/src/wire/lookout.rs"]
+mod lookout;
+
+use std::{
+    env,
+    future::poll_fn,
+    io::{self, ErrorKind},
+    path::PathBuf,
+    pin::pin,
+    process::ExitCode,
+    task::{Context, Poll},
+    thread,
+    time::Instant,
+};
 
 use contender::{
-    Answered, Case, Payload, SMALL, SPAN, Server, Tally, WARM_UP, finish, median, runtime, stream,
+    Answered, Calls, Case, Payload, SMALL, SPAN, Server, Tally, WARM_UP, finish, runtime, stream,
 };
+use lookout::Lookout;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -37,11 +54,14 @@ struct Wire {
     received: Vec<u8>,
     filled: usize,
     sending: Vec<u8>,
+    /// Where it looks before it sleeps.
+    lookout: Option<Lookout>,
 }
 
 impl Wire {
     fn over(stream: UnixStream) -> Self {
-        Self { stream, received: vec![0; READ_LENGTH], filled: 0, sending: Vec::new() }
+        let lookout = env::var_os("LINK_LOOKS").map(|_| Lookout::here());
+        Self { stream, received: vec![0; READ_LENGTH], filled: 0, sending: Vec::new(), lookout }
     }
 
     fn append(&mut self, message: &Message) {
@@ -61,7 +81,11 @@ impl Wire {
 
     /// The messages that one read brings; none at the end.
     async fn receive(&mut self, mut each: impl FnMut(&mut Vec<u8>, Message)) -> bool {
-        let read = self.stream.read(&mut self.received[self.filled..]).await.expect("a socket");
+        let read = match self.lookout {
+            None => self.stream.read(&mut self.received[self.filled..]).await,
+            Some(_) => poll_fn(|context| self.poll_read(context)).await,
+        };
+        let read = read.expect("a socket");
         self.filled += read;
         let mut taken = 0;
         while let Some(prefix) = self.received[taken..self.filled].first_chunk::<4>() {
@@ -76,12 +100,30 @@ impl Wire {
             each(&mut self.sending, message);
             taken = end;
         }
+        if let Some(lookout) = self.lookout.as_mut().filter(|_| read > 0) {
+            lookout.heard(read, taken > 0, Instant::now());
+        }
         self.received.copy_within(taken..self.filled, 0);
         self.filled -= taken;
         if self.filled == self.received.len() {
             self.received.resize(2 * self.filled, 0);
         }
         read > 0
+    }
+
+    /// Reads, or looks again as long as that is worth more than sleep.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while self.stream.poll_read_ready(context)?.is_ready() {
+            match self.stream.try_read(&mut self.received[self.filled..]) {
+                Err(empty) if empty.kind() == ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+        if self.lookout.as_mut().is_some_and(|it| it.is_to_look(Instant::now())) {
+            thread::yield_now();
+            let _woken_then = pin!(tokio::task::yield_now()).poll(context);
+        }
+        Poll::Pending
     }
 }
 
@@ -99,7 +141,11 @@ fn main() -> ExitCode {
             let mut wire = Wire::over(stream(&server.path).await);
             match case {
                 Case::Latency { message, length } => {
-                    one_by_one(&mut wire, asking(message, length)).await
+                    one_by_one(&mut wire, asking(message, length), &server).await.median()
+                }
+                Case::ProcessorTime => {
+                    let ask = asking(Answered::Call, SMALL);
+                    one_by_one(&mut wire, ask, &server).await.processor_time()
                 }
                 Case::Rate { message, length, in_flight } => {
                     together(&mut wire, asking(message, length), in_flight).await
@@ -143,10 +189,13 @@ async fn serve(path: PathBuf) {
     }
 }
 
-async fn one_by_one(wire: &mut Wire, ask: impl Fn() -> Message) -> f64 {
-    let start = Instant::now();
-    let mut taken = Vec::new();
-    while start.elapsed() < WARM_UP + SPAN {
+async fn one_by_one<'a>(
+    wire: &mut Wire,
+    ask: impl Fn() -> Message,
+    server: &'a Server,
+) -> Calls<'a> {
+    let mut calls = Calls::to(server);
+    while calls.is_more_wanted() {
         let message = ask();
         let before = Instant::now();
         wire.append(&message);
@@ -155,11 +204,9 @@ async fn one_by_one(wire: &mut Wire, ask: impl Fn() -> Message) -> f64 {
         while !answered {
             wire.receive(|_, _| answered = true).await;
         }
-        if start.elapsed() > WARM_UP {
-            taken.push(before.elapsed());
-        }
+        calls.add(before);
     }
-    median(&mut taken)
+    calls
 }
 
 /// As many are kept under way.

@@ -65,6 +65,8 @@ const LARGE: usize = 64 * 1024;
 pub(crate) enum Case {
     /// One after the other: the median, in milliseconds.
     Latency { message: Answered, length: usize },
+    /// Calls one after the other: the processor time of both processes for each, in milliseconds.
+    ProcessorTime,
     /// So many at a time: how many in a second.
     Rate { message: Answered, length: usize, in_flight: usize },
     /// Messages without an answer in a second, until all have been done.
@@ -81,11 +83,12 @@ pub(crate) enum Answered {
 }
 
 impl Case {
-    /// `call`, `flight`, `cast`, or `put LENGTH IN_FLIGHT`.
+    /// `call`, `processor`, `flight`, `cast`, or `put LENGTH IN_FLIGHT`.
     pub(crate) fn of(words: &[String]) -> Option<Self> {
         let (call, put) = (Answered::Call, Answered::Put);
         match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["call"] => Some(Self::Latency { message: call, length: SMALL }),
+            ["processor"] => Some(Self::ProcessorTime),
             ["flight"] => Some(Self::Rate { message: call, length: SMALL, in_flight: IN_FLIGHT }),
             ["cast"] => Some(Self::Casts),
             ["put", length, in_flight] => match (length.parse().ok()?, in_flight.parse().ok()?) {
@@ -123,14 +126,19 @@ pub(crate) fn main<C: Contender>(serve: impl FnOnce(PathBuf)) -> ExitCode {
     }
     let measured = Case::of(&words).map(|case| {
         let server = Server::start();
-        runtime().block_on(async { measure(&C::connect(&server.path).await, case).await })
+        runtime().block_on(async { measure(&C::connect(&server.path).await, case, &server).await })
     });
     finish(&words.join(" "), measured)
 }
 
-async fn measure<C: Contender>(wire: &C, case: Case) -> f64 {
+async fn measure<C: Contender>(wire: &C, case: Case, server: &Server) -> f64 {
     match case {
-        Case::Latency { message, length } => latency(wire, message, length).await,
+        Case::Latency { message, length } => {
+            one_by_one(wire, message, length, server).await.median()
+        }
+        Case::ProcessorTime => {
+            one_by_one(wire, Answered::Call, SMALL, server).await.processor_time()
+        }
         Case::Rate { message, length, in_flight } => rate(wire, message, length, in_flight).await,
         Case::Casts => casts(wire).await,
     }
@@ -156,26 +164,78 @@ async fn once<C: Contender>(wire: &C, message: Answered, payload: Payload) {
     }
 }
 
-/// One after the other: the median, in milliseconds.
-async fn latency<C: Contender>(wire: &C, message: Answered, length: usize) -> f64 {
+async fn one_by_one<'a, C: Contender>(
+    wire: &C,
+    message: Answered,
+    length: usize,
+    server: &'a Server,
+) -> Calls<'a> {
     let payload = Payload(vec![7; length]);
-    let start = Instant::now();
-    let mut taken = Vec::new();
-    while start.elapsed() < WARM_UP + SPAN {
+    let mut calls = Calls::to(server);
+    while calls.is_more_wanted() {
         let sent = payload.clone();
         let before = Instant::now();
         once(wire, message, sent).await;
-        if start.elapsed() > WARM_UP {
-            taken.push(before.elapsed());
-        }
+        calls.add(before);
     }
-    median(&mut taken)
+    calls
 }
 
-/// In milliseconds.
-pub(crate) fn median(taken: &mut [Duration]) -> f64 {
-    taken.sort_unstable();
-    taken[taken.len() / 2].as_secs_f64() * 1e3
+/// What came out of messages that were sent one after the other.
+pub(crate) struct Calls<'a> {
+    server: &'a Server,
+    start: Instant,
+    /// What had been spent when the warm-up was over.
+    spent_before: Option<Duration>,
+    taken: Vec<Duration>,
+}
+
+impl<'a> Calls<'a> {
+    pub(crate) fn to(server: &'a Server) -> Self {
+        Self { server, start: Instant::now(), spent_before: None, taken: Vec::new() }
+    }
+
+    pub(crate) fn is_more_wanted(&self) -> bool {
+        self.start.elapsed() < WARM_UP + SPAN
+    }
+
+    /// One that began then has been answered.
+    pub(crate) fn add(&mut self, began: Instant) {
+        let taken = began.elapsed();
+        if self.spent_before.is_some() {
+            self.taken.push(taken);
+        } else if self.start.elapsed() > WARM_UP {
+            self.spent_before = Some(self.spent());
+        }
+    }
+
+    /// In milliseconds.
+    pub(crate) fn median(mut self) -> f64 {
+        self.taken.sort_unstable();
+        self.taken[self.taken.len() / 2].as_secs_f64() * 1e3
+    }
+
+    /// Of both processes, for each call, in milliseconds.
+    pub(crate) fn processor_time(self) -> f64 {
+        let before = self.spent_before.expect("the warm-up is over");
+        (self.spent() - before).as_secs_f64() * 1e3 / self.taken.len() as f64
+    }
+
+    fn spent(&self) -> Duration {
+        processor_time(std::process::id()) + processor_time(self.server.child.id())
+    }
+}
+
+/// What the kernel has counted of all threads of a process.
+fn processor_time(pid: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten();
+    let spent = threads.map(|thread| {
+        let counted = std::fs::read_to_string(thread.path().join("schedstat"));
+        let counted = counted.expect("a kernel that counts");
+        let nanoseconds = counted.split(' ').next().expect("a first number");
+        Duration::from_nanos(nanoseconds.parse().expect("a number"))
+    });
+    spent.sum()
 }
 
 /// How many in a second, so many at a time.

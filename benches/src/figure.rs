@@ -49,8 +49,11 @@ impl fmt::Display for Unit {
 /// What a subject is to a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Nobody can do better: others are told as ratios to it.
+    /// The same work with as little around it as possible: others are told as ratios to it. It is no bound of nature:
+    /// the raw link does no more than read, write and sleep, and who looks for its peer instead of sleeping is faster.
     Limit,
+    /// A second measure beside the limit. Nobody would pick it, so no goal holds `bh` against it.
+    Reference,
     /// `bh`, which is held to goals.
     Ours,
     /// What a user would pick instead.
@@ -108,10 +111,17 @@ impl Figure {
         Self { bench, case: case.into(), subject, role, unit, goals: Vec::new(), samples }
     }
 
-    /// The same figure, as what nobody can do better.
+    /// The same figure, as what others are told beside.
     #[must_use]
     pub fn as_limit(mut self) -> Self {
         self.role = Role::Limit;
+        self
+    }
+
+    /// The same figure, as a second measure beside the limit.
+    #[must_use]
+    pub fn as_reference(mut self) -> Self {
+        self.role = Role::Reference;
         self
     }
 
@@ -132,7 +142,12 @@ impl Figure {
         }
     }
 
-    /// The first and the third quartile.
+    /// How often it was measured.
+    pub fn sample_count(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// The first and the third quartile; of fewer than five samples the least and the most.
     pub fn quartiles(&self) -> (f64, f64) {
         let last = self.samples.len() - 1;
         (self.samples[last / 4], self.samples[last - last / 4])
