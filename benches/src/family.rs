@@ -14,6 +14,8 @@ pub struct Family {
     pub name: &'static str,
     /// What its figures are about, in one line of the page.
     pub about: &'static str,
+    /// Its cases, and what is counted in each.
+    pub cases: &'static [(&'static str, &'static str)],
     /// Measures all of it, its subjects in turns.
     pub measure: fn(&Setting<'_>) -> anyhow::Result<Findings>,
 }
@@ -23,32 +25,43 @@ pub const ALL: [Family; 7] = [
     Family {
         name: "supervision",
         about: "Starting, replacing, holding and stopping children.",
+        cases: &supervision::CASES,
         measure: supervision::measure,
     },
-    Family { name: "spawn", about: "What limits add to a start.", measure: spawn::measure },
+    Family {
+        name: "spawn",
+        about: "What limits add to a start, from the call until the program is executed.",
+        cases: &spawn::CASES,
+        measure: spawn::measure,
+    },
     Family {
         name: "link",
         about: "Messages between actors of two processes.",
+        cases: &link::CASES,
         measure: link::measure,
     },
     Family {
         name: "native",
         about: "How long the clients of a native service are without it.",
+        cases: &native::CASES,
         measure: native::measure,
     },
     Family {
         name: "growth",
         about: "Exponents of cost against size: 1 is linear.",
+        cases: &growth::CASES,
         measure: growth::measure,
     },
     Family {
         name: "footprint",
         about: "What `bh` takes before it does anything.",
+        cases: &footprint::CASES,
         measure: footprint::measure,
     },
     Family {
         name: "instructions",
         about: "Instructions of the hot paths, counted by valgrind, for one repetition of each.",
+        cases: &instructions::CASES,
         measure: instructions::measure,
     },
 ];

@@ -1,10 +1,6 @@
 //! The family *footprint*: what `bh` takes before it does anything.
 //!
-//! | case | |
-//! | --- | --- |
-//! | `size of the binary` | as `cargo build --release` leaves it |
-//! | `cold start` | `bh version`, from its start to its end; the limit is `/bin/true` |
-//! | `memory at rest` | guardian and node, with one child |
+//! What is counted in each case is said in [`CASES`].
 
 use std::{
     fs,
@@ -22,6 +18,11 @@ use crate::{
 };
 
 const BENCH: &str = "footprint";
+pub(crate) const CASES: [(&str, &str); 3] = [
+    ("size of the binary", "as `cargo build --release` leaves it"),
+    ("cold start", "of `bh version`, from its start to its end; the limit is `/bin/true`"),
+    ("memory at rest", "resident memory of guardian and node, with one child"),
+];
 const COLD_STARTS: usize = 40;
 const ROUNDS: usize = 5;
 const SETTLE: Duration = Duration::from_millis(800);

@@ -4,30 +4,43 @@
 //! figure is the exponent of the power that fits the rest best: 1 is linear, 2 would be quadratic.
 //! Processor time is counted and not time that passes, so that a busy machine disturbs little.
 //!
-//! | case | size | cost |
-//! | --- | --- | --- |
-//! | `services, processor time` | services in the file | of guardian and node until all run |
-//! | `services, memory` | services in the file | resident memory of guardian and node |
-//! | `instances, processor time` | instances of one service | of guardian and node until all run |
-//! | `log lines, processor time` | lines that one service prints | of guardian and node until all are stored |
+//! What is counted in each case is said in [`CASES`].
 
 use std::{fs, path::Path, process::Command, thread, time::Duration};
 
+use anyhow::ensure;
+
 use crate::{
-    BH,
+    BH, clock,
     family::{Extent, Findings, Setting},
     figure::{Figure, Goal, Unit},
-    processes,
-    subject::{Behaviour, PATIENCE, Running, Subject, blackhole::Blackhole},
+    processes::{self, Activity},
+    subject::{
+        Behaviour, PATIENCE, PRINT_SECONDS, PRINTED, Running, Subject, blackhole::Blackhole,
+    },
 };
 
 const BENCH: &str = "growth";
+pub(crate) const CASES: [(&str, &str); 4] = [
+    (
+        "services, processor time",
+        "of guardian and node until 1 to 800 services run and nothing more is done",
+    ),
+    ("services, memory", "resident memory of guardian and node, with the same"),
+    ("instances, processor time", "the same with 1 to 800 instances of one service"),
+    (
+        "log lines, processor time",
+        "of guardian and node until all lines are stored that one service prints in two seconds, at 100 to 80,000 a \
+         second; all of them must be stored",
+    ),
+];
 const CHILDREN: [usize; 6] = [1, 50, 100, 200, 400, 800];
 const CHILDREN_BRIEF: [usize; 4] = [1, 50, 100, 200];
-const LINES: [usize; 5] = [1, 20_000, 40_000, 80_000, 160_000];
+/// Lines in a second. The least is one for each time that the child wakes, so that waking counts as fixed.
+const LINES: [usize; 5] = [100, 10_000, 20_000, 40_000, 80_000];
 const ROUNDS: usize = 5;
-/// What is still being done after the last child runs.
-const SETTLE: Duration = Duration::from_millis(800);
+/// Who has not run for so long does nothing more.
+const REST: Duration = Duration::from_millis(500);
 /// A little more than linear, for what measuring adds.
 const EXPONENT_MAX: f64 = 1.15;
 
@@ -102,18 +115,46 @@ impl Bench {
     fn cost(&self, size: usize, shape: Shape) -> anyhow::Result<Cost> {
         let (children, behaviour) = match shape {
             Shape::Services | Shape::Instances => (size, Behaviour::Stay),
-            Shape::Lines => (1, Behaviour::Print(size)),
+            Shape::Lines => (1, Behaviour::Print { per_second: size }),
         };
         let shaped = Shaped { inner: Blackhole { bh: self.bh.clone() }, shape };
         let mut running = Running::start(&shaped, &self.child, children, behaviour)?;
         running.stamps.take(children, PATIENCE)?;
-        thread::sleep(SETTLE);
-        let own = running.own_processes();
-        let processor = processes::activity(&own).cpu_nanoseconds as f64;
-        let memory = processes::memory(&own).rss as f64;
+        let processor = at_rest(&running)?.cpu_nanoseconds as f64;
+        let memory = processes::memory(&running.own_processes()).rss as f64;
+        if let Behaviour::Print { per_second } = behaviour {
+            let (stored, printed) = (stored_lines(&running.site())?, per_second * PRINT_SECONDS);
+            ensure!(stored == printed, "{stored} of {printed} lines were stored");
+        }
         running.stop()?;
         Ok(Cost { processor, memory })
     }
+}
+
+/// What the supervisor has done when it does nothing more.
+fn at_rest(running: &Running) -> anyhow::Result<Activity> {
+    let deadline = clock::now() + PATIENCE;
+    let so_far = || processes::activity(&running.own_processes());
+    let mut before = so_far();
+    loop {
+        thread::sleep(REST);
+        let after = so_far();
+        if after.switches == before.switches {
+            return Ok(after);
+        }
+        ensure!(clock::now() < deadline, "`bh` does not come to rest within {PATIENCE:?}");
+        before = after;
+    }
+}
+
+/// The lines of the child in the files of its log.
+fn stored_lines(site: &Path) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(site.join("log"))? {
+        let text = fs::read_to_string(entry?.path())?;
+        count += text.lines().filter(|line| line.contains(PRINTED)).count();
+    }
+    Ok(count)
 }
 
 /// `bh` with another file.

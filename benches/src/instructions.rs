@@ -16,6 +16,14 @@ use crate::{
 };
 
 const BENCH: &str = "instructions";
+pub(crate) const CASES: [(&str, &str); 6] = [
+    ("policy", "one of 200 children crashes and is started again"),
+    ("frame-encode", "a heartbeat becomes bytes"),
+    ("frame-decode", "and a message again"),
+    ("log-line", "a line that a service prints is captured, understood and stored"),
+    ("config-load", "a file of 200 services is read, checked and understood"),
+    ("launch", "what a start needs is put together"),
+];
 /// What compilers and hosts may differ by.
 const TOLERANCE: f64 = 1.15;
 

@@ -1,9 +1,6 @@
 //! The family *native service*: how long its clients are without it.
 //!
-//! | case | from | until |
-//! | --- | --- | --- |
-//! | `start` | the supervisor is started | a new client is told SERVING |
-//! | `kill -9` | the service is sent SIGKILL | a new client is told SERVING |
+//! What is counted in each case is said in [`CASES`].
 //!
 //! The limit is a server made of the same libraries, kept alive by the bare loop of *supervision*. Its
 //! client is refused until the next one has bound the socket, and tries again at once; the socket of a
@@ -33,6 +30,10 @@ use crate::{
 };
 
 const BENCH: &str = "native";
+pub(crate) const CASES: [(&str, &str); 2] = [
+    ("start", "from the start of the supervisor until a new client is told SERVING"),
+    ("kill -9", "from SIGKILL of the service until a new client is told SERVING"),
+];
 const LIMIT: &str = "bare server";
 const ROUNDS: usize = 7;
 const TRIALS: usize = 30;

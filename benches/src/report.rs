@@ -13,11 +13,23 @@ use crate::{
 /// No program knows why something falls short.
 const SHORTFALLS: &str = include_str!("../shortfalls.md");
 
+/// Before all figures.
+const HOW_TO_READ: &str = "\
+Written by `benches/run`. In each cell: the median, in parentheses the quartiles (of fewer than five samples the least \
+and the most), and the ratio to the limit, which is the same work with as little around it as possible. It is the first \
+column, `bh` the second, and peers follow, always in the same order. Subjects are measured in turns: each once, then \
+each again. `samples` is how often; for peers it is told apart where they are measured less often. A goal of a rate \
+is told as what the limit is divided by: `limit / 2` is half the rate of the limit, `limit / 0.5` twice. An empty cell \
+was not measured; the lines above its table say why.
+";
+
+/// Below, two decimals tell nothing.
+const RATIO_MIN: f64 = 0.005;
+
 /// Medians of one run of one family.
 #[derive(Debug)]
 pub struct Report {
-    name: &'static str,
-    about: &'static str,
+    family: &'static Family,
     findings: Findings,
 }
 
@@ -28,51 +40,97 @@ struct Line<'a> {
     case: &'a str,
     value: f64,
     unit: String,
+    samples: usize,
     /// The same figure of the limit.
     limit: Option<f64>,
     ratio: Option<f64>,
     peer: &'a str,
 }
 
-impl Report {
-    /// Of what came out of a family.
-    pub fn new(family: &Family, findings: Findings) -> Self {
-        Self { name: family.name, about: family.about, findings }
+/// One goal, for programs and for the page.
+#[derive(Serialize)]
+struct Judgement<'a> {
+    bench: &'a str,
+    goal: String,
+    case: &'a str,
+    measured: String,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Met,
+    NotMet,
+    /// What it is held against was not there.
+    NotMeasured,
+}
+
+/// What a reader of figures must know, for programs.
+#[derive(Serialize)]
+struct Remark<'a> {
+    bench: &'a str,
+    remark: &'a str,
+}
+
+impl Verdict {
+    fn of(is_met: bool) -> Self {
+        if is_met { Self::Met } else { Self::NotMet }
     }
 
-    /// One line of JSON for each figure.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::NotMet => "**not met**",
+            Self::NotMeasured => "not measured",
+        }
+    }
+}
+
+impl Report {
+    /// Of what came out of a family.
+    pub fn new(family: &'static Family, findings: Findings) -> Self {
+        Self { family, findings }
+    }
+
+    /// One line of JSON for each figure, each goal and each remark.
     ///
     /// # Errors
     /// Never in practice: when a figure is no number.
     pub fn json_lines(&self) -> serde_json::Result<String> {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for figure in &self.findings.figures {
-            let line = Line {
+            lines.push(serde_json::to_string(&Line {
                 bench: figure.bench,
                 case: &figure.case,
                 value: figure.median(),
                 unit: figure.unit.to_string(),
+                samples: figure.sample_count(),
                 limit: self.limit(figure),
                 ratio: self.ratio(figure),
                 peer: figure.subject,
-            };
-            lines.push_str(&serde_json::to_string(&line)?);
-            lines.push('\n');
+            })?);
         }
-        Ok(lines)
+        for judgement in self.judgements() {
+            lines.push(serde_json::to_string(&judgement)?);
+        }
+        for remark in &self.findings.remarks {
+            lines.push(serde_json::to_string(&Remark { bench: self.family.name, remark })?);
+        }
+        Ok(lines.into_iter().map(|line| line + "\n").collect())
     }
 
     /// The family's name.
     pub fn name(&self) -> &str {
-        self.name
+        self.family.name
     }
 
-    /// Whether every goal is met.
+    /// Whether no goal is missed.
     pub fn is_met(&self) -> bool {
-        !self.goals().contains("**not met**")
+        self.judgements().all(|it| it.verdict != Verdict::NotMet)
     }
 
-    /// A Markdown table: a row for each case, a column for each subject.
+    /// A Markdown table: a row for each case, a column for each subject, and how often it was measured.
     pub fn table(&self) -> String {
         let mut cases: Vec<&str> = Vec::new();
         let limits = self.findings.figures.iter().filter(|it| it.role == Role::Limit);
@@ -86,63 +144,92 @@ impl Report {
                 cases.push(&figure.case);
             }
         }
-        let mut rows = vec![
-            [&["case"], subjects.as_slice()]
-                .concat()
-                .into_iter()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        ];
+        let head = [&["case"], subjects.as_slice(), &["samples"]].concat();
+        let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
         for case in cases {
             let mut row = vec![case.to_owned()];
             for subject in &subjects {
                 row.push(self.find(case, subject).map_or(String::new(), |it| self.cell(it)));
             }
+            row.push(self.sample_counts(case));
             rows.push(row);
         }
         aligned(&rows)
     }
 
+    /// How often a case was measured; peers apart where that differs.
+    fn sample_counts(&self, case: &str) -> String {
+        let range = |is_peer: bool| {
+            let figures = self.findings.figures.iter().filter(|it| it.case == case);
+            let figures = figures.filter(|it| (it.role == Role::Peer) == is_peer);
+            let counts: Vec<usize> = figures.map(Figure::sample_count).collect();
+            let (least, most) = (counts.iter().min()?, counts.iter().max()?);
+            Some(if least == most { least.to_string() } else { format!("{least}–{most}") })
+        };
+        match (range(false), range(true)) {
+            (Some(own), Some(of_peers)) if own != of_peers => format!("{own}, peers {of_peers}"),
+            (own, of_peers) => own.or(of_peers).unwrap_or_default(),
+        }
+    }
+
     /// Each goal, and whether it is met.
     pub fn goals(&self) -> String {
-        let held = self.findings.figures.iter().filter(|it| it.role == Role::Ours);
-        let each = held.flat_map(|figure| figure.goals.iter().map(move |goal| (figure, *goal)));
         let mut rows = vec![["goal", "of", "measured", ""].map(str::to_owned).to_vec()];
-        rows.extend(each.map(|(figure, goal)| self.judged(figure, goal)));
+        rows.extend(self.judgements().map(|it| {
+            vec![it.goal, it.case.to_owned(), it.measured, it.verdict.words().to_owned()]
+        }));
         if rows.len() > 1 { aligned(&rows) } else { String::new() }
     }
 
-    fn judged(&self, figure: &Figure, goal: Goal) -> Vec<String> {
-        let (median, unit) = (figure.median(), figure.unit);
-        let ratio = self.ratio(figure).unwrap_or(f64::NAN);
-        let show = |value| with_unit(value, unit);
-        let (wanted, measured, is_met) = match goal {
-            Goal::TimesLimit(times) => {
-                (format!("≤ {times}× the limit"), format!("{ratio:.2}×"), ratio <= times)
-            }
-            Goal::LimitOver(times) => (
-                format!("≥ the limit / {times}"),
-                format!("limit / {:.2}", 1.0 / ratio),
-                ratio * times >= 1.0,
-            ),
-            Goal::AtLeast(least) => (format!("≥ {}", show(least)), show(median), median >= least),
-            Goal::AtMost(most) => (format!("≤ {}", show(most)), show(median), median <= most),
-            Goal::TimesPeers(times) => match self.best_peer(figure) {
-                None => (format!("≥ {times}× every peer"), "no peer".to_owned(), true),
-                Some(peer) => {
-                    let ratio = median / peer.median();
-                    let measured = format!("{ratio:.1}× {}", peer.subject);
-                    (format!("≥ {times}× every peer"), measured, ratio >= times)
-                }
-            },
-        };
-        let verdict = if is_met { "met" } else { "**not met**" };
-        vec![wanted, figure.case.clone(), measured, verdict.to_owned()]
+    fn judgements(&self) -> impl Iterator<Item = Judgement<'_>> {
+        let held = self.findings.figures.iter().filter(|it| it.role == Role::Ours);
+        let each = held.flat_map(|figure| figure.goals.iter().map(move |goal| (figure, *goal)));
+        each.map(|(figure, goal)| self.judged(figure, goal))
     }
 
-    /// The family's section of the page: what it is about, remarks, figures and goals.
+    fn judged<'a>(&self, figure: &'a Figure, goal: Goal) -> Judgement<'a> {
+        let (median, unit) = (figure.median(), figure.unit);
+        let show = |value| with_unit(value, unit);
+        let none = |what: &str| (format!("no {what}"), Verdict::NotMeasured);
+        let (goal, (measured, verdict)) = match goal {
+            Goal::TimesLimit(times) => {
+                let judge = |ratio| (format!("{ratio:.2}×"), Verdict::of(ratio <= times));
+                let judged = self.ratio(figure).map_or_else(|| none("limit"), judge);
+                (format!("≤ {times}× the limit"), judged)
+            }
+            Goal::LimitOver(times) => {
+                let judge = |ratio: f64| {
+                    (format!("limit / {:.2}", 1.0 / ratio), Verdict::of(ratio * times >= 1.0))
+                };
+                let judged = self.ratio(figure).map_or_else(|| none("limit"), judge);
+                (format!("≥ the limit / {times}"), judged)
+            }
+            Goal::AtLeast(least) => {
+                (format!("≥ {}", show(least)), (show(median), Verdict::of(median >= least)))
+            }
+            Goal::AtMost(most) => {
+                (format!("≤ {}", show(most)), (show(median), Verdict::of(median <= most)))
+            }
+            Goal::TimesPeers(times) => {
+                let judge = |peer: &Figure| {
+                    let ratio = median / peer.median();
+                    (format!("{ratio:.1}× {}", peer.subject), Verdict::of(ratio >= times))
+                };
+                let judged = self.best_peer(figure).map_or_else(|| none("peer"), judge);
+                (format!("≥ {times}× every peer"), judged)
+            }
+        };
+        Judgement { bench: figure.bench, goal, case: &figure.case, measured, verdict }
+    }
+
+    /// The family's section of the page: what it is about, its cases, remarks, figures and goals.
     pub fn section(&self) -> String {
-        let mut section = format!("## {}\n\n{}\n\n", capitalised(self.name), self.about);
+        let Family { name, about, cases, .. } = self.family;
+        let mut section = format!("## {}\n\n{about}\n\n", capitalised(name));
+        for (case, meaning) in *cases {
+            let _ = writeln!(section, "- `{case}`: {meaning}");
+        }
+        section.push('\n');
         for remark in &self.findings.remarks {
             let _ = writeln!(section, "- {remark}");
         }
@@ -162,19 +249,23 @@ impl Report {
         let (low, high) = figure.quartiles();
         let mut cell = with_unit(figure.median(), unit);
         if low.to_bits() != high.to_bits() {
-            let _ = write!(cell, " ({}–{})", number(low, unit), number(high, unit));
+            let (factor, _) = scale(figure.median(), unit);
+            let _ =
+                write!(cell, " ({}–{})", number(low * factor, unit), number(high * factor, unit));
         }
-        if let Some(ratio) = self.ratio(figure).filter(|_| figure.role != Role::Limit) {
-            let _ = write!(cell, " {ratio:.2}×");
+        let is_told = unit.has_ratios() && figure.role != Role::Limit;
+        match self.ratio(figure).filter(|_| is_told) {
+            Some(ratio) if ratio < RATIO_MIN => cell.push_str(" < 0.01×"),
+            Some(ratio) => drop(write!(cell, " {ratio:.2}×")),
+            None => {}
         }
         cell
     }
 
-    /// What the limit measured, where a ratio to it means something.
+    /// What the limit measured.
     fn limit(&self, figure: &Figure) -> Option<f64> {
         let mut others = self.findings.figures.iter().filter(|it| it.case == figure.case);
-        let limit = others.find(|it| it.role == Role::Limit).filter(|it| it.unit.has_ratios())?;
-        Some(limit.median())
+        Some(others.find(|it| it.role == Role::Limit)?.median())
     }
 
     /// None where the limit does nothing at all.
@@ -197,10 +288,7 @@ impl Report {
 
 /// The page that is kept: where and how long it was measured, each family, and why some figures fall short.
 pub fn page(machine: &Machine, minutes: &str, reports: &[Report]) -> String {
-    let mut page = String::from(
-        "# Results\n\nWritten by `benches/run`. Medians of one run (quartiles), and the ratio to the \
-         limit, which stands first.\n\n",
-    );
+    let mut page = format!("# Results\n\n{HOW_TO_READ}\n");
     let _ = writeln!(page, "{machine}\n- minutes that the run took: {minutes}");
     let mut versions: Vec<&(&str, String)> = Vec::new();
     for version in reports.iter().flat_map(|report| &report.findings.versions) {
@@ -224,17 +312,28 @@ fn capitalised(name: &str) -> String {
 }
 
 fn with_unit(value: f64, unit: Unit) -> String {
-    format!("{} {unit}", number(value, unit)).trim_end().to_owned()
+    let (factor, name) = scale(value, unit);
+    format!("{} {name}", number(value * factor, unit)).trim_end().to_owned()
 }
 
-/// Three digits that count.
+/// In what a value is told, and how much larger its number is then: small times are told in microseconds.
+fn scale(value: f64, unit: Unit) -> (f64, String) {
+    match unit {
+        Unit::Milliseconds if value > 0.0 && value < 1.0 => (1e3, "µs".to_owned()),
+        _ => (1.0, unit.to_string()),
+    }
+}
+
+/// Three digits that count, or all before the point.
 fn number(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::KiB | Unit::Processes | Unit::Instructions => format!("{value:.0}"),
+        Unit::Processes | Unit::Instructions => format!("{value:.0}"),
         Unit::Exponent => format!("{value:.2}"),
-        Unit::Milliseconds | Unit::PerSecond if value >= 100.0 => format!("{value:.0}"),
-        Unit::Milliseconds | Unit::PerSecond if value >= 10.0 => format!("{value:.1}"),
-        Unit::Milliseconds | Unit::PerSecond => format!("{value:.2}"),
+        _ if value == 0.0 => "0".to_owned(),
+        _ if value >= 100.0 => format!("{value:.0}"),
+        _ if value >= 10.0 => format!("{value:.1}"),
+        _ if value >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 
@@ -271,7 +370,26 @@ mod tests {
     #[test]
     fn a_figure_is_told_beside_its_limit() {
         let table = report().table();
-        assert!(table.contains("| start 200 | 100 ms    | 160 ms 1.60× |"), "{table}");
+        assert!(table.contains("| start 200 | 100 ms    | 160 ms 1.60× | 1       |"), "{table}");
+    }
+
+    #[test]
+    fn who_was_measured_less_often_is_told_apart() {
+        let figure = |subject, samples| {
+            Figure::new("supervision", "start 200", subject, Unit::Milliseconds, samples)
+        };
+        let figures = vec![figure(BH, vec![1.0; 9]), figure("peer", vec![1.0; 2])];
+        let report = Report::new(&family::ALL[0], Findings { figures, ..Findings::default() });
+        assert!(report.table().contains("| 9, peers 2 |"), "{}", report.table());
+    }
+
+    #[test]
+    fn small_times_are_told_in_microseconds() {
+        assert_eq!(with_unit(0.009_14, Unit::Milliseconds), "9.14 µs");
+        assert_eq!(with_unit(0.7612, Unit::Milliseconds), "761 µs");
+        assert_eq!(with_unit(1.0, Unit::Milliseconds), "1.00 ms");
+        assert_eq!(with_unit(0.0, Unit::Milliseconds), "0 ms");
+        assert_eq!(with_unit(13.2, Unit::KiB), "13.2 KiB");
     }
 
     #[test]
@@ -295,13 +413,25 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_limit_and_the_ratio() {
+    fn what_is_held_against_peers_that_are_not_there_is_not_measured() {
+        let figure = Figure::new("link", "calls 64", BH, Unit::PerSecond, vec![39.0]);
+        let figures = vec![figure.held_to([Goal::TimesPeers(4.0), Goal::TimesLimit(1.5)])];
+        let report = Report::new(&family::ALL[0], Findings { figures, ..Findings::default() });
+        let goals = report.goals();
+        assert!(goals.contains("| no peer  | not measured |"), "{goals}");
+        assert!(goals.contains("| no limit | not measured |"), "{goals}");
+    }
+
+    #[test]
+    fn a_line_has_the_limit_and_the_ratio_or_a_goal() {
         let lines = report().json_lines().expect("numbers");
+        let lines: Vec<&str> = lines.lines().skip(1).collect();
         assert_eq!(
-            lines.lines().nth(1),
-            Some(
-                r#"{"bench":"supervision","case":"start 200","value":160.0,"unit":"ms","limit":100.0,"ratio":1.6,"peer":"bh"}"#
-            )
+            lines,
+            [
+                r#"{"bench":"supervision","case":"start 200","value":160.0,"unit":"ms","samples":1,"limit":100.0,"ratio":1.6,"peer":"bh"}"#,
+                r#"{"bench":"supervision","goal":"≤ 1.5× the limit","case":"start 200","measured":"1.60×","verdict":"not_met"}"#,
+            ]
         );
     }
 }

@@ -1,13 +1,6 @@
 //! The family *spawn*: what limits add to a start, from the call until the program is executed.
 //!
-//! | case | what is on |
-//! | --- | --- |
-//! | `limits of a process` | umask, three rlimits, the oom score |
-//! | `sandbox standard` | no new privileges, no capabilities, a filter of system calls |
-//! | `sandbox strict, no view` | the same and rules for paths, without name spaces |
-//! | `control group` | processor, memory and tasks, in the control groups that this host has |
-//! | `every limit` | all of these |
-//! | `every limit, and a view` | and a network and a file system of its own |
+//! What is counted in each case is said in [`CASES`].
 //!
 //! The limit is the same spawn without any. `bare vfork` enters the same groups and does nothing else: what it
 //! takes is the kernel's. The measuring is done by a program of its own, which enters groups itself.
@@ -24,6 +17,18 @@ use crate::{
 };
 
 const BENCH: &str = "spawn";
+pub(crate) const CASES: [(&str, &str); 7] = [
+    ("without limits", "a column: the same start without any, which is the limit of this table"),
+    (
+        "bare vfork",
+        "a column: a vfork that enters the same control groups and does nothing else; what it takes is the kernel's",
+    ),
+    ("limits of a process", "umask, three rlimits, the oom score"),
+    ("sandbox standard", "no new privileges, no capabilities, a filter of system calls"),
+    ("sandbox strict, no view", "the same and rules for paths, without name spaces"),
+    ("control group", "processor, memory and tasks, in the control groups that this host has"),
+    ("every limit", "all of these"),
+];
 const LIMIT: &str = "without limits";
 const BARE: &str = "bare vfork";
 const ROUNDS: usize = 1000;
@@ -72,7 +77,7 @@ fn figures(kind: Kind) -> Vec<Figure> {
     };
     let mut figures = vec![of(LIMIT, kind.without).as_limit(), of(BH, kind.with).held_to(goal)];
     if !kind.bare.is_empty() {
-        figures.push(of(BARE, kind.bare));
+        figures.push(of(BARE, kind.bare).as_reference());
     }
     figures
 }

@@ -21,7 +21,7 @@ use crate::{clock, family::Setting, processes, stamps::Stamps};
 /// No subject takes longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where `benches/run` says who could not be installed and why: a line `NAME: why` for each.
+/// Where `benches/run` says who cannot be measured and why: a line `NAME: why` for each.
 const LEFT_OUT: &str = "BENCH_LEFT_OUT";
 
 /// What users would pick instead, and the program of each.
@@ -43,9 +43,18 @@ pub(crate) enum Behaviour {
     Stay,
     /// Exit with 1 at once.
     Exit,
-    /// Print so many lines, and stay.
-    Print(usize),
+    /// Print so many lines in each of [`PRINT_SECONDS`], and stay.
+    Print {
+        per_second: usize,
+    },
 }
+
+/// How long a child prints, and what is in each line: as `stamp` has it.
+pub(crate) const PRINT_SECONDS: usize = 2;
+pub(crate) const PRINTED: &str = "a request was answered";
+
+/// The directory that is empty for a supervisor.
+const SITE: &str = "site";
 
 /// How a supervisor is asked to stop everything.
 pub(crate) type StopSignal = Signal;
@@ -66,9 +75,13 @@ pub(crate) trait Subject {
     fn stop_command(&self, _directory: &Path) -> Option<Command> {
         None
     }
-    /// With how many children it can be measured.
-    fn count_max(&self) -> usize {
-        usize::MAX
+    /// With how many children it can be measured, and why not with more.
+    fn count_max(&self) -> Option<(usize, &'static str)> {
+        None
+    }
+    /// How it was set up, where that decides what it can reach.
+    fn remark(&self) -> Option<&'static str> {
+        None
     }
     /// Whose loss is to be tried, by what it is called, of the processes that are not children; the
     /// first is the one that was started.
@@ -92,17 +105,17 @@ pub(crate) fn installed(setting: &Setting<'_>) -> anyhow::Result<Vec<Box<dyn Sub
 }
 
 /// All peers there are, and why some of those that are wanted are not measured.
-pub(crate) fn not_installed(setting: &Setting<'_>) -> Vec<String> {
+pub(crate) fn not_measured(setting: &Setting<'_>) -> Vec<String> {
     let left_out = std::env::var(LEFT_OUT).unwrap_or_default();
     let left_out: Vec<(&str, &str)> =
         left_out.lines().filter_map(|line| line.split_once(": ")).collect();
-    let unknown = ["dinit", "nitro", "process-compose"].map(|name| (name, None));
+    let unknown = ["dinit", "nitro", "process-compose", "systemd"].map(|name| (name, None));
     let known = PEERS.map(|(name, program)| (name, search(program)));
     let missing = known.into_iter().chain(unknown).filter(|(_, found)| found.is_none());
     let wanted = missing.filter(|(name, _)| setting.wants(name));
     let remark = |(name, _): (&str, Option<PathBuf>)| {
         let why = left_out.iter().find(|(of, _)| *of == name).map(|(_, why)| *why);
-        format!("`{name}` did not run: {}", why.unwrap_or("it is not installed"))
+        format!("`{name}` is not measured: {}", why.unwrap_or("it is not installed"))
     };
     wanted.map(remark).collect()
 }
@@ -150,7 +163,7 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("bench").tempdir()?;
         let stamps = Stamps::open(directory.path().join("stamps"))?;
-        let site = directory.path().join("site");
+        let site = directory.path().join(SITE);
         std::fs::create_dir(&site)?;
         let mut command = subject.prepare(&site, program, count)?;
         command
@@ -159,10 +172,10 @@ impl Running {
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(directory.path().join("errors"))?);
         match behaviour {
-            Behaviour::Stay => {}
-            Behaviour::Exit => drop(command.env("BENCH_EXIT", "1")),
-            Behaviour::Print(lines) => drop(command.env("BENCH_LINES", lines.to_string())),
-        }
+            Behaviour::Stay => &mut command,
+            Behaviour::Exit => command.env("BENCH_EXIT", "1"),
+            Behaviour::Print { per_second } => command.env("BENCH_LINES", per_second.to_string()),
+        };
         let mark = format!("BENCH_STAMPS={}", stamps.path().display());
         let since = clock::now();
         let root = command.spawn().with_context(|| format!("starting {}", subject.name()))?;
@@ -185,6 +198,11 @@ impl Running {
         let complaints = complaints.unwrap_or_default();
         let last = complaints.lines().rev().find(|line| !line.trim().is_empty());
         format!("it could not {what} (it said: {})", last.unwrap_or("nothing"))
+    }
+
+    /// Where its files are.
+    pub(crate) fn site(&self) -> PathBuf {
+        self.directory.path().join(SITE)
     }
 
     /// The processes that are not children: the first is the one that was started.

@@ -7,7 +7,7 @@
 //!
 //! `BENCH_STAMPS` is the named pipe for `PID NANOSECONDS` (of `CLOCK_MONOTONIC`), which stays open as
 //! long as it lives; with `BENCH_EXIT` it exits with 1 at once, with `BENCH_LINES` it first prints so many
-//! lines. `BENCH_READY` is the descriptor of a supervisor that wants to hear that it is ready, which comes last.
+//! lines in each of two seconds. `BENCH_READY` is the descriptor of a supervisor that wants to hear that it is ready, which comes last.
 #![no_main]
 #![expect(unsafe_code, reason = "the C library and nothing else")]
 
@@ -15,6 +15,12 @@ use std::ffi::{c_char, c_int, c_long, c_void};
 
 const WRITE_ONLY: c_int = 1;
 const MONOTONIC: c_int = 1;
+const ABSOLUTE: c_int = 1;
+const NANOSECONDS: c_long = 1_000_000_000;
+/// Between two times of printing.
+const TICK: c_long = 10_000_000;
+const TICKS_PER_SECOND: c_long = NANOSECONDS / TICK;
+const PRINT_SECONDS: c_long = 2;
 const LINE_LENGTH_MAX: usize = 48;
 
 #[repr(C)]
@@ -26,6 +32,12 @@ struct Timespec {
 // Declared here, so that `rustc` alone builds this file.
 unsafe extern "C" {
     fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int;
+    fn clock_nanosleep(
+        clock: c_int,
+        flags: c_int,
+        until: *const Timespec,
+        left: *mut Timespec,
+    ) -> c_int;
     fn atol(text: *const c_char) -> c_long;
     fn getenv(name: *const c_char) -> *const c_char;
     fn getpid() -> c_int;
@@ -50,7 +62,7 @@ extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
             _exit(64);
         }
         line.push(i64::from(getpid()), b' ');
-        line.push(now.seconds * 1_000_000_000 + now.nanoseconds, b'\n');
+        line.push(now.seconds * NANOSECONDS + now.nanoseconds, b'\n');
         let pipe = open(path, WRITE_ONLY);
         if write(pipe, line.bytes.as_ptr().cast(), line.length) < 0 {
             _exit(74);
@@ -68,19 +80,36 @@ extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
     }
 }
 
-/// Before the stamp, so that all lines are in the pipe when it comes.
-unsafe fn print_lines(count: *const c_char) {
+/// Before the stamp, so that all lines are in the pipe when it comes. At a pace, since a node drops what a flood has
+/// beyond its queue.
+unsafe fn print_lines(per_second: *const c_char) {
     const LINE: &[u8] = b"INFO a request was answered within the time that was asked for\n";
-    if count.is_null() {
+    if per_second.is_null() {
         return;
     }
-    // SAFETY: it ends with a zero byte; a literal is written.
+    let mut next = Timespec { seconds: 0, nanoseconds: 0 };
+    // SAFETY: the text ends with a zero byte; a literal is written; the time is a local.
     unsafe {
-        for _ in 0..atol(count) {
-            if write(1, LINE.as_ptr().cast(), LINE.len()) < 0 {
-                _exit(74);
+        clock_gettime(MONOTONIC, &raw mut next);
+        let per_tick = atol(per_second) / TICKS_PER_SECOND;
+        for _ in 0..PRINT_SECONDS * TICKS_PER_SECOND {
+            for _ in 0..per_tick {
+                if write(1, LINE.as_ptr().cast(), LINE.len()) < 0 {
+                    _exit(74);
+                }
             }
+            next.advance(TICK);
+            clock_nanosleep(MONOTONIC, ABSOLUTE, &raw const next, std::ptr::null_mut());
         }
+    }
+}
+
+impl Timespec {
+    /// By less than a second.
+    fn advance(&mut self, nanoseconds: c_long) {
+        self.nanoseconds += nanoseconds;
+        self.seconds += self.nanoseconds / NANOSECONDS;
+        self.nanoseconds %= NANOSECONDS;
     }
 }
 

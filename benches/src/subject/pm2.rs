@@ -51,8 +51,7 @@ impl Subject for Pm2 {
         Ok(command)
     }
 
-    /// With more it takes minutes to begin.
-    fn count_max(&self) -> usize {
-        200
+    fn count_max(&self) -> Option<(usize, &'static str)> {
+        Some((200, "it takes minutes to begin with more"))
     }
 }

@@ -19,6 +19,8 @@ use super::{Subject, debian_version, search};
 /// A child of s6 says on this descriptor that it is ready.
 const READY_DESCRIPTOR: &str = "3";
 
+const FEW_PLACES: &str = "`svscan` has places for 1,000 directories and needs some for itself";
+
 /// runsvdir does not start before the second is over in which its directory was changed: with a user, that was long ago.
 const AGE: Duration = Duration::from_secs(3600);
 
@@ -32,16 +34,16 @@ struct ScanDirectory {
     stop_program: Option<&'static str>,
     /// A child may say when it is ready.
     hears_readiness: bool,
-    count_max: usize,
+    count_max: Option<(usize, &'static str)>,
 }
 
 pub(super) fn installed() -> Vec<Box<dyn Subject>> {
     let known: [(_, _, &[&str], _, _, _); 3] = [
-        ("runit", "runsvdir", &[], Signal::HUP, None, usize::MAX),
+        ("runit", "runsvdir", &[], Signal::HUP, None, None),
         // It refuses more than 500 unless it is told to expect them.
-        ("s6", "s6-svscan", &["-c2048"], Signal::TERM, None, usize::MAX),
-        // Its scanner ends alone: the supervisors are told before. It has no more places than 1,000.
-        ("daemontools", "svscan", &[], Signal::TERM, Some("svc"), 900),
+        ("s6", "s6-svscan", &["-c2048"], Signal::TERM, None, None),
+        // Its scanner ends alone: the supervisors are told before.
+        ("daemontools", "svscan", &[], Signal::TERM, Some("svc"), Some((900, FEW_PLACES))),
     ];
     let mut found: Vec<Box<dyn Subject>> = Vec::new();
     for (name, program, options, stop_signal, stop_program, count_max) in known {
@@ -99,7 +101,15 @@ impl Subject for ScanDirectory {
         Some(command)
     }
 
-    fn count_max(&self) -> usize {
+    fn count_max(&self) -> Option<(usize, &'static str)> {
         self.count_max
+    }
+
+    fn remark(&self) -> Option<&'static str> {
+        self.hears_readiness.then_some(
+            "its children say that they are ready (`notification-fd`), without which it waits a second before each \
+             restart; that it does so after a child which was ready for less than a second, as in the crash loop, \
+             nothing changes",
+        )
     }
 }
