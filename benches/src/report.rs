@@ -19,8 +19,8 @@ Written by `benches/run`. In each cell: the median, in parentheses the quartiles
 and the most), and the ratio to the limit, which is the same work with as little around it as possible. It is the first \
 column, `bh` the second, and peers follow, always in the same order. Subjects are measured in turns: each once, then \
 each again. `samples` is how often; for peers it is told apart where they are measured less often. A goal of a rate \
-is told as what the limit is divided by: `limit / 2` is half the rate of the limit, `limit / 0.5` twice. An empty cell \
-was not measured; the lines above its table say why.
+is told as what the limit is divided by: `limit / 2` is half the rate of the limit, `limit / 0.5` twice. An empty cell has \
+nothing to measure, or the lines above its table say why it was not.
 ";
 
 /// Below, two decimals tell nothing.

@@ -18,8 +18,8 @@ use std::{
 use anyhow::{Context, ensure};
 use blackhole_benches::machine;
 use blackhole_isolation::{
-    Bound, CpuQuota, Enforcement, Groups, Host, Limits, Mounts, Network, Priorities, Request,
-    Resource, Rlimit, Sandbox, Umask, View, plan,
+    Bound, CpuList, CpuQuota, Enforcement, Groups, Host, IoPriority, Limits, Mounts, Network,
+    Priorities, Request, Resource, Rlimit, Sandbox, Umask, User, View, Weight, plan,
 };
 use blackhole_process::{Generation, Launch};
 use serde::Serialize;
@@ -59,7 +59,7 @@ fn main() -> anyhow::Result<()> {
 async fn every_kind(groups: &Groups, rounds: usize, only: Option<&str>) -> anyhow::Result<()> {
     let host = Host::detect().with_groups(groups.clone());
     let wanted = |kind: &str| only.is_none_or(|only| only == kind);
-    for (kind, request) in requests().into_iter().filter(|(kind, _)| wanted(kind)) {
+    for (kind, request) in requests()?.into_iter().filter(|(kind, _)| wanted(kind)) {
         let line = measure(kind, &request, &host, groups, rounds).await?;
         println!("{}", serde_json::to_string(&line)?);
     }
@@ -140,10 +140,17 @@ async fn spawn(launch: &Launch) -> anyhow::Result<f64> {
 }
 
 /// Each kind of limit alone, then all of them, then what only some services want.
-fn requests() -> [(&'static str, Request); 6] {
+///
+/// Left out are what real-time processes cannot show (another scheduler) and what depends on the host's disks and
+/// network (rates).
+fn requests() -> anyhow::Result<[(&'static str, Request); 6]> {
+    let own_cpus: CpuList = own_cpus()?.parse()?;
     let of_group = Limits {
         cpu: CpuQuota::from_cores(1.5),
+        cpu_weight: Weight::new(200),
+        cpus: Some(own_cpus.clone()),
         memory_max: Some(256 << 20),
+        memory_high: Some(128 << 20),
         tasks_max: Some(100),
         ..Limits::default()
     };
@@ -153,7 +160,14 @@ fn requests() -> [(&'static str, Request); 6] {
     let of_process = |request| Request {
         umask: Umask::new(0o027),
         rlimits: vec![limit(Resource::Files), limit(Resource::Core), limit(Resource::LockedMemory)],
-        priorities: Priorities { oom_score_adjust: Some(9), ..Priorities::default() },
+        priorities: Priorities {
+            nice: Some(5),
+            io: Some(IoPriority::BestEffort(6)),
+            affinity: Some(own_cpus.clone()),
+            oom_score_adjust: Some(9),
+            ..Priorities::default()
+        },
+        user: Some(User { user: "nobody".into(), ..User::default() }),
         enforcement: Enforcement::BestEffort,
         ..request
     };
@@ -165,14 +179,21 @@ fn requests() -> [(&'static str, Request); 6] {
     };
     let view = View { network: Network::None, hidden: vec!["/home".into()], ..View::default() };
     let all = of_process(strict.clone());
-    [
+    Ok([
         ("limits of a process", of_process(Request::default())),
         ("sandbox standard", sandboxed(Sandbox::Standard)),
         ("sandbox strict, no view", strict),
         ("control group", grouped("group", Request::default())),
         ("every limit", grouped("all", all.clone())),
         ("every limit, and a view", grouped("view", Request { view, ..all })),
-    ]
+    ])
+}
+
+/// Those on which this process may run, as `/proc` lists them.
+fn own_cpus() -> anyhow::Result<String> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    Ok(list.context("the kernel does not say on which processors this runs")?.trim().to_owned())
 }
 
 /// A `vfork` whose child enters groups, leads a session as every service does, and executes.
