@@ -2,15 +2,15 @@
 //! that are under way together are written together, and whatever one read has brought is answered
 //! by one write.
 //!
-//! With `LINK_LOOKS` in its environment it looks for its peer before it sleeps, as a link of `bh` does and by the same
+//! With `LINK_SPINS` in its environment it spins before it sleeps, as a link of `bh` does and by the same
 //! rules: what is left between the two is then everything else.
 
 #[path = "../link/contender.rs"]
 #[expect(dead_code, reason = "shared: each program uses what it needs")]
 mod contender;
 
-#[path = "../../runtime/actors/src/wire/lookout.rs"]
-mod lookout;
+#[path = "../../runtime/actors/src/wire/spin.rs"]
+mod spin;
 
 use std::{
     env,
@@ -27,8 +27,8 @@ use std::{
 use contender::{
     Answered, Calls, Case, Payload, SMALL, SPAN, Server, Tally, WARM_UP, finish, runtime, stream,
 };
-use lookout::Lookout;
 use serde::{Deserialize, Serialize};
+use spin::Spinner;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -55,13 +55,13 @@ struct Wire {
     filled: usize,
     sending: Vec<u8>,
     /// Where it looks before it sleeps.
-    lookout: Option<Lookout>,
+    spinner: Option<Spinner>,
 }
 
 impl Wire {
     fn over(stream: UnixStream) -> Self {
-        let lookout = env::var_os("LINK_LOOKS").map(|_| Lookout::here());
-        Self { stream, received: vec![0; READ_LENGTH], filled: 0, sending: Vec::new(), lookout }
+        let spinner = env::var_os("LINK_SPINS").map(|_| Spinner::here());
+        Self { stream, received: vec![0; READ_LENGTH], filled: 0, sending: Vec::new(), spinner }
     }
 
     fn append(&mut self, message: &Message) {
@@ -81,7 +81,7 @@ impl Wire {
 
     /// The messages that one read brings; none at the end.
     async fn receive(&mut self, mut each: impl FnMut(&mut Vec<u8>, Message)) -> bool {
-        let read = match self.lookout {
+        let read = match self.spinner {
             None => self.stream.read(&mut self.received[self.filled..]).await,
             Some(_) => poll_fn(|context| self.poll_read(context)).await,
         };
@@ -100,8 +100,8 @@ impl Wire {
             each(&mut self.sending, message);
             taken = end;
         }
-        if let Some(lookout) = self.lookout.as_mut().filter(|_| read > 0) {
-            lookout.heard(read, taken > 0, Instant::now());
+        if let Some(spinner) = self.spinner.as_mut().filter(|_| read > 0) {
+            spinner.on_read(read, taken > 0, Instant::now());
         }
         self.received.copy_within(taken..self.filled, 0);
         self.filled -= taken;
@@ -119,7 +119,7 @@ impl Wire {
                 read => return Poll::Ready(read),
             }
         }
-        if self.lookout.as_mut().is_some_and(|it| it.is_to_look(Instant::now())) {
+        if self.spinner.as_mut().is_some_and(|it| it.should_spin(Instant::now())) {
             thread::yield_now();
             let _woken_then = pin!(tokio::task::yield_now()).poll(context);
         }

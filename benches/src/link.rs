@@ -31,17 +31,17 @@ const ROUNDS_BRIEF: (usize, usize) = (3, 1);
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const LOOKING: &str = "raw looking";
+const SPINNING: &str = "raw spinning";
 /// Who is measured, and its program.
 const CONTENDERS: [(&str, &str); 5] = [
     ("raw", "limit-link"),
     (BH, "link-ours"),
-    (LOOKING, "limit-link"),
+    (SPINNING, "limit-link"),
     ("tonic", "link-tonic"),
     ("ractor_cluster", "link-cluster"),
 ];
-/// What [`LOOKING`] finds in its environment.
-const LOOKS: &str = "LINK_LOOKS";
+/// What [`SPINNING`] finds in its environment.
+const SPINS: &str = "LINK_SPINS";
 
 /// Where versions of peers are held: of this workspace, and of the package apart from it.
 const LOCK: &str = include_str!("../../Cargo.lock");
@@ -76,7 +76,7 @@ pub(crate) const CASES: [(&str, &str); 9] = [
         "what so many actors in one process add to the memory of another that speaks to it",
     ),
 ];
-const WHO_LOOKS: &str = "`raw` reads, writes and sleeps, no more; `raw looking` is the same program, which before it sleeps looks for \
+const WHO_SPINS: &str = "`raw` reads, writes and sleeps, no more; `raw spinning` is the same program, which before it sleeps looks for \
     its peer up to 50 µs, by the rules by which `bh` does: beside it is seen what of `bh` is looking";
 
 struct Contender {
@@ -167,7 +167,7 @@ pub(crate) fn measure(setting: &Setting<'_>) -> anyhow::Result<Findings> {
         (setting.tell)("losing the other process, stopping it, and 10,000 actors in it");
         figures.extend(ours(setting, rounds_held, stopped_s)?);
     }
-    remarks.push(WHO_LOOKS.into());
+    remarks.push(WHO_SPINS.into());
     remarks.push(
         "`tonic` has no message without an answer: its `casts` are calls one after the other"
             .into(),
@@ -205,7 +205,7 @@ fn in_turns(
         Some(match contender.name {
             _ if index == 0 => figure.as_limit(),
             BH => figure.held_to(case.goals.clone()),
-            LOOKING => figure.as_reference(),
+            SPINNING => figure.as_reference(),
             _ => figure,
         })
     });
@@ -243,8 +243,8 @@ impl Contender {
     fn measure(&self, mut command: Command, words: &str) -> anyhow::Result<f64> {
         let name = self.program.display();
         command.args(words.split(' ')).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
-        if self.name == LOOKING {
-            command.env(LOOKS, "1");
+        if self.name == SPINNING {
+            command.env(SPINS, "1");
         }
         // Of its own group, with the other process that it starts.
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -266,7 +266,7 @@ fn version(name: &str) -> String {
     match name {
         "raw" => "tokio and bincode".to_owned(),
         BH => env!("CARGO_PKG_VERSION").to_owned(),
-        LOOKING => "the same, with the lookout of `bh`".to_owned(),
+        SPINNING => "the same, with the rules of `bh` for spinning".to_owned(),
         "tonic" => locked(LOCK, name).to_owned(),
         _ => locked(CLUSTER_LOCK, name).to_owned(),
     }

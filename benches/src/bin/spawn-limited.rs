@@ -21,7 +21,7 @@ use blackhole_isolation::{
     Bound, CpuList, CpuQuota, Enforcement, Groups, Host, IoPriority, Limits, Mounts, Network,
     Priorities, Request, Resource, Rlimit, Sandbox, Umask, User, View, Weight, plan,
 };
-use blackhole_process::{Generation, Launch};
+use blackhole_process::{Launch, SpawnArguments};
 use serde::Serialize;
 
 const PROGRAM: &str = "/bin/true";
@@ -132,7 +132,8 @@ fn write_patiently(file: &Path, text: &str) -> io::Result<()> {
 
 async fn spawn(launch: &Launch) -> anyhow::Result<f64> {
     let start = Instant::now();
-    let spawned = launch.spawn(&Generation { token: Some("1"), ..Generation::default() })?;
+    let spawned =
+        launch.spawn(&SpawnArguments { token: Some("1"), ..SpawnArguments::default() })?;
     let taken = milliseconds(start);
     ensure!(spawned.process.exited().await.is_success(), "`{PROGRAM}` failed");
     ensure!(spawned.process.sweep().await?.is_empty(), "`{PROGRAM}` left something behind");

@@ -33,8 +33,6 @@ mod sweep;
 pub use descriptors::prepare;
 pub use exit_status::ExitStatus;
 pub use inherited::{NotInherited, take_inherited};
-/// As it is still called elsewhere.
-pub use launch::SpawnArguments as Generation;
 pub use launch::{
     LISTEN_FDS_START, Launch, LaunchBuilder, LaunchError, SOCKETS_MAX, SpawnArguments,
 };

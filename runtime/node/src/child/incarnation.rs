@@ -22,7 +22,7 @@ use blackhole_policy::{
     supervision::Generation,
 };
 use blackhole_process::{
-    Launch, Signal, SpawnArguments as LaunchGeneration,
+    Launch, Signal, SpawnArguments,
     snapshot::{self, SnapshotFile},
     sockets::{EmbeddedEnds, NativeListeners},
 };
@@ -167,7 +167,7 @@ impl<'a> Incarnation<'a> {
         let launch = self.launch(command, &environment, notify.as_ref(), sockets)?;
         let context = ExecContext::new(move |builder| environment.apply(builder));
         let generation = self.generation.to_string();
-        let spawned = launch.spawn(&LaunchGeneration {
+        let spawned = launch.spawn(&SpawnArguments {
             variables: &[(environment::GENERATION, &generation)],
             token: Some(&token),
             link: native.as_ref().map(|native| native.child_end.as_fd()),

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use blackhole_process::{ExitStatus, Generation, Launch, LaunchBuilder, LaunchError, Process};
+use blackhole_process::{ExitStatus, Launch, LaunchBuilder, LaunchError, Process, SpawnArguments};
 use blackhole_protocol::environment;
 use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, runtime::Handle, time::timeout};
 
@@ -82,7 +82,7 @@ impl ExecChecker {
     /// [`Self::give_up`].
     pub(super) async fn attempt(&mut self) -> Result<(), Failure> {
         let token = token();
-        let generation = Generation { token: Some(&token), ..Generation::default() };
+        let generation = SpawnArguments { token: Some(&token), ..SpawnArguments::default() };
         let could_not = |what: &str, error| format!("could not {what} {}: {error}", self.exec);
         let spawned = self.exec.launch.spawn(&generation);
         let spawned = spawned.map_err(|error| could_not("run", chain(&error)))?;

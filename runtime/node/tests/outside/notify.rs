@@ -7,7 +7,7 @@ use std::{
 };
 
 use blackhole_node::notify::{Change, Notification, NotifyAccess, NotifyError, NotifySocket};
-use blackhole_process::{Generation, Launch, Spawned};
+use blackhole_process::{Launch, SpawnArguments, Spawned};
 use blackhole_protocol::environment;
 
 const TOKEN: &str = "7-token-of-the-test";
@@ -28,7 +28,7 @@ fn start(command: &[&str]) -> Instance {
         .token_variable(environment::TOKEN)
         .build()
         .unwrap();
-    let generation = Generation { token: Some(TOKEN), ..Generation::default() };
+    let generation = SpawnArguments { token: Some(TOKEN), ..SpawnArguments::default() };
     let spawned = launch.spawn(&generation).unwrap();
     let access = NotifyAccess {
         main: spawned.process.pid().unsigned_abs(),
