@@ -3,9 +3,9 @@
 use rustix::{
     process::getuid,
     thread::{
-        CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
-        configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
-        set_keep_capabilities,
+        CapabilitySet, CapabilitySets, capability_is_in_ambient_set, capability_is_in_bounding_set,
+        clear_ambient_capability_set, configure_capability_in_ambient_set,
+        remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
     },
 };
 
@@ -112,26 +112,46 @@ impl Capabilities {
         numbers(self.0).map(|number| NAMES[number])
     }
 
+    /// Those of them that the node has: no others can be given.
+    fn of(self, host: &Host) -> Self {
+        Self(self.0 & host.permitted)
+    }
+
+    /// Whether the node has them all.
+    pub(crate) fn are_all_of(self, host: &Host) -> Result<(), CapabilityError> {
+        let lacking = self.0.difference(host.permitted);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = Self(lacking).names().map(|it| format!("cap_{it}")).collect();
+        Err(CapabilityError::NotOurs { names: names.join(", ").to_uppercase() })
+    }
+
+    /// Whether who has them is not held to every limit of its user.
+    pub(crate) fn exceed_limits(self, host: &Host) -> bool {
+        self.of(host).0.intersects(EXCEED_LIMITS)
+    }
+
     /// The bounding set is what executing a program may give. Where nothing is ever given any more, which is
     /// what `no_new_privileges` says, it is left as it is: to empty it takes a system call for each of
     /// forty capabilities, which is half of what a preset costs.
-    pub(crate) fn check(
-        self,
-        host: &Host,
-        executing: Executing,
-    ) -> Result<Checked, CapabilityError> {
-        let lacking = self.0.difference(host.permitted);
-        if !lacking.is_empty() {
-            let names: Vec<_> = Self(lacking).names().map(|it| format!("cap_{it}")).collect();
-            return Err(CapabilityError::NotOurs { names: names.join(", ").to_uppercase() });
-        }
+    pub(crate) fn check(self, host: &Host, executing: Executing) -> Checked {
+        let kept = self.of(host).0;
         let bounding_dropped =
             match executing == Executing::MayGive && host.may(CapabilitySet::SETPCAP) {
-                true => all().filter(|it| is_bounding(*it)).collect::<CapabilitySet>() - self.0,
+                true => all().filter(|it| is_bounding(*it)).collect::<CapabilitySet>() - kept,
                 false => CapabilitySet::empty(),
             };
-        Ok(Checked { kept: self.0, bounding_dropped })
+        Checked { kept, bounding_dropped }
     }
+}
+
+/// With either of them a process is refused no other one: `copy_process` in the kernel.
+const EXCEED_LIMITS: CapabilitySet = CapabilitySet::SYS_RESOURCE.union(CapabilitySet::SYS_ADMIN);
+
+/// As [`Capabilities::exceed_limits`], of those that programs inherit from the node if nobody says anything.
+pub(crate) fn inherited_exceed_limits() -> bool {
+    each(EXCEED_LIMITS).any(|it| capability_is_in_ambient_set(it).unwrap_or(false))
 }
 
 /// What executing a program may do to a process's rights.
@@ -223,8 +243,9 @@ mod tests {
     #[test]
     fn what_the_node_lacks_cannot_be_given() {
         let host = Host { permitted: CapabilitySet::CHOWN, ..Host::detect() };
-        let asked = Capabilities(CapabilitySet::SYS_TIME);
-        let error = asked.check(&host, Executing::MayGive).unwrap_err();
+        let asked = Capabilities(CapabilitySet::SYS_TIME | CapabilitySet::CHOWN);
+        assert_eq!(asked.check(&host, Executing::MayGive).kept, CapabilitySet::CHOWN);
+        let error = asked.are_all_of(&host).unwrap_err();
         assert!(error.to_string().starts_with("the node lacks CAP_SYS_TIME, "), "{error}");
     }
 }

@@ -21,7 +21,9 @@ use crate::{
     CapabilityError, DeviceLimit, DeviceLimitError, Downgrade, Group, GroupError, Host, Identity,
     IdentityError, Limits, Part, PathRuleError, PriorityError, Processes, Refused, Request,
     Resource, RlimitError, Scheduler, Step, Umask, ViewError, capability, cgroup, identity,
-    landlock, priority, rlimit, seccomp, view,
+    landlock, priority,
+    rlimit::{self, Bearer},
+    seccomp, view,
 };
 
 /// What one instance may use, resolved. The default changes nothing.
@@ -145,12 +147,7 @@ fn check(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
     let mut downgraded = Vec::new();
     let identity = request.user.as_ref().map(|user| identity::resolve(user, host)).transpose()?;
     let changed = identity.as_ref().filter(|identity| !identity.is_of(host));
-    let mut rlimits = Vec::with_capacity(request.rlimits.len());
-    for limit in &request.rlimits {
-        let checked = limit.check(host);
-        let enforcement = request.enforcement;
-        rlimits.extend(enforcement.settle(limit.resource.key(), checked, &mut downgraded)?);
-    }
+    let rlimits = rlimits(request, host, identity.as_ref(), &mut downgraded)?;
     let mut plan = Plan {
         priorities: request.priorities.check(host, request.enforcement, &mut downgraded)?,
         rlimits,
@@ -164,6 +161,35 @@ fn check(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
     };
     plan.shut_off(request, host)?;
     Ok(plan)
+}
+
+/// What the kernel ignores is set all the same: a service may become an ordinary user by itself.
+fn rlimits(
+    request: &Request,
+    host: &Host,
+    identity: Option<&Identity>,
+    downgraded: &mut Vec<Downgrade>,
+) -> Result<Vec<rlimit::Checked>, RlimitError> {
+    let mut settable = Vec::with_capacity(request.rlimits.len());
+    let bearer = bearer(request, host, identity);
+    for limit in &request.rlimits {
+        let (key, enforcement) = (limit.resource.key(), request.enforcement);
+        let Some(checked) = enforcement.settle(key, limit.check(host), downgraded)? else {
+            continue;
+        };
+        settable.push(checked);
+        enforcement.settle(key, limit.heeded(bearer), downgraded)?;
+    }
+    Ok(settable)
+}
+
+fn bearer(request: &Request, host: &Host, identity: Option<&Identity>) -> Bearer {
+    let uid = identity.map_or(host.uid, |identity| identity.uid);
+    let exceeds = match request.capabilities {
+        Some(capabilities) => capabilities.exceed_limits(host),
+        None => uid == host.uid && capability::inherited_exceed_limits(),
+    };
+    if uid == 0 || exceeds { Bearer::Privileged } else { Bearer::Ordinary }
 }
 
 /// The kernel wants it before filters and path rules of ordinary users; where the bounding set stays
@@ -211,9 +237,10 @@ impl Plan {
                 true => capability::Executing::NeverGives,
                 false => capability::Executing::MayGive,
             };
-            let checked = capabilities.check(host, executing);
             let enforcement = part.enforcement(optional);
-            self.capabilities = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
+            let ours = capabilities.are_all_of(host);
+            enforcement.settle(part.key(), ours, &mut self.downgraded)?;
+            self.capabilities = Some(capabilities.check(host, executing));
         }
         if let Some(seccomp) = seccomp {
             self.seccomp = seccomp.check();
@@ -410,5 +437,51 @@ impl Credentials {
             true => Ok(()),
             false => capability::give_up_ambient(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{Bound, Capabilities, Enforcement, Rlimit};
+
+    fn root() -> Host {
+        Host { uid: 0, permitted: CapabilitySet::SYS_ADMIN, ..Host::detect() }
+    }
+
+    fn tasks_of(capabilities: &[&str]) -> Request {
+        let names = capabilities.iter().copied();
+        Request {
+            rlimits: vec![Rlimit::fixed(Resource::Tasks, Bound::At(8))],
+            capabilities: Some(Capabilities::from_names(names).unwrap()),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn a_limit_on_the_tasks_of_who_may_do_all_is_refused_or_told() {
+        assert!(matches!(check(&tasks_of(&[]), &root()), Err(IsolationError::Rlimit(_))));
+        let lenient = Request { enforcement: Enforcement::BestEffort, ..tasks_of(&[]) };
+        let plan = check(&lenient, &root()).unwrap();
+        assert_eq!(plan.downgraded.iter().map(|it| it.key).collect::<Vec<_>>(), ["nproc"]);
+        assert_eq!(plan.rlimits.len(), 1, "it holds once the service is no longer root");
+        let somebody = Host { uid: 1000, ..root() };
+        check(&tasks_of(&["sys_time"]), &somebody).unwrap_err();
+        check(&tasks_of(&[]), &somebody).unwrap();
+        check(&tasks_of(&["sys_admin"]), &somebody).unwrap_err();
+    }
+
+    #[test]
+    fn who_may_lack_some_capabilities_keeps_none_but_those_asked_for() {
+        let request = Request {
+            capabilities: Some(Capabilities::from_names(["sys_resource", "sys_admin"]).unwrap()),
+            optional: BTreeSet::from([Part::Capabilities]),
+            ..Request::default()
+        };
+        let plan = check(&request, &root()).unwrap();
+        assert!(plan.capabilities.is_some(), "it kept all that the node has");
+        assert!(plan.downgraded[0].reason.contains("CAP_SYS_RESOURCE"), "{:?}", plan.downgraded);
     }
 }

@@ -164,6 +164,31 @@ pub enum RlimitError {
         /// `fs.nr_open`.
         ceiling: u64,
     },
+    /// Linux takes it and does nothing.
+    #[error("Linux has ignored {resource} since {since}\nhint: {instead}")]
+    Ignored {
+        /// What is limited.
+        resource: Resource,
+        /// The first version that did.
+        since: &'static str,
+        /// What to write in its place.
+        instead: &'static str,
+    },
+    /// The kernel refuses no process to who may do all.
+    #[error(
+        "the kernel holds neither root to {} nor who keeps CAP_SYS_RESOURCE or CAP_SYS_ADMIN\nhint: write `user`, or `tasks_max`, which holds for everybody",
+        Resource::Tasks
+    )]
+    NotForThePrivileged,
+}
+
+/// Whose limits they will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bearer {
+    /// An ordinary user.
+    Ordinary,
+    /// Root, or who has `CAP_SYS_RESOURCE` or `CAP_SYS_ADMIN`.
+    Privileged,
 }
 
 /// A limit that was found settable, as the kernel wants it.
@@ -190,6 +215,21 @@ impl Rlimit {
         }
         let hard = self.hard_after_warning(ceiling);
         Ok(Checked { resource, raw: RawRlimit { current: soft.raw(), maximum: hard.raw() } })
+    }
+
+    /// Whether the kernel sees to it, once it is set.
+    pub(crate) fn heeded(self, bearer: Bearer) -> Result<(), RlimitError> {
+        let Self { resource, .. } = self;
+        let ignored = |since, instead| Err(RlimitError::Ignored { resource, since, instead });
+        match resource {
+            _ if self.soft == Bound::Unlimited => Ok(()),
+            Resource::ResidentSet => ignored("2.4.30", "write `memory`"),
+            Resource::Locks => ignored("2.4", "leave it out"),
+            Resource::Tasks if bearer == Bearer::Privileged => {
+                Err(RlimitError::NotForThePrivileged)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The kernel says with SIGXCPU that the CPU time is used up, but at the hard limit it kills without
@@ -228,6 +268,21 @@ mod tests {
         let checked = limit.check(&host(CapabilitySet::all())).unwrap();
         assert_eq!((checked.raw.current, checked.raw.maximum), (Some(5), Some(6)));
         assert_eq!(limit.hard_after_warning(Bound::At(5)), Bound::At(5));
+    }
+
+    #[test]
+    fn a_limit_that_the_kernel_ignores_is_told_apart() {
+        let heeded = |resource, bearer| Rlimit::fixed(resource, Bound::At(8)).heeded(bearer);
+        for resource in [Resource::ResidentSet, Resource::Locks] {
+            let error = heeded(resource, Bearer::Ordinary).unwrap_err();
+            assert!(matches!(error, RlimitError::Ignored { .. }), "{error}");
+        }
+        let error = heeded(Resource::Tasks, Bearer::Privileged).unwrap_err();
+        assert_eq!(error, RlimitError::NotForThePrivileged);
+        assert_eq!(heeded(Resource::Tasks, Bearer::Ordinary), Ok(()));
+        assert_eq!(heeded(Resource::Files, Bearer::Privileged), Ok(()));
+        let nothing = Rlimit::fixed(Resource::Locks, Bound::Unlimited);
+        assert_eq!(nothing.heeded(Bearer::Ordinary), Ok(()));
     }
 
     #[test]

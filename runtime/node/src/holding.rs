@@ -332,7 +332,13 @@ fn process_limits(whole: &Request) -> Vec<(String, Request)> {
         found.push(("umask".into(), Request { umask: whole.umask, ..Request::default() }));
     }
     for limit in &whole.rlimits {
-        let request = Request { rlimits: vec![*limit], ..Request::default() };
+        // Whom the kernel holds to it depends on the user and his power.
+        let request = Request {
+            rlimits: vec![*limit],
+            user: whole.user.clone(),
+            capabilities: whole.capabilities,
+            ..Request::default()
+        };
         found.push((format!("rlimits.{}", limit.resource.key()), request));
     }
     let all = &whole.priorities;
