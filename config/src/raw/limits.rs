@@ -6,7 +6,7 @@ use std::time::Duration;
 use blackhole_isolation::{Bound, CpuList, Enforcement, IoPriority, Resource, Rlimit, Scheduler};
 use serde_json::{Map, Value as Json, json};
 
-use super::Size;
+use super::{Count, Size};
 use crate::{
     problem::{Draft, Problems, nearest},
     read::{Located, Read, choices, keys, not_among, parsed, refuse_unknown, table},
@@ -135,6 +135,9 @@ impl Read for IoPriority {
     }
 }
 
+/// Reads or writes in a second. The kernel counts them in 32 bits, and takes the lowest of a larger number.
+pub(crate) type Operations = Count<1, 1_000_000_000>;
+
 keys! {
     /// What may pass to and from one disk, per second.
     RawDiskRates {
@@ -143,9 +146,9 @@ keys! {
         /// Bytes written in a second.
         write_max: Size,
         /// Reads in a second.
-        reads_max: Size,
+        reads_max: Operations,
         /// Writes in a second.
-        writes_max: Size,
+        writes_max: Operations,
     }
 }
 

@@ -139,8 +139,8 @@ fn disk_rates(path: std::path::PathBuf, raw: &RawDiskRates, problems: &mut Probl
         path,
         read_bytes: rate(&raw.read_max),
         write_bytes: rate(&raw.write_max),
-        read_operations: rate(&raw.reads_max),
-        write_operations: rate(&raw.writes_max),
+        read_operations: raw.reads_max.value().map(|count| count.u32().into()),
+        write_operations: raw.writes_max.value().map(|count| count.u32().into()),
     }
 }
 

@@ -206,11 +206,8 @@ impl Plan {
         let mut limits = request.limits.clone();
         for rates in &request.disks {
             let device = DeviceLimit::of_rates(rates);
-            limits.devices.extend(request.enforcement.settle(
-                "io",
-                device,
-                &mut self.downgraded,
-            )?);
+            let device = request.enforcement.settle("io", device, &mut self.downgraded)?;
+            device.into_iter().for_each(|device| limits.add_device(device));
         }
         if request.priorities.scheduler.is_some_and(Scheduler::is_realtime)
             && let Err(error) = host.groups.permits_realtime(&limits)

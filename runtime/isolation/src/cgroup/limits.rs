@@ -33,6 +33,14 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Of several limits of one device each holds: the kernel keeps one, the strictest.
+    pub(crate) fn add_device(&mut self, limit: DeviceLimit) {
+        match self.devices.iter_mut().find(|it| it.device == limit.device) {
+            Some(known) => *known = known.and(limit),
+            None => self.devices.push(limit),
+        }
+    }
+
     /// As if the key had not been written.
     pub(super) fn leave_out(&mut self, key: &str) {
         match key {
@@ -153,6 +161,18 @@ impl DeviceLimit {
         }
     }
 
+    /// Both, of the same device.
+    fn and(self, other: Self) -> Self {
+        let stricter = |one: Option<u64>, two: Option<u64>| one.into_iter().chain(two).min();
+        Self {
+            device: self.device,
+            read_bytes: stricter(self.read_bytes, other.read_bytes),
+            write_bytes: stricter(self.write_bytes, other.write_bytes),
+            read_operations: stricter(self.read_operations, other.read_operations),
+            write_operations: stricter(self.write_operations, other.write_operations),
+        }
+    }
+
     pub(super) fn limits_writes(&self) -> bool {
         self.write_bytes.is_some() || self.write_operations.is_some()
     }
@@ -190,6 +210,21 @@ fn disk_of(path: &PathBuf) -> io::Result<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_limits_of_one_disk_the_stricter_holds() {
+        let mut limits = Limits::default();
+        let of = |device, read_bytes, write_bytes| DeviceLimit {
+            device,
+            read_bytes,
+            write_bytes,
+            ..DeviceLimit::default()
+        };
+        limits.add_device(of((8, 0), Some(1), None));
+        limits.add_device(of((8, 0), Some(5), Some(7)));
+        limits.add_device(of((8, 16), Some(9), None));
+        assert_eq!(limits.devices, [of((8, 0), Some(1), Some(7)), of((8, 16), Some(9), None)]);
+    }
 
     #[test]
     fn quotas_and_weights_outside_the_kernels_bounds_are_refused() {
