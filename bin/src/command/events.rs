@@ -101,7 +101,9 @@ fn style(event: &str) -> Style {
         "ready" | "node_running" => AnsiColor::Green,
         "failed" => AnsiColor::Red,
         "unready" | "exited" | "backing_off" | "leaked" | "squeezed" | "refused"
-        | "near_memory_limit" | "oom_killed" | "throttled" | "starved" => AnsiColor::Yellow,
+        | "near_memory_limit" | "oom_killed" | "tasks_refused" | "throttled" | "starved" => {
+            AnsiColor::Yellow
+        }
         _ => return Style::new(),
     };
     Style::new().fg_color(Some(color.into()))

@@ -304,7 +304,8 @@ pub struct Event {
     #[prost(message, optional, tag = "1")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
     /// Past participles: pending spawned unenforced near_disk_limit ready unready stopping exited backing_off stopped completed
-    /// failed scaled leaked near_memory_limit oom_killed throttled starved; of the node: node_started node_running node_stopping.
+    /// failed scaled leaked near_memory_limit oom_killed tasks_refused throttled starved; of the node: node_started
+    /// node_running node_stopping.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// Empty for events of the node.

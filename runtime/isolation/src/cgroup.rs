@@ -29,7 +29,7 @@ pub use group::Group;
 pub use groups::Groups;
 pub use limits::{CpuQuota, DeviceLimit, DeviceLimitError, Limits, Weight};
 pub use mounts::Mounts;
-pub use notice::Notice;
+pub use notice::{Notice, Tells};
 pub use room::give_back_room;
 pub use usage::{GroupUsage, Oom, Pressure};
 

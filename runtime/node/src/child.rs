@@ -262,7 +262,7 @@ impl State {
     }
 
     fn finish(&mut self, remains: Remains) {
-        let (reason, exit) = self.policy.classify(remains.ended, remains.oom_kills > 0);
+        let (reason, exit) = self.policy.classify(remains.ended, remains.last_oom);
         if let Some(leak) = remains.leak {
             self.record(Change::Leaked(leak));
         }
@@ -277,6 +277,9 @@ impl State {
         // One process is what the reason says already.
         if remains.oom_kills > u64::from(reason == Reason::Oom) {
             message += &format!("; {}", killed_for_memory(remains.oom_kills));
+        }
+        if let Some(refused) = remains.tasks_refused {
+            message += &format!("; {refused}");
         }
         self.record(Change::Exited(Exited {
             pid: Some(self.body.pid()),

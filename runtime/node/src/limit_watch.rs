@@ -2,7 +2,8 @@
 //!
 //! One thread, which begins with the first instance that has such a limit and sleeps while the
 //! kernel has nothing to tell. Each notice is heard once, then not again before policy has lost
-//! interest, so that what hovers about a threshold costs a look in ten seconds.
+//! interest, so that what hovers about a threshold costs a look in ten seconds. What the kernel does not tell, or not
+//! always, is looked at as often.
 
 use std::{
     collections::HashMap,
@@ -15,10 +16,10 @@ use std::{
 };
 
 use blackhole_actors::Clock;
-use blackhole_isolation::{GroupUsage, Notice, Plan};
+use blackhole_isolation::{Group, GroupError, Notice, Plan, Tells};
 use blackhole_policy::{
     moment::Moment,
-    usage_alert::{Alert, MemoryAlert, NEAR_PERCENT, OomAlert, QuotaAlert},
+    usage_alert::{Alert, MemoryAlert, NEAR_PERCENT, OomAlert, QuotaAlert, TasksAlert},
 };
 use blackhole_protocol::InstanceId;
 use rustix::{
@@ -32,7 +33,7 @@ use crate::registry::{Change, Registry};
 const WAKE: u64 = 0;
 /// Notices served at a time.
 const EVENTS_MAX: usize = 32;
-/// Where the kernel does not tell of a quota, it is looked at so often.
+/// What the kernel does not tell, or not always, is looked at so often.
 const UNTOLD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Takes instances in and out; the thread ends with the last handle.
@@ -144,8 +145,58 @@ struct Watched {
 }
 
 enum Judge {
-    Memory(MemoryAlert, OomAlert),
+    Memory(MemoryAlert),
+    Oom(OomAlert),
     Quota(QuotaAlert),
+    Tasks(TasksAlert),
+}
+
+/// Why a limit is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    Notice,
+    Time,
+}
+
+/// A limit that could not be looked at.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error("its control group is gone")]
+    Gone,
+    #[error(transparent)]
+    Group(#[from] GroupError),
+}
+
+/// What follows from a look at a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Attention {
+    next_look: Option<Moment>,
+    /// Whether the next notice is heard.
+    listens: bool,
+}
+
+impl Attention {
+    /// What is gone may tell without end that it has changed.
+    fn after_failure(now: Moment) -> Self {
+        Self { next_look: Some(now + UNTOLD_INTERVAL), listens: false }
+    }
+
+    /// `tells` is what the kernel tells, if it does; `interest` when policy wants to look again, if it does.
+    fn after_look(
+        now: Moment,
+        occasion: Occasion,
+        tells: Option<Tells>,
+        interest: Option<Moment>,
+    ) -> Self {
+        let regular = Some(now + UNTOLD_INTERVAL);
+        match tells {
+            Some(Tells::Everything) => Self { next_look: interest, listens: interest.is_none() },
+            Some(Tells::Something) => {
+                Self { next_look: interest.or(regular), listens: occasion == Occasion::Time }
+            }
+            None => Self { next_look: interest.or(regular), listens: false },
+        }
+    }
 }
 
 impl Watcher {
@@ -185,17 +236,30 @@ impl Watcher {
     fn take_in(&mut self, instance: &InstanceId, kept: &Weak<Plan>) {
         let Some(plan) = kept.upgrade() else { return };
         let Some(group) = plan.group() else { return };
-        match group.memory_notice(NEAR_PERCENT) {
-            Ok(Some(notice)) => {
-                let kills = group.oom().ok().flatten().map_or(0, |oom| oom.kills);
-                let judge = Judge::Memory(MemoryAlert::default(), OomAlert::new(kills));
-                self.watch(instance, kept, judge, Some(notice));
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%instance, %error, "its memory is not watched"),
-        }
+        let judge = Judge::Memory(MemoryAlert::default());
+        self.watch_told(instance, kept, judge, group.memory_notice(NEAR_PERCENT));
+        let kills = group.oom().ok().flatten().map_or(0, |oom| oom.kills);
+        self.watch_told(instance, kept, Judge::Oom(OomAlert::new(kills)), group.oom_notice());
+        let refused = group.tasks_refused().ok().flatten().unwrap_or_default();
+        let judge = Judge::Tasks(TasksAlert::new(refused));
+        self.watch_told(instance, kept, judge, group.tasks_notice());
         if group.has_cpu_quota() {
             self.watch(instance, kept, Judge::Quota(QuotaAlert::default()), group.cpu_notice());
+        }
+    }
+
+    /// What only the kernel can tell in time; nothing where there is nothing to tell.
+    fn watch_told(
+        &mut self,
+        instance: &InstanceId,
+        plan: &Weak<Plan>,
+        judge: Judge,
+        notice: Result<Option<Notice>, GroupError>,
+    ) {
+        match notice {
+            Ok(Some(notice)) => self.watch(instance, plan, judge, Some(notice)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%instance, %error, "a limit is not watched"),
         }
     }
 
@@ -206,7 +270,8 @@ impl Watcher {
         judge: Judge,
         notice: Option<Notice>,
     ) {
-        let next_look = notice.is_none().then(|| self.clock.now());
+        let tells_all = notice.as_ref().is_some_and(|notice| notice.tells == Tells::Everything);
+        let next_look = (!tells_all).then(|| self.clock.now());
         let watched =
             Watched { instance: instance.clone(), plan: plan.clone(), judge, notice, next_look };
         self.listen(self.next_key, &watched, |poll, notice, data, flags| {
@@ -248,8 +313,11 @@ impl Watcher {
         for key in keys {
             let Some(mut watched) = self.watched.remove(&key) else { continue };
             let Some(plan) = watched.plan.upgrade() else { continue };
-            watched.look(&plan, now, registry);
-            if watched.next_look.is_none() {
+            let is_told = told.contains(&key);
+            let occasion = if is_told { Occasion::Notice } else { Occasion::Time };
+            let attention = watched.look(&plan, now, occasion, registry);
+            watched.next_look = attention.next_look;
+            if attention.listens {
                 self.listen(key, &watched, |poll, notice, data, flags| {
                     epoll::modify(poll, notice, data, flags)
                 });
@@ -262,48 +330,83 @@ impl Watcher {
 }
 
 impl Watched {
-    fn look(&mut self, plan: &Plan, now: Moment, registry: &Registry) {
+    fn look(
+        &mut self,
+        plan: &Plan,
+        now: Moment,
+        occasion: Occasion,
+        registry: &Registry,
+    ) -> Attention {
         if let Some(notice) = &self.notice {
             notice.acknowledge();
         }
-        let untold = self.notice.is_none().then(|| now + UNTOLD_INTERVAL);
-        self.next_look = untold;
-        let usage = match plan.group().map(|group| group.usage()) {
-            Some(Ok(usage)) => usage,
-            Some(Err(error)) => {
-                tracing::debug!(instance = %self.instance, %error, "a limit could not be looked at");
-                return;
+        let looked = plan.group().ok_or(LookError::Gone);
+        match looked.and_then(|group| self.judge.on_look(now, group)) {
+            Ok(Some(alert)) => {
+                let generation = registry.generation(&self.instance);
+                registry.record(&self.instance, generation, Change::Alerted(alert));
             }
-            None => return,
-        };
-        let alerts = self.judge.on_look(now, &usage);
-        self.next_look = self.judge.next_look().or(untold);
-        for alert in alerts.into_iter().flatten() {
-            let generation = registry.generation(&self.instance);
-            registry.record(&self.instance, generation, Change::Alerted(alert));
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(instance = %self.instance, %error, "a limit could not be looked at");
+                return Attention::after_failure(now);
+            }
         }
+        let tells = self.notice.as_ref().map(|notice| notice.tells);
+        Attention::after_look(now, occasion, tells, self.judge.next_look())
     }
 }
 
 impl Judge {
-    fn on_look(&mut self, now: Moment, usage: &GroupUsage) -> [Option<Alert>; 2] {
-        match self {
-            Self::Memory(near, killed) => {
+    fn on_look(&mut self, now: Moment, group: &Group) -> Result<Option<Alert>, LookError> {
+        Ok(match self {
+            Self::Memory(judge) => {
+                let usage = group.usage()?;
                 let of_limit = usage.memory_bytes.zip(usage.memory_max_bytes);
-                let in_use = usage.memory_in_use_bytes;
-                let near = of_limit.and_then(|(charged, limit)| {
-                    near.on_look(now, in_use.unwrap_or(charged), charged, limit)
-                });
-                [near, usage.oom_kills.and_then(|kills| killed.on_look(kills))]
+                of_limit.and_then(|(charged, limit)| {
+                    let in_use = usage.memory_in_use_bytes.unwrap_or(charged);
+                    judge.on_look(now, in_use, charged, limit)
+                })
             }
-            Self::Quota(judge) => [usage.throttled.and_then(|it| judge.on_look(now, it)), None],
-        }
+            Self::Oom(judge) => {
+                let oom = group.oom()?.ok_or(LookError::Gone)?;
+                judge.on_look(now, oom.kills)
+            }
+            Self::Quota(judge) => group.usage()?.throttled.and_then(|it| judge.on_look(now, it)),
+            Self::Tasks(judge) => {
+                let refused = group.tasks_refused()?.zip(group.tasks_max());
+                let (times, limit) = refused.ok_or(LookError::Gone)?;
+                judge.on_look(now, times, limit)
+            }
+        })
     }
 
     fn next_look(&self) -> Option<Moment> {
         match self {
-            Self::Memory(judge, _) => judge.next_look(),
+            Self::Memory(judge) => judge.next_look(),
+            Self::Oom(judge) => judge.next_look(),
             Self::Quota(judge) => judge.next_look(),
+            Self::Tasks(judge) => judge.next_look(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_does_not_always_tell_is_looked_at_all_the_same() {
+        let now = Moment::from_millis(5000);
+        let regular = Some(now + UNTOLD_INTERVAL);
+        let after = |occasion, tells| {
+            let attention = Attention::after_look(now, occasion, tells, None);
+            (attention.next_look, attention.listens)
+        };
+        assert_eq!(after(Occasion::Notice, Some(Tells::Everything)), (None, true));
+        assert_eq!(after(Occasion::Time, None), (regular, false));
+        assert_eq!(after(Occasion::Time, Some(Tells::Something)), (regular, true));
+        let hovers = after(Occasion::Notice, Some(Tells::Something));
+        assert_eq!(hovers, (regular, false), "it may tell a hundred times in a second");
     }
 }

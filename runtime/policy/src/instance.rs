@@ -168,6 +168,9 @@ pub enum Ended {
 /// may still be queued: it gets one more such interval.
 const HELD_UP: Duration = Duration::from_millis(750);
 
+/// Who outlives the last kill for want of memory by more than this was not the one that was killed.
+const OOM_BLAME_MAX: Duration = Duration::from_secs(1);
+
 /// The number of SIGKILL on every platform that has it.
 const SIGKILL: i32 = 9;
 
@@ -230,8 +233,10 @@ impl Instance {
 
     /// Why it ended, and what that is to its supervisor.
     ///
-    /// `oom` says that the kernel killed a member of its group for want of memory.
-    pub fn classify(&self, ended: Ended, oom: bool) -> (Reason, Exit) {
+    /// `last_oom` is how long before its end the kernel last killed a member of its group for want of memory, if it
+    /// did while this lived.
+    pub fn classify(&self, ended: Ended, last_oom: Option<Duration>) -> (Reason, Exit) {
+        let oom = last_oom.is_some_and(|before| before <= OOM_BLAME_MAX);
         match (&self.state, ended) {
             (State::Condemned(reason), _) => (*reason, Exit::Abnormal),
             (State::Stopping, _) => (Reason::Stop, Exit::Shutdown),

@@ -6,11 +6,12 @@
 //! | memory  | near    | less than 80 % is in use                                  |                    |
 //! | quota   | calm    | held back for a quarter of the time between two looks     | throttled          |
 //! | quota   | held    | held back for less than a tenth of the time               |                    |
+//! | tasks   | any     | a task was refused since the last word                    | refused            |
 //!
 //! The gap between entering and leaving, and a pause between two reports, keep use that hovers around a
 //! threshold from flooding the log. While a machine is calm it asks for no look: the kernel reports.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::moment::Moment;
 
@@ -24,6 +25,8 @@ const RELEASED_PERCENT: u128 = 10;
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Looks closer together say nothing about a quota.
 const SPAN_MIN: Duration = Duration::from_secs(1);
+/// The kernel may tell of a kill before it has counted it: a second look comes after this.
+const OOM_SETTLES_WITHIN: Duration = Duration::from_millis(250);
 /// The same is not reported again sooner.
 const PAUSE_MIN: Duration = Duration::from_secs(60);
 
@@ -47,6 +50,25 @@ pub enum Alert {
         /// Of the time, in percent.
         percent: u8,
     },
+    /// The instance has as many tasks as it may.
+    TasksRefused(TasksRefused),
+}
+
+/// Processes and threads that an instance wanted and did not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TasksRefused {
+    /// So many it may have.
+    pub limit: u64,
+    /// So often it wanted one more.
+    pub times: u64,
+}
+
+impl fmt::Display for TasksRefused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, times } = self;
+        let often = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
+        write!(formatter, "its limit of {limit} tasks refused it a process {often}")
+    }
 }
 
 /// Whether the same was said lately.
@@ -109,19 +131,60 @@ impl MemoryAlert {
 #[derive(Debug, Clone, Copy)]
 pub struct OomAlert {
     counted: u64,
+    next_look: Option<Moment>,
 }
 
 impl OomAlert {
     /// `kills` that were counted before are not reported.
     pub fn new(kills: u64) -> Self {
-        Self { counted: kills }
+        Self { counted: kills, next_look: None }
     }
 
     /// `kills` is how many there were so far.
-    pub fn on_look(&mut self, kills: u64) -> Option<Alert> {
+    pub fn on_look(&mut self, now: Moment, kills: u64) -> Option<Alert> {
+        self.next_look = self.next_look.is_none().then(|| now + OOM_SETTLES_WITHIN);
         let processes = kills.saturating_sub(self.counted);
         self.counted = kills;
         (processes > 0).then_some(Alert::OomKilled { processes })
+    }
+
+    /// When to look again even if the kernel says nothing.
+    pub fn next_look(&self) -> Option<Moment> {
+        self.next_look
+    }
+}
+
+/// Tasks of one instance that its limit refused.
+#[derive(Debug, Clone, Copy)]
+pub struct TasksAlert {
+    counted: u64,
+    told: u64,
+    said: Said,
+    next_look: Option<Moment>,
+}
+
+impl TasksAlert {
+    /// Refusals (`times`) that were counted before are not said.
+    pub fn new(times: u64) -> Self {
+        Self { counted: times, told: times, said: Said::default(), next_look: None }
+    }
+
+    /// `times` is how often there was a refusal so far.
+    pub fn on_look(&mut self, now: Moment, times: u64, limit: u64) -> Option<Alert> {
+        let goes_on = times > self.counted;
+        self.counted = times;
+        let untold = times.saturating_sub(self.told);
+        let says = untold > 0 && self.said.may_say(now);
+        if says {
+            self.told = times;
+        }
+        self.next_look = (goes_on || self.told < times).then(|| now + LOOK_INTERVAL);
+        says.then_some(Alert::TasksRefused(TasksRefused { limit, times: untold }))
+    }
+
+    /// When to look again even if the kernel says nothing.
+    pub fn next_look(&self) -> Option<Moment> {
+        self.next_look
     }
 }
 
@@ -216,6 +279,28 @@ mod tests {
         assert_eq!(look(10, 105), Some(Alert::Throttled { percent: 50 }));
         assert_eq!(look(20, 110), None, "it goes on");
         assert_eq!(look(30, 110), None);
+        assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
+    }
+
+    #[test]
+    fn a_kill_that_was_told_before_it_was_counted_is_found_a_moment_later() {
+        let mut alert = OomAlert::new(2);
+        assert_eq!(alert.on_look(at(0), 2), None);
+        let again = alert.next_look().expect("another look");
+        assert_eq!(alert.on_look(again, 3), Some(Alert::OomKilled { processes: 1 }));
+        assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
+    }
+
+    #[test]
+    fn tasks_that_are_refused_again_and_again_are_said_once_in_a_while() {
+        let mut alert = TasksAlert::new(5);
+        let mut look = |second, times| alert.on_look(at(second), times, 8);
+        let told = |times| Some(Alert::TasksRefused(TasksRefused { limit: 8, times }));
+        assert_eq!(look(0, 5), None);
+        assert_eq!(look(1, 7), told(2));
+        assert_eq!(look(11, 30), None, "it was said a moment ago");
+        assert_eq!(look(61, 30), told(23), "nothing is forgotten");
+        assert_eq!(look(71, 30), None);
         assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
     }
 

@@ -115,7 +115,7 @@ proptest! {
             prop_assert!(is_going || !was_asked, "a wish to stop is carried out at once");
             prop_assert!(!is_going || instance.next_deadline().is_none(), "{:?}", instance);
 
-            let (reason, exit) = instance.classify(KILLED, false);
+            let (reason, exit) = instance.classify(KILLED, None);
             let is_ours = reason == Reason::Stop;
             prop_assert_eq!(is_ours, exit == Exit::Shutdown, "a stop alone is an orderly end");
             prop_assert!(!is_ours || is_going, "nobody wanted it to stop");
@@ -136,6 +136,6 @@ proptest! {
             told = instance.on_event(second, Event::DeadlineReached);
         }
         prop_assert!(matches!(told.as_slice(), [Command::Kill(_)]), "{:?}", told);
-        prop_assert_eq!(instance.classify(KILLED, false).0, Reason::Startup);
+        prop_assert_eq!(instance.classify(KILLED, None).0, Reason::Startup);
     }
 }

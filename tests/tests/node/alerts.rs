@@ -1,5 +1,10 @@
 //! What the node says of services that come near their limits, without being asked.
 
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
 use blackhole_tests::{TestNode, json_lines, until};
 use serde_json::Value;
 
@@ -36,6 +41,54 @@ fn a_process_killed_for_want_of_memory_is_told_though_its_service_lives_on() {
     let ends = until("it has ended", || node.history("shell"), |ends| !ends.is_empty());
     assert_eq!(ends[0]["reason"], "exit", "{ends:?}");
     assert_eq!(ends[0]["message"], format!("exited with 3; {sentence}"));
+}
+
+/// Whatever ends it later, it was not the process that ran out of memory.
+#[test]
+fn a_service_that_is_killed_long_after_another_process_of_it_was_is_not_said_to_have_run_out_of_memory()
+ {
+    let node = TestNode::start_all(
+        r#"
+        [services.shell]
+        command = ["sh", "-c", '"$0" eat-memory 512; exec sleep 1000', "{misbehaving}"]
+        resources = { memory = "64MiB" }
+        restart = "temporary"
+        "#,
+    );
+    if !is_enforced(&node, "shell") {
+        blackhole_tests::skipped("this host lets nobody limit memory");
+        return;
+    }
+    until("it is told", || events(&node, "oom_killed"), |it| !it.is_empty());
+    let told = Instant::now();
+    until("a while has passed", || told.elapsed(), |passed| *passed > Duration::from_secs(2));
+    let pid = node.service("shell")["pid"].as_i64().expect("it lives");
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("a start");
+    assert!(killed.success());
+    let ends = until("it has ended", || node.history("shell"), |ends| !ends.is_empty());
+    assert_eq!(ends[0]["reason"], "signal", "{ends:?}");
+}
+
+#[test]
+fn tasks_that_a_limit_refused_are_told_at_once_and_at_the_end() {
+    let node = TestNode::start_all(
+        r#"
+        [services.forker]
+        command = ["sh", "-c", 'sh -c "sleep 1000 & sleep 1000 & sleep 1000 &"; until [ -e "$0" ]; do sleep 0.1; done; exit 2', "{directory}/end"]
+        resources = { tasks_max = 4 }
+        restart = "temporary"
+        "#,
+    );
+    if !is_enforced(&node, "forker") {
+        blackhole_tests::skipped("this host lets nobody limit tasks");
+        return;
+    }
+    let told = until("it is told", || events(&node, "tasks_refused"), |it| !it.is_empty());
+    let sentence = told[0]["message"].as_str().expect("a message");
+    assert_eq!(sentence, "its limit of 4 tasks refused it a process once");
+    std::fs::write(node.path("end"), "").expect("a file");
+    let ends = until("it has ended", || node.history("forker"), |ends| !ends.is_empty());
+    assert_eq!(ends[0]["message"], format!("exited with 2; {sentence}"));
 }
 
 #[test]

@@ -29,6 +29,7 @@ use super::{
     process_list,
     settings::{Presence, Setting},
     settle::Terms,
+    usage::Risen,
 };
 use crate::{
     Bandwidth, BandwidthError, Downgrade, Enforcement, Refused, Step, bandwidth::Loaded,
@@ -41,6 +42,8 @@ pub struct Group {
     unified: Option<Unified>,
     pub(super) unified_controllers: BTreeSet<Controller>,
     pub(super) legacy: BTreeMap<Controller, PathBuf>,
+    pub(super) tasks_max: Option<u64>,
+    pub(super) oom_kills: Risen,
 }
 
 #[derive(Debug)]
@@ -73,8 +76,9 @@ impl Groups {
         }
         let Directories { unified, legacy } = directories.clone();
         let made =
-            Group::open(unified, self.unified_controllers.clone(), legacy).and_then(|group| {
+            Group::open(unified, self.unified_controllers.clone(), legacy).and_then(|mut group| {
                 group.limit(&settled, enforcement, downgraded)?;
+                group.tasks_max = settled.tasks_max;
                 if let Some(bandwidth) = &bandwidth {
                     enforcement.settle("network", group.attach(bandwidth), downgraded)?;
                 }
@@ -142,7 +146,8 @@ impl Group {
         legacy: BTreeMap<Controller, PathBuf>,
     ) -> Result<Self, GroupError> {
         let unified = unified.map(Unified::open).transpose()?;
-        Ok(Self { unified, unified_controllers, legacy })
+        let (tasks_max, oom_kills) = (None, Risen::default());
+        Ok(Self { unified, unified_controllers, legacy, tasks_max, oom_kills })
     }
 
     /// Changes limits of a group with living processes; what `limits` leaves open stays as it is.

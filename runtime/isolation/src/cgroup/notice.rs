@@ -2,18 +2,21 @@
 //!
 //! | what               | v2                             | v1                                       |
 //! |--------------------|--------------------------------|------------------------------------------|
-//! | memory             | `memory.events` changes: `high` or `max` was hit | a threshold of its use was crossed |
+//! | memory             | `memory.events` changes: `high` or `max` was hit, which is not all | a threshold of its use was crossed |
+//! | want of memory     | `memory.events` changes        | an event of `memory.oom_control`, before the kill |
+//! | tasks refused      | `pids.events` changes          | the same, up to Linux 6.10               |
 //! | processor quota    | a trigger on `cpu.pressure`    | the same, in the v2 half of a hybrid host |
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::Write,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use rustix::{
     event::{EventfdFlags, epoll::EventFlags, eventfd},
-    fs::inotify,
+    fs::{SeekFrom, inotify, seek},
 };
 
 use super::{Controller, Group, GroupError};
@@ -28,12 +31,25 @@ pub struct Notice {
     descriptor: OwnedFd,
     /// What to wait for.
     pub flags: EventFlags,
+    /// How much of what it is about the kernel tells.
+    pub tells: Tells,
+}
+
+/// How much the kernel tells by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    /// As long as it is silent, nothing has happened.
+    Everything,
+    /// Something may happen without a word.
+    Something,
 }
 
 impl Notice {
     /// Forgets what has happened so far.
     pub fn acknowledge(&self) {
-        // Never blocks; a pressure trigger has nothing to read and forgets by itself.
+        // Never blocks. A pressure trigger forgets by itself; a file of the kernel's forgets when it is read from
+        // its beginning, which nothing else has.
+        let _no_file = seek(&self.descriptor, SeekFrom::Start(0));
         let _nothing_left = rustix::io::read(&self.descriptor, &mut [0_u8; 1024]);
     }
 }
@@ -53,15 +69,8 @@ impl Group {
     pub fn memory_notice(&self, percent: u64) -> Result<Option<Notice>, GroupError> {
         let Some(limit) = self.memory_max()? else { return Ok(None) };
         if let Some(directory) = self.legacy.get(&Controller::Memory) {
-            let path = directory.join("memory.usage_in_bytes");
-            let read = |source| GroupError::Read { path: path.clone(), source };
-            let used = std::fs::File::open(&path).map_err(read)?;
-            let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-            let event = event.map_err(|error| read(error.into()))?;
-            let threshold = limit / 100 * percent;
-            let text = format!("{} {} {threshold}", event.as_raw_fd(), used.as_raw_fd());
-            super::file::write(directory.join("cgroup.event_control"), &text)?;
-            return Ok(Some(Notice { descriptor: event, flags: EventFlags::IN }));
+            let threshold = (limit / 100 * percent).to_string();
+            return legacy_notice(directory, "memory.usage_in_bytes", &threshold).map(Some);
         }
         let Some(directory) = self.unified_for(Controller::Memory) else { return Ok(None) };
         let path = directory.join("memory.events");
@@ -73,7 +82,34 @@ impl Group {
         let descriptor = inotify::init(flags).map_err(read)?;
         inotify::add_watch(&descriptor, path.as_path(), inotify::WatchFlags::MODIFY)
             .map_err(read)?;
-        Ok(Some(Notice { descriptor, flags: EventFlags::IN }))
+        Ok(Some(Notice { descriptor, flags: EventFlags::IN, tells: Tells::Something }))
+    }
+
+    /// Tells when a process may have been killed for want of memory, or will be in a moment. `None` where no memory
+    /// controller counts.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn oom_notice(&self) -> Result<Option<Notice>, GroupError> {
+        if let Some(directory) = self.legacy.get(&Controller::Memory) {
+            return legacy_notice(directory, "memory.oom_control", "").map(Some);
+        }
+        let directory = self.unified_for(Controller::Memory);
+        directory.map(|directory| file_notice(&directory.join("memory.events"))).transpose()
+    }
+
+    /// Tells when its limit of tasks has refused it one. `None` without such a limit.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn tasks_notice(&self) -> Result<Option<Notice>, GroupError> {
+        let directory = self.tasks_max.and_then(|_| self.directory_for(Controller::Tasks));
+        let notice = directory.map(|directory| file_notice(&directory.join("pids.events")));
+        let tells = match self.legacy.contains_key(&Controller::Tasks) {
+            true => Tells::Something,
+            false => Tells::Everything,
+        };
+        Ok(notice.transpose()?.map(|notice| Notice { tells, ..notice }))
     }
 
     /// Whether a quota may hold it back.
@@ -93,6 +129,28 @@ impl Group {
         let path = self.unified_directory()?.join("cpu.pressure");
         let mut file = OpenOptions::new().read(true).write(true).open(path).ok()?;
         file.write_all(CPU_TRIGGER).ok()?;
-        Some(Notice { descriptor: file.into(), flags: EventFlags::PRI })
+        Some(Notice { descriptor: file.into(), flags: EventFlags::PRI, tells: Tells::Everything })
     }
+}
+
+/// v1: an event of one of its files.
+fn legacy_notice(directory: &Path, file: &str, argument: &str) -> Result<Notice, GroupError> {
+    let path = directory.join(file);
+    let read = |source| GroupError::Read { path: path.clone(), source };
+    let watched = File::open(&path).map_err(read)?;
+    let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let event = event.map_err(|error| read(error.into()))?;
+    let text = format!("{} {} {argument}", event.as_raw_fd(), watched.as_raw_fd());
+    super::file::write(directory.join("cgroup.event_control"), &text)?;
+    Ok(Notice { descriptor: event, flags: EventFlags::IN, tells: Tells::Everything })
+}
+
+/// A file that can be polled: it is ready when it has changed since it was read.
+fn file_notice(path: &Path) -> Result<Notice, GroupError> {
+    let read = |source| GroupError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    let notice =
+        Notice { descriptor: file.into(), flags: EventFlags::PRI, tells: Tells::Everything };
+    notice.acknowledge();
+    Ok(notice)
 }

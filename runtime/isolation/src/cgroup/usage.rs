@@ -1,6 +1,10 @@
 //! What a group uses, has used at most, and how often it was held back or killed.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use super::{Controller, Group, GroupError, file};
 
@@ -57,6 +61,21 @@ pub struct Oom {
     /// Whether its own limit was ever reached; if it was not, a group above or the whole host had
     /// no memory left.
     pub own_limit_reached: bool,
+    /// How long ago the count was first read as it is now; nothing if nobody had looked since it rose.
+    pub age: Duration,
+}
+
+/// When a counter was first read as it is now.
+#[derive(Debug, Default)]
+pub(super) struct Risen(Mutex<Option<(u64, Instant)>>);
+
+impl Risen {
+    fn age(&self, count: u64, now: Instant) -> Duration {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = known.filter(|(before, _)| *before == count).map_or(now, |(_, since)| since);
+        *known = Some((count, since));
+        now.saturating_duration_since(since)
+    }
 }
 
 impl Group {
@@ -95,7 +114,33 @@ impl Group {
             } else {
                 (None, false)
             };
-        Ok(kills.map(|kills| Oom { kills, own_limit_reached }))
+        Ok(kills.map(|kills| {
+            let age = self.oom_kills.age(kills, Instant::now());
+            Oom { kills, own_limit_reached, age }
+        }))
+    }
+
+    /// How often its limit of tasks has refused it one; `None` without such a limit.
+    ///
+    /// # Errors
+    /// When the kernel's counter cannot be read.
+    pub fn tasks_refused(&self) -> Result<Option<u64>, GroupError> {
+        let Some(directory) = self.tasks_max.and_then(|_| self.directory_for(Controller::Tasks))
+        else {
+            return Ok(None);
+        };
+        file::entry(&directory.join("pids.events"), "max")
+    }
+
+    /// Processes and threads that it may have, if that is limited.
+    pub fn tasks_max(&self) -> Option<u64> {
+        self.tasks_max
+    }
+
+    /// Where a controller's files are, whichever hierarchy has it.
+    pub(super) fn directory_for(&self, controller: Controller) -> Option<&Path> {
+        let legacy = self.legacy.get(&controller).map(std::path::PathBuf::as_path);
+        legacy.or_else(|| self.unified_for(controller))
     }
 
     fn read(&self, controller: Controller, v1: &str, v2: &str) -> Result<Option<u64>, GroupError> {
@@ -227,6 +272,16 @@ fn parse_pressure(text: &str) -> Option<Pressure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_is_as_old_as_the_first_look_that_found_it() {
+        let (risen, begin) = (Risen::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        assert_eq!(risen.age(0, at(0)), Duration::ZERO);
+        assert_eq!(risen.age(0, at(5)), Duration::from_secs(5));
+        assert_eq!(risen.age(1, at(7)), Duration::ZERO);
+        assert_eq!(risen.age(1, at(10)), Duration::from_secs(3));
+    }
 
     #[test]
     fn pressure_is_that_of_ten_seconds() {

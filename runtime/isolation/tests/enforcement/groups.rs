@@ -15,9 +15,10 @@ use std::{
 
 use blackhole_isolation::{
     Controller, CpuQuota, Enforcement, GroupError, Groups, Host, IsolationError, Limits, Mounts,
-    Plan, Priorities, ProcessTable, Request, Scheduler, plan,
+    Notice, Plan, Priorities, ProcessTable, Request, Scheduler, Tells, plan,
 };
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount},
     thread::{UnshareFlags, unshare_unsafe},
 };
@@ -88,13 +89,32 @@ fn run(plan: &Arc<Plan>, arguments: &[&str]) -> Output {
     under(plan, misbehave(arguments)).output().expect("a start")
 }
 
+fn has_come(notice: &Notice) -> bool {
+    let flags = PollFlags::from_bits_truncate(notice.flags.bits() as u16);
+    let mut polled = [PollFd::new(notice, flags)];
+    poll(&mut polled, Some(&Timespec::default())).expect("it can be polled") > 0
+}
+
+/// The kernel puts off what it tells too often.
+fn falls_silent(notice: &Notice) {
+    let deadline = Instant::now() + PATIENCE;
+    while has_come(notice) {
+        notice.acknowledge();
+        assert!(Instant::now() < deadline, "it tells of what was acknowledged");
+    }
+}
+
 #[test]
 fn a_memory_bomb_dies_of_its_own_limit_and_is_known_to() {
     let Some(own) = OwnGroups::with(&[Controller::Memory]) else { return };
     let limits = Limits { memory_max: Some(64 << 20), swap_max: Some(0), ..Limits::default() };
     let plan = own.plan(limits);
+    let notice = plan.group().unwrap().oom_notice().unwrap().unwrap();
+    assert!(!has_come(&notice));
     let output = run(&plan, &["eat-memory", "512"]);
     assert_eq!(output.status.signal(), Some(SIGKILL), "{output:?}");
+    assert!(has_come(&notice));
+    falls_silent(&notice);
     let oom = plan.group().unwrap().oom().unwrap().unwrap();
     assert!(oom.kills == 1 && oom.own_limit_reached, "{oom:?}");
     let usage = plan.group().unwrap().usage().unwrap();
@@ -197,9 +217,17 @@ fn a_controller_that_has_gone_is_left_out_where_it_may_be() {
 fn a_fork_bomb_is_bounded() {
     let Some(own) = OwnGroups::with(&[Controller::Tasks]) else { return };
     let plan = own.plan(Limits { tasks_max: Some(20), ..Limits::default() });
+    let group = plan.group().unwrap();
+    let notice = group.tasks_notice().unwrap().unwrap();
+    assert!(!has_come(&notice));
     let told = stdout(&run(&plan, &["fork-bomb", "200"]));
     let born: u32 = told.strip_suffix(" children").unwrap().parse().unwrap();
     assert!((10..20).contains(&born), "{told}");
+    assert_ne!(group.tasks_refused().unwrap(), Some(0));
+    if notice.tells == Tells::Everything {
+        assert!(has_come(&notice));
+        falls_silent(&notice);
+    }
 }
 
 #[test]

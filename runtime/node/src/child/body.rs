@@ -6,7 +6,10 @@ use std::{
 };
 
 use blackhole_isolation::Plan;
-use blackhole_policy::instance::{Ended, Event};
+use blackhole_policy::{
+    instance::{Ended, Event},
+    usage_alert::TasksRefused,
+};
 use blackhole_process::{ExitStatus, Process, Signal, Swept};
 use ractor::ActorRef;
 
@@ -34,8 +37,8 @@ pub(super) enum Body {
         capture: Arc<Capture>,
         /// What it may use; holds its control group, where it has one.
         plan: Arc<Plan>,
-        /// How often its group had run out of memory before it began.
-        ooms_before: u64,
+        /// What the kernel had counted in its group before it began.
+        before: Counts,
         /// Asks it to go.
         stop_signal: Signal,
     },
@@ -60,6 +63,10 @@ pub(crate) struct Remains {
     pub(super) ended: Ended,
     /// Of its processes, itself included: those that the kernel ended for want of memory.
     pub(super) oom_kills: u64,
+    /// How long before its end the last of them was, if there was one.
+    pub(super) last_oom: Option<Duration>,
+    /// Processes and threads that its limit refused it, if any.
+    pub(super) tasks_refused: Option<TasksRefused>,
     /// What the signal that ended it tells of its limits.
     pub(super) cause: Option<&'static str>,
     /// The last lines of its standard error; absent where [`Body::output`] knows them later.
@@ -121,13 +128,16 @@ impl Body {
     pub(super) fn report_end_to(&self, actor: &ActorRef<Message>) {
         let actor = actor.clone();
         match self {
-            Self::Process { process, plan, ooms_before, .. } => {
+            Self::Process { process, plan, before, .. } => {
                 // Boxed: what is kept first and awaited then takes its room twice.
                 let (exited, swept) = (Box::pin(process.exited()), process.sweep());
-                let (plan, ooms_before) = (plan.clone(), *ooms_before);
+                let (plan, before) = (plan.clone(), *before);
                 tokio::spawn(async move {
                     let status = exited.await;
-                    let oom_kills = ooms(&plan).saturating_sub(ooms_before);
+                    let counts = Counts::of(&plan);
+                    let oom_kills = counts.oom_kills.saturating_sub(before.oom_kills);
+                    let last_oom = (oom_kills > 0).then_some(counts.oom_age);
+                    let tasks_refused = counts.tasks_refused_since(before, &plan);
                     let ended = ended(status);
                     let cause = match ended {
                         Ended::Signal(signal) => plan.told_by(signal),
@@ -136,7 +146,9 @@ impl Body {
                     // Boxed, so that a living child does not hold the room for what follows its end.
                     Box::pin(end_group(plan)).await;
                     let leak = leak(swept.await);
-                    let remains = Remains { ended, oom_kills, cause, stderr: None, leak };
+                    let stderr = None;
+                    let remains =
+                        Remains { ended, oom_kills, last_oom, tasks_refused, cause, stderr, leak };
                     // The actor ends only after this message, or with the node.
                     let _ = actor.cast(Message::Gone(remains));
                 });
@@ -146,7 +158,15 @@ impl Body {
                 tokio::spawn(async move {
                     let (ended, stderr) = ended.await;
                     let stderr = Some(stderr);
-                    let remains = Remains { ended, oom_kills: 0, cause: None, stderr, leak: None };
+                    let remains = Remains {
+                        ended,
+                        oom_kills: 0,
+                        last_oom: None,
+                        tasks_refused: None,
+                        cause: None,
+                        stderr,
+                        leak: None,
+                    };
                     let _ = actor.cast(Message::Gone(remains));
                 });
             }
@@ -163,16 +183,37 @@ impl Output {
     }
 }
 
-/// How often the kernel has killed for want of memory in an instance's group.
-pub(super) fn ooms(plan: &Plan) -> u64 {
-    let oom = plan.group().map(|group| group.oom());
-    match oom {
-        Some(Ok(Some(oom))) => oom.kills,
-        Some(Err(error)) => {
+/// What the kernel has counted in an instance's group.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    oom_kills: u64,
+    oom_age: Duration,
+    tasks_refused: u64,
+}
+
+impl Counts {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let Some(group) = plan.group() else { return Self::default() };
+        let oom = group.oom().unwrap_or_else(|error| {
             tracing::warn!(%error, "could not ask whether memory ran out");
-            0
+            None
+        });
+        let oom = oom.unwrap_or_default();
+        let tasks_refused = group.tasks_refused().unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not ask whether tasks were refused");
+            None
+        });
+        Self {
+            oom_kills: oom.kills,
+            oom_age: oom.age,
+            tasks_refused: tasks_refused.unwrap_or_default(),
         }
-        Some(Ok(None)) | None => 0,
+    }
+
+    fn tasks_refused_since(self, before: Self, plan: &Plan) -> Option<TasksRefused> {
+        let limit = plan.group()?.tasks_max()?;
+        let times = self.tasks_refused.saturating_sub(before.tasks_refused);
+        (times > 0).then_some(TasksRefused { limit, times })
     }
 }
 

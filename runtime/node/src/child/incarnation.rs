@@ -30,7 +30,7 @@ use blackhole_protocol::{InstanceId, environment, link::Assignment};
 use tokio::sync::oneshot;
 
 use super::{
-    body::{self, Body},
+    body::{Body, Counts},
     disk::DiskWatch,
     exec_environment::ExecEnvironment,
     link::{Link, Unopened},
@@ -162,7 +162,7 @@ impl<'a> Incarnation<'a> {
         let plan = environment.plan.clone();
         let uid = plan.identity().map(|identity| identity.uid);
         let notify = self.notify_socket(uid)?;
-        let ooms_before = body::ooms(&plan);
+        let before = Counts::of(&plan);
         let disk = self.disk();
         let launch = self.launch(command, &environment, notify.as_ref(), sockets)?;
         let context = ExecContext::new(move |builder| environment.apply(builder));
@@ -186,7 +186,7 @@ impl<'a> Incarnation<'a> {
                 process: spawned.process,
                 capture: Arc::new(capture),
                 plan,
-                ooms_before,
+                before,
                 stop_signal: Signal::from_number(self.service.stop.signal).unwrap_or(Signal::TERM),
             },
             spec: self.spec(),

@@ -304,6 +304,7 @@ fn alerted(alert: Alert) -> Draft {
             Draft::of("near_memory_limit", format!("uses {} of {} MiB", bytes >> 20, limit >> 20))
         }
         Alert::OomKilled { processes } => Draft::of("oom_killed", killed_for_memory(processes)),
+        Alert::TasksRefused(refused) => Draft::of("tasks_refused", refused.to_string()),
         Alert::Throttled { percent } => Draft::of(
             "throttled",
             format!("was held back by its CPU quota for {percent} % of the time"),

@@ -41,7 +41,7 @@ pub(super) fn narrate(event: &Event) {
         "failed" | "leaked" => {
             tracing::error!(target: EVENT_LOG_TARGET, service, instance, generation, event = name, reason, "{message}");
         }
-        "near_memory_limit" | "oom_killed" | "throttled" | "starved" => {
+        "near_memory_limit" | "oom_killed" | "tasks_refused" | "throttled" | "starved" => {
             tracing::warn!(target: EVENT_LOG_TARGET, service, instance, generation, event = name, reason, "{message}");
         }
         "exited" if reason != Reason::Stop.as_str() => {

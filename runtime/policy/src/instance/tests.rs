@@ -43,7 +43,7 @@ fn a_start_that_takes_too_long_is_killed_and_counts_as_startup() {
     assert!(instance.on_event(at(29), Event::DeadlineReached).is_empty());
     let commands = instance.on_event(at(30), Event::DeadlineReached);
     assert_eq!(commands, [Command::Kill("was not ready within 30 s".into())]);
-    assert_eq!(instance.classify(Ended::Signal(SIGKILL), false), (Reason::Startup, Exit::Abnormal),);
+    assert_eq!(instance.classify(Ended::Signal(SIGKILL), None), (Reason::Startup, Exit::Abnormal),);
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn a_start_can_be_extended_by_the_child() {
 #[test]
 fn a_clean_exit_before_readiness_is_a_failed_start() {
     let (instance, _) = Instance::spawned(SPEC, at(0));
-    assert_eq!(instance.classify(Ended::Code(0), false), (Reason::Startup, Exit::Abnormal));
-    assert_eq!(instance.classify(Ended::Code(3), false), (Reason::Exit, Exit::Abnormal));
+    assert_eq!(instance.classify(Ended::Code(0), None), (Reason::Startup, Exit::Abnormal));
+    assert_eq!(instance.classify(Ended::Code(3), None), (Reason::Exit, Exit::Abnormal));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_failed_liveness_check_kills_without_asking() {
     let mut instance = running(SPEC);
     let commands = instance.on_event(at(2), Event::LiveFailed("timed out".into()));
     assert_eq!(commands, [Command::Kill("timed out".into())]);
-    assert_eq!(instance.classify(Ended::Signal(SIGKILL), false).0, Reason::Probe);
+    assert_eq!(instance.classify(Ended::Signal(SIGKILL), None).0, Reason::Probe);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_watchdog_is_kept_off_by_kicks_only() {
     assert!(instance.on_event(at(6), Event::DeadlineReached).is_empty());
     assert_eq!(instance.next_deadline(), Some(at(9)));
     assert_eq!(instance.on_event(at(9), Event::DeadlineReached).len(), 1);
-    assert_eq!(instance.classify(Ended::Signal(SIGKILL), false).0, Reason::Probe);
+    assert_eq!(instance.classify(Ended::Signal(SIGKILL), None).0, Reason::Probe);
 }
 
 #[test]
@@ -102,14 +102,18 @@ fn a_node_that_was_held_up_listens_before_it_judges() {
 fn exits_of_a_running_process_are_told_apart() {
     let instance = running(SPEC);
     let classify = |ended, oom| instance.classify(ended, oom);
-    assert_eq!(classify(Ended::Code(0), false), (Reason::Exit, Exit::Normal));
-    assert_eq!(classify(Ended::Code(1), false), (Reason::Exit, Exit::Abnormal));
-    assert_eq!(classify(Ended::Signal(11), false), (Reason::Signal, Exit::Abnormal));
-    assert_eq!(classify(Ended::Signal(SIGKILL), false), (Reason::Signal, Exit::Killed));
-    assert_eq!(classify(Ended::Signal(SIGKILL), true), (Reason::Oom, Exit::Abnormal));
-    assert_eq!(classify(Ended::Code(137), true), (Reason::Oom, Exit::Abnormal));
-    assert_eq!(classify(Ended::Code(137), false), (Reason::Exit, Exit::Abnormal));
-    assert_eq!(classify(Ended::Code(1), true), (Reason::Exit, Exit::Abnormal), "its own");
+    let just_before = Some(Duration::from_millis(300));
+    assert_eq!(classify(Ended::Code(0), None), (Reason::Exit, Exit::Normal));
+    assert_eq!(classify(Ended::Code(1), None), (Reason::Exit, Exit::Abnormal));
+    assert_eq!(classify(Ended::Signal(11), None), (Reason::Signal, Exit::Abnormal));
+    assert_eq!(classify(Ended::Signal(SIGKILL), None), (Reason::Signal, Exit::Killed));
+    assert_eq!(classify(Ended::Signal(SIGKILL), just_before), (Reason::Oom, Exit::Abnormal));
+    assert_eq!(classify(Ended::Code(137), just_before), (Reason::Oom, Exit::Abnormal));
+    assert_eq!(classify(Ended::Code(137), None), (Reason::Exit, Exit::Abnormal));
+    assert_eq!(classify(Ended::Code(1), just_before), (Reason::Exit, Exit::Abnormal), "its own");
+    let before = Some(Duration::from_secs(5));
+    let killed = (Reason::Signal, Exit::Killed);
+    assert_eq!(classify(Ended::Signal(SIGKILL), before), killed, "another one ran out of memory");
 }
 
 #[test]
@@ -117,7 +121,7 @@ fn whatever_ends_it_after_a_stop_was_the_stop() {
     let mut instance = running(SPEC);
     assert_eq!(instance.on_event(at(2), Event::StopAsked), [Command::Ask]);
     assert_eq!(instance.on_event(at(3), Event::KillAsked).len(), 1);
-    assert_eq!(instance.classify(Ended::Signal(SIGKILL), false), (Reason::Stop, Exit::Shutdown),);
+    assert_eq!(instance.classify(Ended::Signal(SIGKILL), None), (Reason::Stop, Exit::Shutdown),);
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn a_condemned_process_ends_for_the_reason_it_was_condemned_for() {
             for late in [Event::StopAsked, Event::KillAsked, Event::BecameReady] {
                 assert!(instance.on_event(at(3), late).is_empty(), "it is killed already");
             }
-            let ended = instance.classify(Ended::Signal(SIGKILL), false);
+            let ended = instance.classify(Ended::Signal(SIGKILL), None);
             assert_eq!(ended, (reason, Exit::Abnormal));
         }
     }
@@ -178,7 +182,7 @@ fn one_that_is_starting_or_running_is_stopped_as_its_supervisor_asks() {
             assert_eq!(instance.on_event(at(2), event.clone()), std::slice::from_ref(&command));
             assert_eq!(instance.next_deadline(), None, "its supervisor keeps the time");
             assert!(instance.on_event(at(3), Event::LiveFailed("no".into())).is_empty());
-            assert_eq!(instance.classify(Ended::Code(1), false), (Reason::Stop, Exit::Shutdown));
+            assert_eq!(instance.classify(Ended::Code(1), None), (Reason::Stop, Exit::Shutdown));
         }
     }
 }
@@ -206,7 +210,7 @@ fn one_that_stops_by_itself_must_not_be_called_and_need_not_give_signs_of_life()
     assert_eq!(stopping, [Command::AnnounceUnready("stops by itself".into())]);
     assert_eq!(instance.next_deadline(), None);
     assert!(instance.on_event(at(3), Event::StoppingReported).is_empty(), "that is known");
-    assert_eq!(instance.classify(Ended::Code(0), false), (Reason::Exit, Exit::Normal));
+    assert_eq!(instance.classify(Ended::Code(0), None), (Reason::Exit, Exit::Normal));
 }
 
 #[test]
