@@ -212,12 +212,23 @@ pub(crate) fn suggestion<'a>(
 
 const KNOWN_LISTED_MAX: usize = 40;
 
+/// What the kernel and other supervisors call some keys.
+const OTHER_NAMES: [(&str, &str); 3] = [
+    ("no_new_privs", "no_new_privileges"),
+    ("memory_max", "memory"),
+    ("resource_limits", "resources"),
+];
+
 /// The known name that a slip of the hand would turn into `wrong`.
 pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     const LENGTH_MAX: usize = 64;
     let lower = wrong.to_lowercase().replace('-', "_");
     if lower.len() > LENGTH_MAX {
         return None;
+    }
+    let other_names = |(theirs, ours): &&(&str, &str)| *theirs == lower && known.contains(ours);
+    if let Some((_, ours)) = OTHER_NAMES.iter().find(other_names) {
+        return known.iter().find(|name| *name == ours).copied();
     }
     let distance =
         |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase().replace('-', "_"));

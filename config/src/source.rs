@@ -254,5 +254,8 @@ fn read(path: &Path) -> Result<String, Refused> {
 pub(crate) fn explained(error: &std::io::Error) -> String {
     let text = error.to_string();
     let reason = text.split(" (os error").next().unwrap_or(&text);
-    format!("cannot be read: {}", reason.to_lowercase())
+    // The system's sentences begin with a capital letter; ours do not, and may name units.
+    let mut letters = reason.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    format!("cannot be read: {}{}", first.map(String::from).unwrap_or_default(), letters.as_str())
 }

@@ -72,6 +72,9 @@ fn parse(text: &str) -> Result<Duration, (String, Option<String>)> {
 
 /// The shortest text that reads as the same duration.
 pub(crate) fn written(duration: Duration) -> String {
+    if duration.is_zero() {
+        return "0s".to_owned();
+    }
     let seconds = duration.as_secs_f64();
     let unit = UNITS.iter().rev().find(|(unit, factor)| {
         *unit != "w" && seconds >= *factor && (seconds / factor).fract() < 1e-9
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_written_duration_reads_as_the_same() {
-        for text in ["200ms", "90s", "5m", "24h", "7d", "1500us"] {
+        for text in ["0s", "200ms", "90s", "5m", "24h", "7d", "1500us"] {
             let duration = parse(text).expect(text);
             assert_eq!(parse(&written(duration)), Ok(duration), "{text}");
         }

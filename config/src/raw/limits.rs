@@ -64,7 +64,8 @@ impl Read for CpuList {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         parsed(node, problems, |text| {
             let hint = || Some("write numbers and ranges, as in \"0-3,6\"".to_owned());
-            text.parse().map_err(|_| ("must be a list of CPUs".to_owned(), hint()))
+            let rule = || "must be a list of CPUs, of which the last may be 1023".to_owned();
+            text.parse().map_err(|_| (rule(), hint()))
         })
     }
 
@@ -105,7 +106,13 @@ impl Read for Scheduler {
             ("round_robin", None) | ("rr", _) => {
                 Err(lacks_level("a priority from 1 to 99", "round_robin:10"))
             }
-            ("other", None) => Err(meant_by("normal", text, &KNOWN)),
+            ("other" | "SCHED_OTHER" | "SCHED_NORMAL", None) => {
+                Err(meant_by("normal", text, &KNOWN))
+            }
+            ("SCHED_BATCH", None) => Err(meant_by("batch", text, &KNOWN)),
+            ("SCHED_IDLE", None) => Err(meant_by("idle", text, &KNOWN)),
+            ("SCHED_FIFO", _) => Err(meant_by("fifo:10", text, &KNOWN)),
+            ("SCHED_RR", _) => Err(meant_by("round_robin:10", text, &KNOWN)),
             _ => Err(not_among(text, &KNOWN)),
         })
     }
@@ -247,11 +254,41 @@ fn bound(resource: Resource, node: &Node, problems: &mut Problems) -> Option<Bou
     let is_text = matches!(node.value, Value::Text(_));
     let time = |problems| Duration::read(node, problems);
     match resource {
-        Resource::Cpu if is_text => time(problems).map(|time| Bound::At(time.as_secs())),
+        Resource::Cpu if is_text => whole_seconds(node, time(problems)?, problems),
+        Resource::Cpu => match Size::read(node, problems)? {
+            Size(0) => whole_seconds(node, Duration::ZERO, problems),
+            Size(seconds) => Some(Bound::At(seconds)),
+        },
         Resource::RealtimeTime if is_text => time(problems)
             .map(|time| Bound::At(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))),
-        _ => Size::read(node, problems).map(|size| Bound::At(size.0)),
+        Resource::Files
+        | Resource::Locks
+        | Resource::Nice
+        | Resource::PendingSignals
+        | Resource::RealtimePriority
+        | Resource::RealtimeTime
+        | Resource::Tasks => Number::read(node, problems).map(|count| Bound::At(count.0 as u64)),
+        Resource::AddressSpace
+        | Resource::Core
+        | Resource::Data
+        | Resource::FileSize
+        | Resource::LockedMemory
+        | Resource::MessageQueue
+        | Resource::ResidentSet
+        | Resource::Stack => Size::read(node, problems).map(|size| Bound::At(size.0)),
     }
+}
+
+/// What the kernel counts and does not measure.
+type Number = Count<0, { i64::MAX }>;
+
+/// The kernel counts CPU time in no smaller unit, and takes 0 for 1.
+fn whole_seconds(node: &Node, time: Duration, problems: &mut Problems) -> Option<Bound> {
+    let is_whole = time.subsec_nanos() == 0 && time > Duration::ZERO;
+    if !is_whole {
+        problems.push(Draft::value(node, "must be whole seconds, at least one"));
+    }
+    is_whole.then_some(Bound::At(time.as_secs()))
 }
 
 /// `did you mean …?` for a name that is none of ours.

@@ -119,7 +119,10 @@ impl Read for Umask {
                 return None;
             }
             _ => parsed(node, problems, |text| {
-                i64::from_str_radix(text, 8).map_err(|_| (RULE.to_owned(), None))
+                i64::from_str_radix(text, 8).map_err(|_| {
+                    let hint = text.strip_prefix("0o").map(|bits| format!("write \"0{bits}\""));
+                    (RULE.to_owned(), hint)
+                })
             })
             .map(Some)?,
         };

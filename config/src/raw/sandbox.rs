@@ -100,6 +100,10 @@ impl Read for Capability {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         parsed(node, problems, |text| match Capabilities::from_names([text]) {
             Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) if text.eq_ignore_ascii_case("all") => {
+                let hint = "leave `capabilities` out to keep all that the node has";
+                Err(("is not the name of a capability".to_owned(), Some(hint.to_owned())))
+            }
             Err(error) => Err(unknown_capability(&error)),
         })
     }

@@ -136,7 +136,7 @@ keys! {
         /// What the service's own directory, `{data_dir}/{service}`, may hold: near it is warned of, beyond it the service is stopped.
         disk: Size,
         /// Open files.
-        files_max: Count<3, 1_073_741_816>,
+        files_max: Count<4, 1_073_741_816>,
         /// Processes and threads.
         tasks_max: Count<1, 4_194_304>,
         /// Scheduling priority; lower is more.

@@ -11,7 +11,7 @@ use super::{Unit, longer_than_zero};
 use crate::{
     Budget, Config, Resources, Service,
     problem::{Draft, Problems},
-    raw::{Cores, RawBudget, RawFile, RawService, written},
+    raw::{Cores, RawBudget, RawFile, RawService, Size, written},
     read::{Field, Located},
     tree::Place,
 };
@@ -32,11 +32,18 @@ pub(super) fn budget(raw: &RawBudget, problems: &mut Problems) -> Budget {
     }
     Budget {
         cpu_millis: raw.cpu.value().map(|cores| millis(*cores)),
-        memory_bytes: raw.memory.value().map(|size| size.0),
+        memory_bytes: raw.memory.given().map(|size| budgeted(size, problems)),
         reserve: raw.reserve.value().map_or(RESERVE, |share| share.0),
         every: every(&raw.every, problems),
         window: longer_than_zero(&raw.window, problems).unwrap_or(BUDGET_WINDOW),
     }
+}
+
+fn budgeted(memory: &Located<Size>, problems: &mut Problems) -> u64 {
+    if memory.value.0 == 0 {
+        problems.push(Draft::new(&memory.place, "leaves nothing to services").found(0));
+    }
+    memory.value.0
 }
 
 /// `guarantee`.

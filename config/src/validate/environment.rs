@@ -25,6 +25,10 @@ pub(super) fn validate(
         if let Some(rule) = variable_name_rule(&name.value) {
             problems.push(Draft::new(&name.key, rule));
         }
+        if name.value == "CREDENTIALS_DIRECTORY" && !raw.secrets.is_absent() {
+            let rule = "has no effect beside `secrets`: the node sets it";
+            problems.push(Draft::new(&name.key, rule).warning());
+        }
         if let Field::Given(value) = value {
             inline.insert(name.value.clone(), value.value.clone());
         }

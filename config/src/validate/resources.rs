@@ -15,7 +15,11 @@ const MEMORY_MIN: u64 = 1024 * 1024;
 const BANDWIDTH_MIN: u64 = 64 * 1024;
 const DISK_MIN: u64 = 64 * 1024;
 /// Less than the loader and the C library take.
-const ADDRESS_SPACE_MIN: u64 = 1024 * 1024;
+const ADDRESS_SPACE_MIN: u64 = 2 * 1024 * 1024;
+/// Less than the loader writes to before the program begins.
+const DATA_MIN: u64 = 128 * 1024;
+/// Standard input, output and error, and one for the loader.
+const FILES_MIN: u64 = 4;
 /// Less than the arguments and the environment of an empty program take.
 const STACK_MIN: u64 = 8 * 1024;
 
@@ -59,6 +63,10 @@ fn check_memory(raw: &RawResources, problems: &mut Problems) {
         let rule = "is more than `memory`, so it would never be reached";
         problems.push(Draft::new(&high.place, rule));
     }
+    if let Some(high) = raw.memory_high.given().filter(|high| high.value.0 < MEMORY_MIN) {
+        let rule = "is less than 1 MiB, below which every program is held back for ever";
+        problems.push(Draft::new(&high.place, rule).found(high.value.0));
+    }
     if let Some(memory) = raw.memory.given().filter(|memory| memory.value.0 < MEMORY_MIN) {
         let rule = "is less than 1 MiB, with which no program starts";
         problems.push(Draft::new(&memory.place, rule).found(memory.value.0));
@@ -79,7 +87,9 @@ fn io(raw: &RawResources, context: Context<'_>, problems: &mut Problems) -> Vec<
         let Some(rates) = rates.given() else { continue };
         let folder = context.source.base(&path.place.origin, context.host);
         let disk = disk_rates(folder.join(&path.value), &rates.value, problems);
-        if disk == (DiskRates { path: disk.path.clone(), ..DiskRates::default() }) {
+        let RawDiskRates { read_max, write_max, reads_max, writes_max } = &rates.value;
+        let bytes = [read_max, write_max].into_iter().all(Field::is_absent);
+        if bytes && [reads_max, writes_max].into_iter().all(Field::is_absent) {
             let hint = "as in { read_max = \"10MiB\", write_max = \"5MiB\" }";
             problems.push(Draft::new(&rates.place, "limits nothing").hint(hint));
         }
@@ -166,12 +176,14 @@ fn rlimits(raw: &RawResources, problems: &mut Problems) -> Vec<Rlimit> {
 /// What the kernel would take, and what would end or mean something else at once.
 fn refuse_impossible(limit: &Located<Rlimit>, problems: &mut Problems) {
     const STARTS_NOTHING: &str = "with which no program starts";
+    const LOADS_NOTHING: &str = "too little for a program that loads the C library";
     let (least, rule) = match limit.value.resource {
         Resource::AddressSpace => {
-            (ADDRESS_SPACE_MIN, format!("is less than 1 MiB, {STARTS_NOTHING}"))
+            (ADDRESS_SPACE_MIN, format!("is less than 2 MiB, {LOADS_NOTHING}"))
         }
+        Resource::Data => (DATA_MIN, format!("is less than 128 KiB, {LOADS_NOTHING}")),
+        Resource::Files => (FILES_MIN, format!("is less than 4, {LOADS_NOTHING}")),
         Resource::Stack => (STACK_MIN, format!("is less than 8 KiB, {STARTS_NOTHING}")),
-        Resource::Cpu => (1, "is less than 1 s, for which the kernel takes it".to_owned()),
         _ => return,
     };
     if limit.value.soft < Bound::At(least) {

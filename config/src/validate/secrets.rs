@@ -57,7 +57,7 @@ fn source(
         1 => {}
         0 if [file, env, credential].into_iter().all(Field::is_absent) => {
             let hint = "write { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
-            problems.push(Draft::new(&raw.place, "says not where it comes from").hint(hint));
+            problems.push(Draft::new(&raw.place, "does not say where it comes from").hint(hint));
             return None;
         }
         0 => return None,
