@@ -19,7 +19,7 @@ pub(crate) fn note(loaded: &mut Loaded) {
         for verdict in survey.of_service(&config, service) {
             let rule = match (verdict.holds, verdict.why.as_str()) {
                 (Holds::Enforced, "") => continue,
-                (Holds::Enforced, why) => format!("is more than can be reached: {why}"),
+                (Holds::Enforced, why) => why.to_owned(),
                 (Holds::Downgraded, why) => format!("does not hold on this host: {why}"),
                 (Holds::Refused, why) => format!("stops the start on this host: {why}"),
             };

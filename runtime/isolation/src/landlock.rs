@@ -10,7 +10,7 @@
 mod mounts;
 
 use std::{
-    ffi::CString,
+    ffi::{CString, OsStr},
     fs, io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -124,6 +124,7 @@ impl PathRules {
         &self,
         host: &Host,
         view: &view::Checked,
+        made: &[PathBuf],
     ) -> Result<Checked, PathRuleError> {
         for path in self.read.iter().chain(&self.execute).chain(&self.write) {
             if let Some(by) = view.hides(path) {
@@ -142,7 +143,7 @@ impl PathRules {
             rules.partition(|(path, _)| sandbox::is_common(path));
         let common = rules.len();
         rules.extend(own);
-        let rules = rules.into_iter().map(checked).collect::<Result<_, _>>()?;
+        let rules = rules.into_iter().map(|rule| checked(rule, made)).collect::<Result<_, _>>()?;
         let filters = match handled & TRUNCATE {
             0 => seccomp::without_truncation(),
             _ => seccomp::Checked::default(),
@@ -155,15 +156,31 @@ fn of(paths: &[PathBuf], access: u64) -> impl Iterator<Item = (&Path, u64)> {
     paths.iter().map(move |path| (path.as_path(), access))
 }
 
-fn checked((path, access): (&Path, u64)) -> Result<(CString, u64), PathRuleError> {
+/// What is yet to be made is a directory.
+fn checked(
+    (path, access): (&Path, u64),
+    made: &[PathBuf],
+) -> Result<(CString, u64), PathRuleError> {
     let failed = |source| PathRuleError::Path { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    let access = if metadata.is_dir() { access } else { access & OF_FILES };
+    let is_directory = match fs::metadata(path) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(_) if made.iter().any(|it| it == path) => true,
+        Err(error) => return Err(failed(error)),
+    };
+    let access = if is_directory { access } else { access & OF_FILES };
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
     Ok((path, access))
 }
 
 impl Checked {
+    /// Whether a file may be executed, as far as these rules say; `program` has no symbolic link in it.
+    pub(crate) fn permits_executing(&self, program: &Path) -> bool {
+        self.rules.iter().filter(|(_, access)| access & EXECUTE != 0).any(|(path, _)| {
+            let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+            fs::canonicalize(path).is_ok_and(|path| program.starts_with(path))
+        })
+    }
+
     /// Rules for who sees the paths as the caller does. Nothing if that fails: then the child tells how.
     pub(crate) fn known(&self) -> Option<Arc<OwnedFd>> {
         let mut kept = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,10 +243,10 @@ mod tests {
     fn a_kernel_without_landlock_and_a_path_that_is_not_there_are_named() {
         let rules = PathRules { read: vec!["/no/such/path".into()], ..PathRules::default() };
         let without = Host { landlock_version: None, ..Host::detect() };
-        let error = rules.check(&without, &view::Checked::default()).unwrap_err();
+        let error = rules.check(&without, &view::Checked::default(), &[]).unwrap_err();
         assert!(error.to_string().starts_with("this kernel has no landlock"), "{error}");
         let with = Host { landlock_version: Some(7), ..Host::detect() };
-        let error = rules.check(&with, &view::Checked::default()).unwrap_err();
+        let error = rules.check(&with, &view::Checked::default(), &[]).unwrap_err();
         assert!(error.to_string().starts_with("could not look at `/no/such/path`"), "{error}");
     }
 
@@ -240,11 +257,17 @@ mod tests {
         let view = private.check(&host, &BTreeSet::new(), &mut Vec::new()).unwrap();
         let directory = tempfile::tempdir_in("/tmp").unwrap();
         let below = PathRules { write: vec![directory.path().into()], ..PathRules::default() };
-        let error = below.check(&host, &view).unwrap_err().to_string();
+        let error = below.check(&host, &view, &[]).unwrap_err().to_string();
         assert!(error.contains("it sees a `/tmp` of its own"), "{error}");
+        let made = below.write.clone();
+        fs::remove_dir(directory.path()).unwrap();
+        assert!(matches!(below.check(&host, &view, &made), Err(PathRuleError::Hidden { .. })));
+        assert!(below.check(&host, &view::Checked::default(), &made).is_ok());
+        assert!(below.check(&host, &view::Checked::default(), &[]).is_err());
+        fs::create_dir(directory.path()).unwrap();
         let itself = PathRules { write: vec!["/tmp".into()], ..PathRules::default() };
-        itself.check(&host, &view).unwrap();
-        below.check(&host, &view::Checked::default()).unwrap();
+        itself.check(&host, &view, &[]).unwrap();
+        below.check(&host, &view::Checked::default(), &[]).unwrap();
     }
 
     #[test]
@@ -254,7 +277,7 @@ mod tests {
         let path = directory.path().join("data");
         fs::create_dir(&path).unwrap();
         let rules = PathRules { write: vec![path.clone()], ..PathRules::default() };
-        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default(), &[]).unwrap();
         let first = checked.known().unwrap();
         assert!(Arc::ptr_eq(&first, &checked.known().unwrap()));
         fs::rename(&path, directory.path().join("old")).unwrap();
@@ -268,7 +291,7 @@ mod tests {
         let Some(_version) = syscall::landlock_version() else { return };
         let write = vec!["/proc/self".into(), "/dev/null".into()];
         let rules = PathRules { write, ..PathRules::default() };
-        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default(), &[]).unwrap();
         let first = checked.known().unwrap();
         let led_elsewhere = |since: Duration| {
             let mut known = checked.known.lock().unwrap();
@@ -286,7 +309,7 @@ mod tests {
     fn rules_are_made_anew_when_anything_was_mounted() {
         let Some(_version) = syscall::landlock_version() else { return };
         let rules = PathRules { write: vec!["/dev/null".into()], ..PathRules::default() };
-        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default(), &[]).unwrap();
         let first = checked.known().unwrap();
         checked.known.lock().unwrap().as_mut().unwrap().mounts += 1;
         assert!(!Arc::ptr_eq(&first, &checked.known().unwrap()));
@@ -299,7 +322,7 @@ mod tests {
         let path = directory.path().join("data");
         fs::create_dir(&path).unwrap();
         let rules = PathRules { write: vec![path.clone()], ..PathRules::default() };
-        let checked = rules.check(&Host::detect(), &view::Checked::default()).unwrap();
+        let checked = rules.check(&Host::detect(), &view::Checked::default(), &[]).unwrap();
         let first = checked.known().unwrap();
         let elsewhere = directory.path().join("elsewhere");
         fs::rename(&path, &elsewhere).unwrap();
@@ -313,7 +336,7 @@ mod tests {
         let rules =
             PathRules { write: vec!["/".into(), "/dev/null".into()], ..PathRules::default() };
         let old = Host { landlock_version: Some(1), ..Host::detect() };
-        let checked = rules.check(&old, &view::Checked::default()).unwrap();
+        let checked = rules.check(&old, &view::Checked::default(), &[]).unwrap();
         assert_eq!(checked.handled, VERSION_1);
         let access: Vec<u64> = checked.rules.iter().map(|(_, access)| *access).collect();
         assert_eq!(access, [VERSION_1 & !EXECUTE, WRITE_FILE | READ_FILE]);

@@ -4,6 +4,7 @@
 use std::{
     ffi::CStr,
     os::fd::{BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -120,7 +121,7 @@ pub enum IsolationError {
 /// # Errors
 /// When this host or the node's own rights do not permit what is asked.
 pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
-    let mut plan = check(request, host)?;
+    let mut plan = check(request, host, &[])?;
     // Last, so that no group is left behind when something else is refused.
     let limits = plan.limits(request, host)?;
     if limits != Limits::default() {
@@ -132,18 +133,18 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
 }
 
 /// As [`plan`], but makes no group and changes nothing: what would be refused, and what
-/// [`Plan::downgraded`] would say.
+/// [`Plan::downgraded`] would say. `made` are directories that will be there by the time of the start.
 ///
 /// # Errors
 /// As [`plan`].
-pub fn rehearse(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
-    let mut plan = check(request, host)?;
+pub fn rehearse(request: &Request, host: &Host, made: &[PathBuf]) -> Result<Plan, IsolationError> {
+    let mut plan = check(request, host, made)?;
     let limits = plan.limits(request, host)?;
     host.groups.rehearse(&limits, request.enforcement, &mut plan.downgraded)?;
     Ok(plan)
 }
 
-fn check(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
+fn check(request: &Request, host: &Host, made: &[PathBuf]) -> Result<Plan, IsolationError> {
     let mut downgraded = Vec::new();
     let identity = request.user.as_ref().map(|user| identity::resolve(user, host)).transpose()?;
     let changed = identity.as_ref().filter(|identity| !identity.is_of(host));
@@ -159,7 +160,7 @@ fn check(request: &Request, host: &Host) -> Result<Plan, IsolationError> {
         downgraded,
         ..Plan::default()
     };
-    plan.shut_off(request, host)?;
+    plan.shut_off(request, host, made)?;
     Ok(plan)
 }
 
@@ -219,12 +220,17 @@ impl Plan {
     }
 
     /// What this host or an ordinary user may be unable to do.
-    fn shut_off(&mut self, request: &Request, host: &Host) -> Result<(), IsolationError> {
+    fn shut_off(
+        &mut self,
+        request: &Request,
+        host: &Host,
+        made: &[PathBuf],
+    ) -> Result<(), IsolationError> {
         let Request { optional, view, paths, capabilities, seccomp, .. } = request;
         self.view = view.check(host, optional, &mut self.downgraded)?;
         if let Some(paths) = paths {
             let part = Part::Paths;
-            let checked = paths.check(host, &self.view);
+            let checked = paths.check(host, &self.view, made);
             let enforcement = part.enforcement(optional);
             self.paths = enforcement.settle(part.key(), checked, &mut self.downgraded)?;
         }
@@ -351,7 +357,8 @@ impl Plan {
         self.attempt_one(Part::Seccomp, self.seccomp.install())
     }
 
-    pub(crate) fn filters_calls(&self) -> bool {
+    /// Whether some system calls are refused to it.
+    pub fn filters_calls(&self) -> bool {
         !self.seccomp.is_empty()
     }
 
@@ -368,6 +375,16 @@ impl Plan {
     /// Whether it will run as somebody else than the node does.
     pub fn becomes_another_user(&self) -> bool {
         self.credentials.is_some()
+    }
+
+    /// What hides a program from it, or keeps it from being executed, if anything does: a key of the sandbox.
+    pub fn forbids_executing(&self, program: &Path) -> Option<Part> {
+        let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
+        let refused = |paths: &landlock::Checked| !paths.permits_executing(&program);
+        match self.view.hiding_part(&program) {
+            None if self.paths.as_ref().is_some_and(refused) => Some(Part::Paths),
+            hiding => hiding,
+        }
     }
 
     /// The group to clone into (`CLONE_INTO_CGROUP`), where the host has cgroup v2. Who cannot do
@@ -459,15 +476,15 @@ mod tests {
 
     #[test]
     fn a_limit_on_the_tasks_of_who_may_do_all_is_refused_or_told() {
-        assert!(matches!(check(&tasks_of(&[]), &root()), Err(IsolationError::Rlimit(_))));
+        assert!(matches!(check(&tasks_of(&[]), &root(), &[]), Err(IsolationError::Rlimit(_))));
         let lenient = Request { enforcement: Enforcement::BestEffort, ..tasks_of(&[]) };
-        let plan = check(&lenient, &root()).unwrap();
+        let plan = check(&lenient, &root(), &[]).unwrap();
         assert_eq!(plan.downgraded.iter().map(|it| it.key).collect::<Vec<_>>(), ["nproc"]);
         assert_eq!(plan.rlimits.len(), 1, "it holds once the service is no longer root");
         let somebody = Host { uid: 1000, ..root() };
-        check(&tasks_of(&["sys_time"]), &somebody).unwrap_err();
-        check(&tasks_of(&[]), &somebody).unwrap();
-        check(&tasks_of(&["sys_admin"]), &somebody).unwrap_err();
+        check(&tasks_of(&["sys_time"]), &somebody, &[]).unwrap_err();
+        check(&tasks_of(&[]), &somebody, &[]).unwrap();
+        check(&tasks_of(&["sys_admin"]), &somebody, &[]).unwrap_err();
     }
 
     #[test]
@@ -477,7 +494,7 @@ mod tests {
             optional: BTreeSet::from([Part::Capabilities]),
             ..Request::default()
         };
-        let plan = check(&request, &root()).unwrap();
+        let plan = check(&request, &root(), &[]).unwrap();
         assert!(plan.capabilities.is_some(), "it kept all that the node has");
         assert!(plan.downgraded[0].reason.contains("CAP_SYS_RESOURCE"), "{:?}", plan.downgraded);
     }

@@ -246,6 +246,14 @@ impl Checked {
             .find(|above| path != *above && path.starts_with(above))
     }
 
+    /// The part that covers a path with something else, if one does.
+    pub(crate) fn hiding_part(&self, path: &Path) -> Option<Part> {
+        let covers = |above: &CStr| path.starts_with(OsStr::from_bytes(above.to_bytes()));
+        let (_, cover) =
+            self.covers.iter().find(|(above, cover)| *cover != Cover::ReadOnly && covers(above))?;
+        Some(if *cover == Cover::EmptyForAll { Part::PrivateTmp } else { Part::Hidden })
+    }
+
     /// What comes before the birth of who is to see its own processes only: the calling process stays
     /// where it is, its children are in the namespace. Async-signal-safe.
     pub(crate) fn separate(&self) -> Result<(), Refused> {

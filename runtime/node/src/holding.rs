@@ -10,8 +10,8 @@ use std::{
 
 use blackhole_config::{Config, Kind, Mode, Scope, Service};
 use blackhole_isolation::{
-    Enforcement, Groups, Host, Limits, Mounts, Network, Part, Priorities, Processes, ProjectQuota,
-    Request, Sandbox, Temporary, View, rehearse,
+    Enforcement, Groups, Host, IsolationError, Limits, Mounts, Network, Part, Priorities,
+    Processes, ProjectQuota, Request, Sandbox, Temporary, View, rehearse,
 };
 
 use crate::{
@@ -103,9 +103,13 @@ impl Survey {
             return inside_node(service, &scope);
         }
         let request = request_of(service, &scope);
-        let mut verdicts =
-            self.of_request(&request, &[own_directory(&scope), scope.own_secrets_dir()]);
+        let made = [own_directory(&scope), scope.own_secrets_dir()];
+        let mut verdicts = self.of_request(&request, &made);
         check_working_directory(&request, service, &scope, &mut verdicts);
+        if let Some(program) = program(service, &scope) {
+            self.check_program(&request, &program, &made, &mut verdicts);
+        }
+        self.check_whole(&request, &made, &mut verdicts);
         if service.resources.files_max.is_some() {
             let files = verdicts.iter_mut().filter(|it| it.key == "resources.rlimits.nofile");
             files.for_each(|verdict| verdict.key = "resources.files_max".to_owned());
@@ -115,8 +119,10 @@ impl Survey {
             key: "resources.disk".to_owned(),
             holds: Holds::Enforced,
             why: match ProjectQuota::offered(&own_directory(&scope)) {
-                Ok(()) => "by a project quota, and measured".to_owned(),
-                Err(error) => format!("measured by the node: {error}"),
+                Ok(()) => String::new(),
+                Err(error) => format!(
+                    "is held by the node, not by the file system: it warns, then stops the service ({error})"
+                ),
             },
         }));
         self.compare(service, &own_directory(&scope), &mut verdicts);
@@ -136,22 +142,17 @@ impl Survey {
     }
 
     fn of_request(&self, request: &Request, made: &[PathBuf]) -> Vec<Verdict> {
-        fragments(request, made)
+        fragments(request)
             .into_iter()
             .map(|fragment| {
-                let (holds, why) = self.try_out(request, &fragment);
+                let (holds, why) = self.try_out(request, &fragment, made);
                 Verdict { key: fragment.key, holds, why }
             })
             .collect()
     }
 
-    fn try_out(&self, whole: &Request, fragment: &Fragment) -> (Holds, String) {
-        let lenient = Request {
-            enforcement: Enforcement::BestEffort,
-            optional: Part::ALL.into(),
-            ..fragment.request.clone()
-        };
-        let plan = match rehearse(&lenient, &self.host) {
+    fn try_out(&self, whole: &Request, fragment: &Fragment, made: &[PathBuf]) -> (Holds, String) {
+        let plan = match rehearse(&lenient(&fragment.request), &self.host, made) {
             Ok(plan) => plan,
             Err(error) => return (Holds::Refused, told(&error)),
         };
@@ -168,12 +169,48 @@ impl Survey {
         (holds, lacking.reason.clone())
     }
 
+    /// A program that the service does not see, or may not execute, is not started.
+    fn check_program(
+        &self,
+        request: &Request,
+        program: &Path,
+        made: &[PathBuf],
+        verdicts: &mut [Verdict],
+    ) {
+        let plan = rehearse(&lenient(request), &self.host, made);
+        let Some(part) = plan.ok().and_then(|plan| plan.forbids_executing(program)) else {
+            return;
+        };
+        let why = match part {
+            Part::Paths => "which no path of `execute` holds",
+            _ => "which it would not see",
+        };
+        let why = format!("its program is `{}`, {why}", program.display());
+        stop_start(part, &why, request, verdicts);
+    }
+
+    /// What holds alone and not together.
+    fn check_whole(&self, request: &Request, made: &[PathBuf], verdicts: &mut Vec<Verdict>) {
+        if verdicts.iter().any(|verdict| verdict.holds == Holds::Refused) {
+            return;
+        }
+        if let Err(error) = rehearse(request, &self.host, made) {
+            let key = key_of(&error).to_owned();
+            verdicts.push(Verdict { key, holds: Holds::Refused, why: told(&error) });
+        }
+    }
+
     /// Limits that this host can never reach.
     fn compare(&self, service: &Service, own: &Path, verdicts: &mut [Verdict]) {
         let resources = &service.resources;
         let above = |key: &str, limit: Option<f64>, has: Option<f64>, what: &str| {
             let reached = limit.zip(has).is_none_or(|(limit, has)| limit <= has);
-            (!reached).then(|| (format!("resources.{key}"), format!("this host has only {what}")))
+            (!reached).then(|| {
+                (
+                    format!("resources.{key}"),
+                    format!("can never be reached: this host has only {what}"),
+                )
+            })
         };
         let mebibytes = |bytes: Option<u64>| format!("{} MiB", bytes.unwrap_or_default() >> 20);
         let as_float = |number: Option<u64>| number.map(|number| number as f64);
@@ -225,16 +262,52 @@ fn check_working_directory(
         (Part::Hidden, covered(&view.hidden)),
     ];
     for (part, _) in parts.into_iter().filter(|(_, is_covered)| *is_covered) {
-        let key = format!("sandbox.{}", part.key());
-        let is_optional = request.optional.contains(&part);
-        for verdict in verdicts.iter_mut().filter(|it| it.key == key && it.holds == Holds::Enforced)
-        {
-            verdict.holds = if is_optional { Holds::Downgraded } else { Holds::Refused };
-            verdict.why = format!(
-                "the service begins in `{}`, which it would not see: write `working_directory`",
-                directory.display()
-            );
-        }
+        let why = format!(
+            "the service begins in `{}`, which it would not see: write `working_directory`",
+            directory.display()
+        );
+        stop_start(part, &why, request, verdicts);
+    }
+}
+
+/// A part that holds, and with which the service cannot be started.
+fn stop_start(part: Part, why: &str, request: &Request, verdicts: &mut [Verdict]) {
+    let key = format!("sandbox.{}", part.key());
+    let is_optional = request.optional.contains(&part);
+    for verdict in verdicts.iter_mut().filter(|it| it.key == key && it.holds == Holds::Enforced) {
+        verdict.holds = if is_optional { Holds::Downgraded } else { Holds::Refused };
+        why.clone_into(&mut verdict.why);
+    }
+}
+
+/// Where the program of a command lies, if it is found.
+fn program(service: &Service, scope: &Scope<'_>) -> Option<PathBuf> {
+    let Kind::Command(command) = &service.kind else { return None };
+    let name = command.first()?.render(scope);
+    if name.contains('/') {
+        let directory = service.working_directory.as_ref().map(|path| path.render(scope));
+        return Some(directory.map_or_else(PathBuf::new, PathBuf::from).join(name));
+    }
+    let inline = &service.environment.inline;
+    let written = inline.get("PATH").map(|path| path.render(scope).into());
+    let directories = written.or_else(|| std::env::var_os("PATH"))?;
+    std::env::split_paths(&directories).map(|path| path.join(&name)).find(|path| path.is_file())
+}
+
+/// With everything that this host refuses left out.
+fn lenient(request: &Request) -> Request {
+    Request { enforcement: Enforcement::BestEffort, optional: Part::ALL.into(), ..request.clone() }
+}
+
+fn key_of(error: &IsolationError) -> &'static str {
+    match error {
+        IsolationError::Identity(_) => "user",
+        IsolationError::Rlimit(_) => "resources.rlimits",
+        IsolationError::Disk(_) => "resources.io",
+        IsolationError::View(_) => "sandbox",
+        IsolationError::Paths(_) => "sandbox.paths",
+        IsolationError::Capability(_) => "sandbox.capabilities",
+        _ => "resources",
     }
 }
 
@@ -246,7 +319,7 @@ fn is_embedded(service: &Service) -> bool {
 
 /// Only a process can be limited.
 fn inside_node(service: &Service, scope: &Scope<'_>) -> Vec<Verdict> {
-    let fragments = fragments(&request_of(service, scope), &[]).into_iter().map(|it| it.key);
+    let fragments = fragments(&request_of(service, scope)).into_iter().map(|it| it.key);
     let disk = service.resources.disk.map(|_| "resources.disk".to_owned());
     let lacking = |key| Verdict { key, holds: Holds::Downgraded, why: INSIDE_NODE.to_owned() };
     fragments.chain(disk).map(lacking).collect()
@@ -269,7 +342,7 @@ struct Fragment {
     request: Request,
 }
 
-fn fragments(whole: &Request, made: &[PathBuf]) -> Vec<Fragment> {
+fn fragments(whole: &Request) -> Vec<Fragment> {
     let mut found = Vec::new();
     if let Some(user) = &whole.user {
         let request = Request { user: Some(user.clone()), ..Request::default() };
@@ -286,7 +359,7 @@ fn fragments(whole: &Request, made: &[PathBuf]) -> Vec<Fragment> {
         found.push(Fragment { key: "sandbox.no_new_privileges".into(), part: None, request });
     }
     for part in Part::ALL {
-        if let Some(request) = of_part(whole, part, made) {
+        if let Some(request) = of_part(whole, part) {
             let key = format!("sandbox.{}", part.key());
             found.push(Fragment { key, part: Some(part), request });
         }
@@ -361,8 +434,8 @@ fn process_limits(whole: &Request) -> Vec<(String, Request)> {
     found
 }
 
-/// The service's own directories (`made`) need not be there before it is started.
-fn of_part(whole: &Request, part: Part, made: &[PathBuf]) -> Option<Request> {
+/// Which paths there are depends on what is seen.
+fn of_part(whole: &Request, part: Part) -> Option<Request> {
     let view = &whole.view;
     let empty = Request::default;
     let seen = |view: View| (view != View::default()).then(|| Request { view, ..empty() });
@@ -371,11 +444,10 @@ fn of_part(whole: &Request, part: Part, made: &[PathBuf]) -> Option<Request> {
             whole.capabilities.map(|it| Request { capabilities: Some(it), ..empty() })
         }
         Part::Seccomp => whole.seccomp.clone().map(|it| Request { seccomp: Some(it), ..empty() }),
-        Part::Paths => whole.paths.clone().map(|mut paths| {
-            let is_there = |path: &PathBuf| !made.contains(path) || path.exists();
-            paths.write.retain(is_there);
-            paths.read.retain(is_there);
-            Request { paths: Some(paths), ..empty() }
+        Part::Paths => whole.paths.clone().map(|paths| Request {
+            paths: Some(paths),
+            view: view.clone(),
+            ..empty()
         }),
         Part::PrivateTmp => seen(View { temporary: view.temporary, ..View::default() })
             .filter(|_| view.temporary == Temporary::Private),

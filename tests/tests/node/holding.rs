@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use blackhole_tests::TestNode;
+use blackhole_tests::{TestNode, until};
 use serde_json::Value;
 
 /// Each with the keys of its resources. None of them need hold.
@@ -106,6 +106,35 @@ fn a_service_that_would_begin_where_it_sees_nothing_is_told_of_before() {
     let foretold = foretold(&node);
     assert_eq!(foretold["inside"]["private_tmp"], "refused");
     assert_ne!(foretold["outside"], foretold["inside"]);
+}
+
+#[test]
+fn keys_that_hold_alone_and_not_together_are_told_of_before() {
+    let node = TestNode::start(
+        "[services.own]\ncommand = [\"sleep\", \"1000\"]\nworking_directory = \"/\"\nsandbox = \"strict\"\n\
+         [services.unseen]\ncommand = [\"sleep\", \"1000\"]\nworking_directory = \"/\"\n\
+         sandbox = { hidden = [\"/usr\"] }\n\
+         [services.refused]\ncommand = [\"sleep\", \"1000\"]\nworking_directory = \"/\"\n\
+         sandbox = { paths = { execute = [\"/srv\"] } }\n",
+    );
+    let path = node.path("config.toml").display().to_string();
+    let below = ["--data-dir", "/tmp/blackhole-no-such/data"];
+    let told = node.bh(&[&["check", &path], &below[..]].concat());
+    let told = format!("{}{}", told.stdout, told.stderr);
+    for key in ["own.sandbox.paths", "unseen.sandbox.hidden", "refused.sandbox.paths"] {
+        let refused = format!("`services.{key}` stops the start on this host");
+        assert!(told.contains(&refused), "{key}: {told}");
+    }
+    let told = [
+        ("unseen", "the service does not see it, which has `hidden`"),
+        ("refused", "no path of `paths.execute` holds it"),
+    ];
+    for (name, sentence) in told {
+        let ends = until("it was tried", || node.history(name), |ends| !ends.is_empty());
+        let message = ends[0]["message"].as_str().expect("a message");
+        assert!(message.contains(sentence), "{message}");
+        assert_eq!(ends[0]["stage"], "executing");
+    }
 }
 
 #[test]
