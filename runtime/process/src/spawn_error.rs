@@ -7,12 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use blackhole_isolation::Step as IsolationStep;
+use blackhole_isolation::{Part, Step as IsolationStep};
 
 use crate::child::{Failure, Step};
 use crate::launch::Launch;
 use crate::lookup;
 
+const UNREACHABLE: &str =
+    "the service's user must be able to reach each of `paths` and the service's own directory";
 const COVERED: &str = "a private or hidden path covers it: choose another `working_directory`";
 
 /// What was being done when a start failed.
@@ -42,20 +44,34 @@ pub enum Stage {
     Watch,
 }
 
+impl Stage {
+    /// The word between the stage and what it was done to.
+    fn preposition(self) -> &'static str {
+        match self {
+            Self::Lookup | Self::Execute => "",
+            Self::Pipes | Self::Session | Self::Isolation(_) => " for",
+            Self::Directory => " to",
+            Self::Environment | Self::Clone | Self::Descriptors | Self::Signals | Self::Watch => {
+                " of"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phrase = match self {
             Self::Lookup => "looking up the program",
-            Self::Environment => "preparing the environment of",
-            Self::Pipes => "creating pipes for",
-            Self::Clone => "creating the process of",
-            Self::Session => "starting a session for",
-            Self::Descriptors => "arranging the descriptors of",
-            Self::Signals => "resetting the signals of",
-            Self::Directory => "changing directory to",
-            Self::Isolation(step) => return write!(out, "{step} for"),
+            Self::Environment => "preparing the environment",
+            Self::Pipes => "creating pipes",
+            Self::Clone => "creating the process",
+            Self::Session => "starting a session",
+            Self::Descriptors => "arranging the descriptors",
+            Self::Signals => "resetting the signals",
+            Self::Directory => "changing directory",
+            Self::Isolation(step) => return step.fmt(out),
             Self::Execute => "executing",
-            Self::Watch => "watching the process of",
+            Self::Watch => "watching the process",
         };
         out.write_str(phrase)
     }
@@ -80,7 +96,7 @@ pub struct SpawnError {
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} `{}`", self.stage, self.subject)?;
+        write!(out, "{}{} `{}`", self.stage, self.stage.preposition(), self.subject)?;
         if let Some(facts) = &self.facts {
             write!(out, ": {facts}")?;
         }
@@ -139,6 +155,9 @@ impl SpawnError {
                 error.subject = ".".to_owned();
                 error.hint = Some(COVERED.to_owned());
             }
+            Stage::Isolation(IsolationStep::RestrictPaths) => {
+                error.hint = Some(UNREACHABLE.to_owned());
+            }
             _ => {}
         }
         error
@@ -177,6 +196,15 @@ impl SpawnError {
         };
         if metadata.is_dir() {
             self.facts = Some("it is a directory".to_owned());
+        } else if let Some(part) = launch.isolation.forbids_executing(&path) {
+            self.facts = Some(match part {
+                Part::Paths => "no path of `paths.execute` holds it".to_owned(),
+                part => format!("the service does not see it, which has `{}`", part.key()),
+            });
+        } else if self.source.raw_os_error() == Some(libc::EPERM)
+            && launch.isolation.filters_calls()
+        {
+            self.facts = Some("`seccomp` forbids the service to execute programs".to_owned());
         } else if self.source.raw_os_error() == Some(libc::ENOENT) {
             self.facts = Some(match interpreter(&path) {
                 Some(name) => format!("its interpreter `{name}` does not exist"),
