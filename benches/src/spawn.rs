@@ -17,16 +17,14 @@ use crate::{
 };
 
 const BENCH: &str = "spawn";
-pub(crate) const CASES: [(&str, &str); 9] = [
+pub(crate) const CASES: [(&str, &str); 10] = [
     ("without limits", "a column: the same start without any, which is the limit of this table"),
     (
         "bare vfork",
         "a column: a vfork that enters the same control groups and does nothing else; what it takes is the kernel's",
     ),
-    (
-        "limits of a process",
-        "umask, three rlimits, nice, I/O priority, affinity, the oom score, and another user",
-    ),
+    ("limits of a process", "umask, three rlimits, nice, I/O priority, affinity and the oom score"),
+    ("another user", "a start as `nobody`: no limit, but asked for as often"),
     ("sandbox standard", "no new privileges, no capabilities, a filter of system calls"),
     ("sandbox strict, no view", "the same and rules for paths, without name spaces"),
     (
@@ -35,12 +33,12 @@ pub(crate) const CASES: [(&str, &str); 9] = [
     ),
     (
         "every limit",
-        "all of these; not among them are another scheduler, since all of this may run in a class of real time, and \
+        "all of these but another user; not among them are another scheduler, since all of this may run in a class of real time, and \
          rates of disks and networks, which depend on the host",
     ),
     (
         "every limit, and a view",
-        "and name spaces for a network and a file system of its own: the kernel makes and mounts them for each start. \
+        "and another user, and name spaces for a network and a file system of its own: the kernel makes and mounts them for each start. \
          They are no limit but another world, which is asked for apart, and so they are held to no ratio",
     ),
     (

@@ -144,7 +144,7 @@ async fn spawn(launch: &Launch) -> anyhow::Result<f64> {
 ///
 /// Left out are what real-time processes cannot show (another scheduler) and what depends on the host's disks and
 /// network (rates).
-fn requests() -> anyhow::Result<[(&'static str, Request); 6]> {
+fn requests() -> anyhow::Result<[(&'static str, Request); 7]> {
     let own_cpus: CpuList = own_cpus()?.parse()?;
     let of_group = Limits {
         cpu: CpuQuota::from_cores(1.5),
@@ -168,7 +168,6 @@ fn requests() -> anyhow::Result<[(&'static str, Request); 6]> {
             oom_score_adjust: Some(9),
             ..Priorities::default()
         },
-        user: Some(User { user: "nobody".into(), ..User::default() }),
         enforcement: Enforcement::BestEffort,
         ..request
     };
@@ -179,14 +178,16 @@ fn requests() -> anyhow::Result<[(&'static str, Request); 6]> {
         ..request
     };
     let view = View { network: Network::None, hidden: vec!["/home".into()], ..View::default() };
+    let another = User { user: "nobody".into(), ..User::default() };
     let all = of_process(strict.clone());
     Ok([
+        ("another user", Request { user: Some(another.clone()), ..Request::default() }),
         ("limits of a process", of_process(Request::default())),
         ("sandbox standard", sandboxed(Sandbox::Standard)),
         ("sandbox strict, no view", strict),
         ("control group", grouped("group", Request::default())),
         ("every limit", grouped("all", all.clone())),
-        ("every limit, and a view", grouped("view", Request { view, ..all })),
+        ("every limit, and a view", grouped("view", Request { view, user: Some(another), ..all })),
     ])
 }
 
