@@ -17,6 +17,10 @@ pub(super) struct Target {
     pub(super) plan: Option<Arc<Plan>>,
 }
 
+/// A quota is handed out each 100 ms: over less than some of these it is chance how much of it was used. A look that was
+/// held up is followed by the next one as soon as this.
+const SPAN_MIN: Duration = Duration::from_millis(500);
+
 /// Remembers the last look: CPU time per time needs two.
 #[derive(Debug, Default)]
 pub(super) struct Looks(BTreeMap<InstanceId, Look>);
@@ -25,6 +29,8 @@ pub(super) struct Looks(BTreeMap<InstanceId, Look>);
 struct Look {
     at: Instant,
     cpu: Duration,
+    /// What it used from the look before to this one, in thousandths of a CPU.
+    cpu_millis: u64,
 }
 
 impl Looks {
@@ -42,15 +48,27 @@ impl Looks {
 
     fn look_at(&mut self, target: &Target) -> Option<Amount> {
         let (memory_bytes, cpu) = consumption(target)?;
-        let now = Look { at: Instant::now(), cpu };
-        let before = self.0.insert(target.instance.clone(), now);
+        let at = Instant::now();
+        let look = match self.0.get(&target.instance) {
+            None => Look { at, cpu, cpu_millis: 0 },
+            Some(before) => before.followed_by(at, cpu),
+        };
+        self.0.insert(target.instance.clone(), look);
+        Some(Amount { cpu_millis: look.cpu_millis, memory_bytes })
+    }
+}
+
+impl Look {
+    /// The same while it is too soon for another.
+    fn followed_by(self, at: Instant, cpu: Duration) -> Self {
+        let elapsed = at - self.at;
+        if elapsed < SPAN_MIN {
+            return self;
+        }
         // The time of a process without a group begins anew with each generation.
-        let cpu_millis = before.map_or(0, |before| {
-            let busy = cpu.saturating_sub(before.cpu).as_secs_f64();
-            let elapsed = (now.at - before.at).as_secs_f64();
-            if elapsed > 0.0 { (busy / elapsed * 1000.0).round() as u64 } else { 0 }
-        });
-        Some(Amount { cpu_millis, memory_bytes })
+        let busy = cpu.saturating_sub(self.cpu);
+        let cpu_millis = (busy.as_secs_f64() / elapsed.as_secs_f64() * 1000.0).round() as u64;
+        Self { at, cpu, cpu_millis }
     }
 }
 
@@ -70,4 +88,20 @@ fn consumption(target: &Target) -> Option<(u64, Duration)> {
     }
     let alone = usage_of(target.pid).ok()?;
     Some((counted.memory_bytes.unwrap_or(alone.memory_bytes), counted.cpu.unwrap_or(alone.cpu)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_close_together_do_not_tell_chance() {
+        let begin = Instant::now();
+        let look = Look { at: begin, cpu: Duration::ZERO, cpu_millis: 60 };
+        let (at, cpu) = (begin + Duration::from_millis(100), Duration::from_millis(16));
+        let look = look.followed_by(at, cpu);
+        assert_eq!(look.cpu_millis, 60, "two shares of a quota, in the time of one");
+        let (at, cpu) = (begin + Duration::from_secs(1), Duration::from_millis(70));
+        assert_eq!(look.followed_by(at, cpu).cpu_millis, 70, "nothing was forgotten");
+    }
 }
