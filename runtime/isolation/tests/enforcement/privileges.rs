@@ -105,7 +105,9 @@ fn priorities_are_set() {
         ..Priorities::default()
     };
     let request = Request { priorities, ..Request::default() };
-    assert_eq!(status(&request, "Cpus_allowed_list"), "0");
+    // Linux before 6.2 undoes an affinity when cpusets change above the process, as another test may do it now.
+    let mut shown = (0..5).map(|_| status(&request, "Cpus_allowed_list"));
+    assert!(shown.any(|list| list == "0"));
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "cat /proc/self/oom_score_adj; cut -d' ' -f19,41 /proc/self/stat"]);
     assert_eq!(stdout(&run(&request, shell)), "321\n7 3");
