@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use blackhole_config::{HostFacts, Overrides, Source};
-use blackhole_node::logs::{LogSettings, Logs, Origin};
+use blackhole_node::logs::{Closed, LogSettings, Logs, Origin};
 use blackhole_policy::{
     backoff::Backoff,
     moment::Moment,
@@ -19,6 +19,9 @@ use blackhole_process::Launch;
 use blackhole_protocol::{InstanceId, link};
 
 const CHILDREN: u32 = 200;
+
+/// Less than a pipe holds.
+const LINES_AT_ONCE: u32 = 500;
 
 fn main() -> anyhow::Result<()> {
     let mut words = env::args().skip(1);
@@ -103,9 +106,10 @@ fn frame_decode(count: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line that a service prints is captured, understood and stored.
+/// A line that a service prints is captured, understood and stored. Lines come many at once, each
+/// time from a new process that prints and ends, so that every run reads as many at a time.
 fn log_lines(count: u32) -> anyhow::Result<()> {
-    const LINE: &[u8] = b"2026-11-21T06:42:00Z WARN connection refused by 10.0.0.7: trying again\n";
+    const LINE: &str = "2026-11-21T06:42:00Z WARN connection refused by 10.0.0.7: trying again\n";
     let directory = tempfile::tempdir()?;
     let config = load(String::new())?;
     let logs = Logs::open(LogSettings {
@@ -114,20 +118,20 @@ fn log_lines(count: u32) -> anyhow::Result<()> {
         limits: config.logs,
     })?;
     let instance = InstanceId { service: "web".parse()?, index: NonZeroU32::MIN };
-    let (stdout, mut writer) = std::io::pipe()?;
-    let (stderr, _) = std::io::pipe()?;
-    let outputs = [OwnedFd::from(stdout), OwnedFd::from(stderr)];
-    let capture =
-        logs.capture(Arc::new(Origin { instance, generation: 1, pid: 1 }), outputs, None)?;
-    for _ in 0..count {
-        writer.write_all(LINE)?;
-    }
-    drop(writer);
+    let origin = Arc::new(Origin { instance, generation: 1, pid: 1 });
+    let lines = LINE.repeat(LINES_AT_ONCE as usize);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let _closed = capture.closed(Duration::from_secs(60)).await;
-        logs.flush(Duration::from_secs(60)).await
-    })?;
+    for _ in 0..count / LINES_AT_ONCE {
+        let (stdout, mut writer) = std::io::pipe()?;
+        let (stderr, _) = std::io::pipe()?;
+        writer.write_all(lines.as_bytes())?;
+        drop(writer);
+        let outputs = [OwnedFd::from(stdout), OwnedFd::from(stderr)];
+        let capture = logs.capture(origin.clone(), outputs, None)?;
+        let closed = runtime.block_on(capture.closed(Duration::from_secs(60)));
+        anyhow::ensure!(matches!(closed, Closed::Clean), "the lines are not stored in a minute");
+    }
+    runtime.block_on(logs.flush(Duration::from_secs(60)))?;
     Ok(())
 }
 

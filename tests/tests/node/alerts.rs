@@ -19,21 +19,30 @@ fn is_enforced(node: &TestNode, service: &str) -> bool {
     node.service(service)["usage"]["scope"] == "group"
 }
 
+/// A shell that runs out of memory in a command and then does this, `$1` being `end` in the node's
+/// directory; nothing where nobody limits memory.
+fn start_shell(then: &str) -> Option<TestNode> {
+    let node = TestNode::start_all(&format!(
+        r#"
+        [services.shell]
+        command = ["sh", "-c", '"$0" eat-memory 512; {then}', "{{misbehaving}}", "{{directory}}/end"]
+        resources = {{ memory = "64MiB" }}
+        restart = "temporary"
+        "#
+    ));
+    if !is_enforced(&node, "shell") {
+        blackhole_tests::skipped("this host lets nobody limit memory");
+        return None;
+    }
+    Some(node)
+}
+
 /// A shell whose command the kernel kills for want of memory lives on, and ends as it likes.
 #[test]
 fn a_process_killed_for_want_of_memory_is_told_though_its_service_lives_on() {
-    let node = TestNode::start_all(
-        r#"
-        [services.shell]
-        command = ["sh", "-c", '"$0" eat-memory 512; until [ -e "$1" ]; do sleep 0.1; done; exit 3', "{misbehaving}", "{directory}/end"]
-        resources = { memory = "64MiB" }
-        restart = "temporary"
-        "#,
-    );
-    if !is_enforced(&node, "shell") {
-        blackhole_tests::skipped("this host lets nobody limit memory");
+    let Some(node) = start_shell(r#"until [ -e "$1" ]; do sleep 0.1; done; exit 3"#) else {
         return;
-    }
+    };
     let killed = until("it is told", || events(&node, "oom_killed"), |it| !it.is_empty());
     let sentence = "the kernel killed 1 of its processes for want of memory";
     assert_eq!((&killed[0]["service"], &killed[0]["message"]), (&"shell".into(), &sentence.into()));
@@ -47,18 +56,7 @@ fn a_process_killed_for_want_of_memory_is_told_though_its_service_lives_on() {
 #[test]
 fn a_service_that_is_killed_long_after_another_process_of_it_was_is_not_said_to_have_run_out_of_memory()
  {
-    let node = TestNode::start_all(
-        r#"
-        [services.shell]
-        command = ["sh", "-c", '"$0" eat-memory 512; exec sleep 1000', "{misbehaving}"]
-        resources = { memory = "64MiB" }
-        restart = "temporary"
-        "#,
-    );
-    if !is_enforced(&node, "shell") {
-        blackhole_tests::skipped("this host lets nobody limit memory");
-        return;
-    }
+    let Some(node) = start_shell("exec sleep 1000") else { return };
     until("it is told", || events(&node, "oom_killed"), |it| !it.is_empty());
     let told = Instant::now();
     until("a while has passed", || told.elapsed(), |passed| *passed > Duration::from_secs(2));

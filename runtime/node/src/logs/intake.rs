@@ -4,6 +4,11 @@
 //! stream costs nothing but its table entry. Each ready pipe is read once per round, at most one
 //! buffer full: a flooding process gets its turn like the others. The thread sleeps while nobody
 //! prints.
+//!
+//! Most programs write each line by itself, and a thread that reads it as soon as it comes would pay
+//! a wake-up and a system call for every line. So when it has been woken many times in a row within
+//! a [`PAUSE`], it leaves what is printed in the pipes for as long, and reads it together. The lines
+//! of an occasional burst are read as they come.
 
 use std::{
     collections::HashMap,
@@ -11,11 +16,13 @@ use std::{
     mem::MaybeUninit,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rustix::{
-    event::{EventfdFlags, epoll, eventfd},
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll},
     io::{Errno, ioctl_fionbio, read, write},
+    pipe::fcntl_getpipe_size,
 };
 
 use super::{
@@ -32,6 +39,15 @@ const DRAIN_READS_MAX: usize = 16;
 /// Pipes served per round.
 const EVENTS_MAX: usize = 128;
 
+/// How long output stays in the pipes while it comes all the time.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Rounds in a row, each less than a [`PAUSE`] after the one before, that are a burst and no more.
+const BURST_ROUNDS_MAX: u32 = 8;
+
+/// What a terminal holds, which unlike a pipe does not tell.
+const TERMINAL_BYTES: usize = 4 << 10;
+
 /// The epoll key of the descriptor that announces orders.
 const WAKE: u64 = 0;
 
@@ -44,14 +60,22 @@ pub(crate) struct Intake {
 
 struct Orders {
     next_key: u64,
-    added: Vec<(u64, Pipe)>,
+    added: Vec<Added>,
     given_up: Vec<u64>,
     stopped: bool,
+}
+
+struct Added {
+    key: u64,
+    descriptor: OwnedFd,
+    source: Source,
 }
 
 struct Pipe {
     descriptor: OwnedFd,
     source: Source,
+    /// A read of so many bytes found the pipe at least half full: its writer may soon wait.
+    half: usize,
 }
 
 impl Intake {
@@ -74,7 +98,7 @@ impl Intake {
         let data = epoll::EventData::new_u64(key);
         epoll::add(&self.epoll, &descriptor, data, epoll::EventFlags::IN)?;
         orders.next_key += 1;
-        orders.added.push((key, Pipe { descriptor, source }));
+        orders.added.push(Added { key, descriptor, source });
         Ok(key)
     }
 
@@ -95,8 +119,22 @@ impl Intake {
         let _woken = write(&self.wake, &1_u64.to_ne_bytes());
     }
 
+    /// Lets output collect; an order ends it.
+    fn pause(&self) {
+        let pause = Timespec { tv_sec: 0, tv_nsec: PAUSE.subsec_nanos().into() };
+        // Who cannot wait reads at once, as if there were no pause.
+        let _ordered = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(&pause));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pipe {
+    fn new(Added { descriptor, source, .. }: Added) -> Self {
+        let capacity = fcntl_getpipe_size(&descriptor).unwrap_or(TERMINAL_BYTES);
+        Self { descriptor, source, half: capacity.min(READ_BYTES_MAX) / 2 }
     }
 }
 
@@ -109,10 +147,27 @@ pub(crate) struct Reader {
 }
 
 /// What one read of a pipe gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
     Some,
+    HalfFull,
     Nothing,
     End,
+}
+
+/// Tells a burst from output that comes all the time.
+#[derive(Default)]
+struct Pace {
+    rounds_in_a_row: u32,
+}
+
+impl Pace {
+    /// Whether to pause after a round that was waited for so long.
+    fn is_steady(&mut self, waited: Duration) -> bool {
+        self.rounds_in_a_row =
+            if waited < PAUSE { self.rounds_in_a_row.saturating_add(1) } else { 0 };
+        self.rounds_in_a_row > BURST_ROUNDS_MAX
+    }
 }
 
 impl Reader {
@@ -124,7 +179,9 @@ impl Reader {
     /// Serves until [`Intake::stop`].
     pub(crate) fn run(mut self) {
         let mut events = [MaybeUninit::uninit(); EVENTS_MAX];
+        let mut pace = Pace::default();
         loop {
+            let began = Instant::now();
             let ready = match epoll::wait(&self.intake.epoll, &mut events, None) {
                 Ok((ready, _)) => ready,
                 Err(Errno::INTR) => continue,
@@ -142,9 +199,11 @@ impl Reader {
                     orders.stopped,
                 )
             };
-            self.pipes.extend(added);
+            let is_steady = pace.is_steady(began.elapsed());
+            self.pipes.extend(added.into_iter().map(|added| (added.key, Pipe::new(added))));
+            let mut is_hurried = false;
             for event in ready {
-                self.serve(event.data.u64());
+                is_hurried |= self.serve(event.data.u64()) == Reading::HalfFull;
             }
             for key in given_up {
                 self.drain(key);
@@ -154,22 +213,29 @@ impl Reader {
                 keys.into_iter().for_each(|key| self.drain(key));
                 return;
             }
+            if is_steady && !is_hurried {
+                self.intake.pause();
+            }
         }
     }
 
-    fn serve(&mut self, key: u64) {
+    fn serve(&mut self, key: u64) -> Reading {
         if key == WAKE {
             // Only resets the counter; the orders themselves were taken already.
             let _counted = read(&self.intake.wake, &mut [0_u8; 8]);
-        } else if let Reading::End = self.read_once(key) {
+            return Reading::Nothing;
+        }
+        let reading = self.read_once(key);
+        if reading == Reading::End {
             self.end(key);
         }
+        reading
     }
 
     fn drain(&mut self, key: u64) {
         for _ in 0..DRAIN_READS_MAX {
             match self.read_once(key) {
-                Reading::Some => {}
+                Reading::Some | Reading::HalfFull => {}
                 Reading::Nothing | Reading::End => break,
             }
         }
@@ -182,7 +248,7 @@ impl Reader {
             Ok(0) => Reading::End,
             Ok(length) => {
                 self.queue.0.push_chunk(&pipe.source, &self.buffer[..length]);
-                Reading::Some
+                if length >= pipe.half { Reading::HalfFull } else { Reading::Some }
             }
             Err(Errno::AGAIN | Errno::INTR) => Reading::Nothing,
             // A terminal says so when the last process has closed it.
@@ -202,5 +268,21 @@ impl Reader {
             tracing::warn!(%error, "could not stop watching the output of a service");
         }
         self.queue.0.push(Item::Ended(pipe.source));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_read_as_it_comes_and_output_without_end_in_pauses() {
+        let mut pace = Pace::default();
+        let soon = PAUSE / 10;
+        assert!((0..BURST_ROUNDS_MAX).all(|_| !pace.is_steady(soon)), "a burst");
+        assert!(pace.is_steady(soon), "it goes on");
+        assert!(pace.is_steady(Duration::ZERO), "and on");
+        assert!(!pace.is_steady(PAUSE), "it has stopped");
+        assert!(!pace.is_steady(soon), "another burst");
     }
 }

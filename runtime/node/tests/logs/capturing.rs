@@ -1,6 +1,11 @@
 //! From a process's outputs to records.
 
-use std::{io::Write as _, sync::mpsc, time::Duration};
+use std::{
+    io::Write as _,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use blackhole_node::logs::{Closed, Entry, Filter, Level, LineWatch, Query, Stream};
 use regex::Regex;
@@ -61,6 +66,31 @@ async fn a_line_without_end_is_split() {
     assert!(pieces.iter().all(|piece| piece.message.len() == 4096));
     assert!(pieces.iter().all(|piece| piece.fields == r#"{"split":true}"#));
     assert_eq!(last.fields, "");
+}
+
+/// Lines that were read together have one time of arrival.
+#[tokio::test]
+async fn lines_that_come_all_the_time_are_read_many_at_once() {
+    const LINES: usize = 20_000;
+    let fixture = Fixture::new(limits());
+    let (capture, mut stdout, _) = fixture.pipes("steady");
+    let print = move || {
+        for number in 0..LINES {
+            let begun = Instant::now();
+            writeln!(stdout, "line {number}").expect("a pipe");
+            while begun.elapsed() < Duration::from_micros(20) {
+                thread::yield_now();
+            }
+        }
+    };
+    tokio::task::spawn_blocking(print).await.expect("no panic");
+    assert_eq!(capture.closed(DEADLINE).await, Closed::Clean);
+
+    let records = fixture.read(Query::default()).await;
+    let in_order = records.iter().enumerate().all(|(n, it)| it.message == format!("line {n}"));
+    assert!(in_order && records.len() == LINES, "{} records", records.len());
+    let reads = records.chunk_by(|before, after| before.at == after.at).count();
+    assert!(reads < LINES / 4, "{reads} reads");
 }
 
 #[tokio::test]
