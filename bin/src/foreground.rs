@@ -2,19 +2,21 @@
 //!
 //! Printing is done on a thread of its own, because a terminal may make it wait for ever (Ctrl-S, a
 //! full pipe) and the node must not. What the terminal is too slow for is skipped and counted by
-//! the logs; events that are too many are counted here.
+//! the logs; events that are too many are counted here. While they come all the
+//! time, it lets them collect for a moment that no reader notices, and is not woken for each of them.
 
 use std::{
     io::{self, Write},
     sync::{Arc, mpsc},
-    thread,
-    time::Duration,
+    thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use anstream::adapter::strip_str;
 use blackhole_node::{
     Node,
     logs::{Entry, Filter, render::Timestamps},
+    pace::Pace,
     registry::Event,
 };
 use blackhole_protocol::control::v1 as proto;
@@ -31,6 +33,9 @@ use crate::{
 
 /// How long a terminal may take for what is still to be printed when the node has ended.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long items collect while they come all the time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// So much is written at a time, in bytes, and one line more.
 const WRITE_LENGTH_MAX: usize = 64 << 10;
@@ -59,6 +64,7 @@ type Items = stream::BoxStream<'static, Item>;
 pub(crate) struct Foreground {
     end: oneshot::Sender<()>,
     printed: mpsc::Receiver<()>,
+    thread: Thread,
 }
 
 impl Foreground {
@@ -74,13 +80,15 @@ impl Foreground {
             let _ = screen.show(items);
             let _ = done.send(());
         };
-        thread::Builder::new().name("bh-screen".into()).spawn(print).map_err(Error::Runtime)?;
-        Ok(Self { end, printed })
+        let thread = thread::Builder::new().name("bh-screen".into());
+        let thread = thread.spawn(print).map_err(Error::Runtime)?.thread().clone();
+        Ok(Self { end, printed, thread })
     }
 
     /// Waits until everything is printed, but not for a terminal that takes no more.
     pub(crate) fn finish(self) {
         let _ = self.end.send(());
+        self.thread.unpark();
         let _ = self.printed.recv_timeout(FINISH_TIMEOUT);
     }
 }
@@ -120,7 +128,11 @@ impl Screen {
     /// Prints until the end. What is there at once is written at once, in one piece.
     fn show(mut self, mut items: Items) -> io::Result<()> {
         let mut lines = String::new();
-        while let Some(item) = block_on(items.next()) {
+        let mut pace = Pace::new(PAUSE);
+        loop {
+            let began = Instant::now();
+            let Some(item) = block_on(items.next()) else { break };
+            let pause = pace.after(began.elapsed());
             let is_end = matches!(item, Item::End);
             self.render(&item, &mut lines);
             while lines.len() < WRITE_LENGTH_MAX || is_end {
@@ -131,6 +143,9 @@ impl Screen {
             lines.clear();
             if is_end {
                 break;
+            }
+            if let Some(pause) = pause {
+                thread::park_timeout(pause);
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) fn note(loaded: &mut Loaded) {
     let survey = Survey::of_this_host();
     let config = loaded.config.clone();
-    for service in config.services.iter().filter(|service| is_process(service)) {
+    for service in config.services.values().filter(|service| is_process(service)) {
         for verdict in survey.of_service(&config, service) {
             let rule = match (verdict.holds, verdict.why.as_str()) {
                 (Holds::Enforced, "") => continue,
@@ -43,7 +43,7 @@ pub(crate) fn sections(loaded: &Loaded, only: Option<&str>) -> Vec<(String, Vec<
         .map(|(name, preset)| (format!("preset {name}"), survey.of_preset(preset)))
         .collect();
     let wanted = |service: &&Service| only.is_none_or(|only| service.name.as_str() == only);
-    for service in loaded.config.services.iter().filter(wanted).filter(|it| it.enabled) {
+    for service in loaded.config.services.values().filter(wanted).filter(|it| it.enabled) {
         let verdicts = survey.of_service(&loaded.config, service);
         sections.push((format!("service {}", service.name), verdicts));
     }

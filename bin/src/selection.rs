@@ -20,7 +20,7 @@ pub(crate) fn select(config: &mut Config, names: &[String]) -> Result<(), String
             open.extend(dependencies(config, &name));
         }
     }
-    for service in &mut config.services {
+    for service in config.services.values_mut() {
         service.enabled &= wanted.contains(&service.name);
     }
     Ok(())
@@ -28,7 +28,7 @@ pub(crate) fn select(config: &mut Config, names: &[String]) -> Result<(), String
 
 /// The services that a name stands for.
 fn members(config: &Config, name: &str) -> Result<Vec<Name>, String> {
-    if let Some(service) = config.services.iter().find(|service| service.name.as_str() == name) {
+    if let Some(service) = config.services.get(name) {
         return Ok(vec![service.name.clone()]);
     }
     let group = config.groups.iter().find(|group| group.name.as_str() == name);
@@ -38,14 +38,14 @@ fn members(config: &Config, name: &str) -> Result<Vec<Name>, String> {
 }
 
 fn dependencies(config: &Config, name: &Name) -> Vec<Name> {
-    let service = config.services.iter().find(|service| service.name == *name);
+    let service = config.services.get(name);
     let depends_on = service.map(|service| service.depends_on.as_slice()).unwrap_or_default();
     let meant = depends_on.iter().filter_map(|name| members(config, name.as_str()).ok());
     meant.flatten().collect()
 }
 
 fn unknown(config: &Config, name: &str) -> String {
-    let services = config.services.iter().map(|service| service.name.as_str());
+    let services = config.services.keys().map(Name::as_str);
     let groups = config.groups.iter().map(|group| group.name.as_str());
     let known: Vec<_> = services.chain(groups).collect();
     format!("the file has no service or group `{name}`\nhint: known are {}", known.join(", "))
@@ -83,7 +83,7 @@ mod tests {
         let loaded = load(source, &Overrides::default(), &host).expect("a file without mistakes");
         let mut config = loaded.config;
         select(&mut config, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
-        let enabled = config.services.iter().filter(|service| service.enabled);
+        let enabled = config.services.values().filter(|service| service.enabled);
         Ok(enabled.map(|service| service.name.to_string()).collect())
     }
 

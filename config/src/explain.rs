@@ -143,11 +143,11 @@ fn computed(loaded: &Loaded, path: &[&str]) -> Option<String> {
         ["node", "log_dir"] => Some(quoted(&config.node.log_dir)),
         ["resources", key] => crate::validate::default_of_budget(config.budget.as_ref()?, key),
         ["services", name, "scale", key] => {
-            let service = config.services.iter().find(|service| service.name.as_str() == *name)?;
+            let service = config.services.get(*name)?;
             crate::validate::default_of_scale(service.scale.as_ref()?, key)
         }
         ["services", name, key] => {
-            let service = config.services.iter().find(|service| service.name.as_str() == *name)?;
+            let service = config.services.get(*name)?;
             match (*key, &service.kind) {
                 ("tier", _) => Some(format!("\"{}\"", service.tier)),
                 ("instances", _) => Some(service.instances.to_string()),

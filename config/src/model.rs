@@ -19,6 +19,7 @@ use blackhole_policy::{
     supervision::{Restart, RestartLimit, Strategy},
 };
 use blackhole_protocol::Name;
+use indexmap::IndexMap;
 
 use crate::Template;
 
@@ -32,7 +33,7 @@ pub struct Config {
     /// `[groups.*]`, in the order of the file.
     pub groups: Vec<Group>,
     /// `[services.*]`, in the order of the file.
-    pub services: Vec<Service>,
+    pub services: IndexMap<Name, Service>,
     /// `[http]`, when present.
     pub http: Option<Http>,
     /// `[logs]`.

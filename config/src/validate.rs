@@ -73,7 +73,7 @@ pub(crate) fn validate(raw: &RawFile, context: Context<'_>, problems: &mut Probl
         node,
         supervisor: Supervisor { strategy, limit, members },
         groups,
-        services,
+        services: services.into_iter().map(|service| (service.name.clone(), service)).collect(),
         http,
         logs: logs(raw.logs.value(), problems),
         budget: raw.resources.value().map(|raw| adapting::budget(raw, problems)),

@@ -2,7 +2,7 @@
 //!
 //! A name is checked once, where it enters (the file, a request), and is a [`Name`] from then on.
 
-use std::{fmt, num::NonZeroU32, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, num::NonZeroU32, str::FromStr, sync::Arc};
 
 use blackhole_derive::Schema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,13 @@ pub struct Name(Arc<str>);
 impl Name {
     /// The text of the name.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Tables by name are searched by any text.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -219,7 +219,7 @@ fn check_sum(resource: Resource, place: &Place, config: &Config, problems: &mut 
     let Some(budget) = config.budget.as_ref().and_then(|budget| budget.stated(resource)) else {
         return;
     };
-    let services = || config.services.iter().filter(|service| service.enabled);
+    let services = || config.services.values().filter(|service| service.enabled);
     let at_first = Sum::of(resource, services().map(|it| (it, it.instances.get())));
     let most = |service: &Service| match &service.scale {
         Some(scale) => scale.instances_max.max(service.instances.get()),

@@ -32,7 +32,7 @@ pub(super) fn check(
     if let Some(located) = http {
         taken.tcp(located.value.0, &located.place, problems);
     }
-    for (unit, service) in units.iter().zip(&config.services) {
+    for (unit, service) in units.iter().zip(config.services.values()) {
         let Some(written) = unit.raw.listen.value() else {
             continue;
         };
@@ -126,7 +126,7 @@ fn check_runtime_dir(
 ) {
     let longest_service = units
         .iter()
-        .zip(&config.services)
+        .zip(config.services.values())
         .filter(|(_, service)| matches!(service.kind, Kind::Native { .. }))
         .map(|(unit, service)| (own_socket(service), &unit.written.key))
         .max_by_key(|(file, _)| file.len());

@@ -24,7 +24,7 @@ pub(super) fn check(
     context: Context<'_>,
     problems: &mut Problems,
 ) {
-    for (unit, service) in units.iter().zip(&config.services) {
+    for (unit, service) in units.iter().zip(config.services.values()) {
         let start = start_folder(service, context);
         if let (Some(folder), Some(written)) = (&start, unit.raw.working_directory.given())
             && service.enabled

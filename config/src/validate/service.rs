@@ -239,7 +239,7 @@ pub(super) fn warn_in_groups(
     config: &Config,
     problems: &mut Problems,
 ) {
-    for (unit, service) in units.iter().zip(&config.services) {
+    for (unit, service) in units.iter().zip(config.services.values()) {
         let Some(group) = &service.group else {
             continue;
         };

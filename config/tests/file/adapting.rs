@@ -35,7 +35,7 @@ fn what_is_written_is_what_is_meant() {
     let budget = config.budget.expect("there is one");
     assert_eq!((budget.cpu_millis, budget.memory_bytes), (None, Some(2 << 30)));
     assert_eq!((budget.every, budget.window), (Duration::from_secs(10), Duration::from_secs(300)));
-    let [db, api] = config.services.as_slice() else { panic!("two services") };
+    let [db, api] = [&config.services["db"], &config.services["api"]];
     assert_eq!((db.tier, api.tier), (Tier::Critical, Tier::Standard));
     assert_eq!(db.guarantee, Amount { cpu_millis: 500, memory_bytes: 1 << 30 });
     let scale = api.scale.expect("it scales");

@@ -9,7 +9,7 @@ fn config(text: &str) -> Config {
 }
 
 fn after(config: &Config, name: &str) -> Vec<String> {
-    let services = config.services.iter().map(|service| (&service.name, &service.after));
+    let services = config.services.iter().map(|(name, service)| (name, &service.after));
     let groups = config.groups.iter().map(|group| (&group.name, &group.after));
     let (_, after) =
         services.chain(groups).find(|(known, _)| known.as_str() == name).expect("it is there");
@@ -57,7 +57,7 @@ fn a_dependency_out_of_a_group_is_lifted_to_the_siblings() {
     assert_eq!(after(&config, "a"), Vec::<String>::new());
     assert_eq!(after(&config, "inner"), ["x"]);
     assert_eq!(after(&config, "outer"), ["data"]);
-    let a = config.services.iter().find(|service| service.name.as_str() == "a").expect("a");
+    let a = &config.services["a"];
     assert_eq!(a.depends_on.len(), 2, "as written");
     assert_eq!(a.group.as_ref().map(|group| group.as_str()), Some("inner"));
     assert_eq!(config.groups[1].parent.as_ref().map(|group| group.as_str()), Some("outer"));

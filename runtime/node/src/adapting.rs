@@ -31,7 +31,7 @@ use self::{
     machines::{Action, Due, Machines, claim, is_looked_at},
 };
 use crate::{
-    nursery::{NodeContext, find_service},
+    nursery::NodeContext,
     operator::Operator,
     registry::{Registry, State},
 };
@@ -115,7 +115,7 @@ impl Adapting {
     ) -> Result<(), InsufficientResources> {
         let Some(shared) = &self.0 else { return Ok(()) };
         let claim = |instance: InstanceId| {
-            let claim = find_service(&shared.config, &instance.service).map(claim)?;
+            let claim = shared.config.services.get(&instance.service).map(claim)?;
             Some((instance, claim))
         };
         let asking: Vec<(InstanceId, Claim)> = instances.into_iter().filter_map(claim).collect();
@@ -261,7 +261,7 @@ impl Task {
     /// Those that live and are to be looked at, and which of them are ready.
     fn targets(&self, context: &NodeContext, due: &Due) -> (Vec<Target>, Vec<InstanceId>) {
         let rows = self.shared.registry.survey(|entry| {
-            let service = find_service(&self.shared.config, &entry.instance.service)?;
+            let service = self.shared.config.services.get(&entry.instance.service)?;
             let by_budget = due.budget && is_looked_at(service);
             let wanted = by_budget || due.services.contains(&service.name);
             Some((entry.instance.clone(), entry.pid.filter(|_| wanted)?, entry.state))
@@ -312,7 +312,7 @@ impl Task {
     }
 
     fn own(&self, id: &InstanceId) -> Option<Own> {
-        find_service(&self.shared.config, &id.service).map(Own::of)
+        self.shared.config.services.get(&id.service).map(Own::of)
     }
 
     async fn scale(&self, service: &Name, change: Change) {

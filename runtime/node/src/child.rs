@@ -45,7 +45,7 @@ use self::{
 };
 use crate::{
     logs::Closed,
-    nursery::{Member, NodeContext, find_service},
+    nursery::{Member, NodeContext},
     registry::{Change, Exited, killed_for_memory},
 };
 
@@ -77,7 +77,10 @@ pub(crate) async fn start(
         context.registry.record(&instance, generation, Change::Exited(error.into_exited()));
         StartFailed
     };
-    let service = find_service(&context.config, &instance.service)
+    let service = context
+        .config
+        .services
+        .get(&instance.service)
         .ok_or_else(|| refused(StartError::unknown(&instance)))?;
     let adapting = &context.adapting;
     adapting.admit(service, &instance).map_err(|short| refused(StartError::Refused(short)))?;

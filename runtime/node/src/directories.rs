@@ -75,7 +75,7 @@ pub enum DirectoryError {
 pub(crate) fn prepare(config: &Config) -> Result<(), DirectoryError> {
     let node = &config.node;
     let for_other_users = |wanted: fn(&Service) -> bool| {
-        config.services.iter().any(|service| service.user.is_some() && wanted(service))
+        config.services.values().any(|service| service.user.is_some() && wanted(service))
     };
     let runtime_mode = if for_other_users(|_| true) { PASSAGE } else { OWN };
     claim(&node.runtime_dir, runtime_mode)?;

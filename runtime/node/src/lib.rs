@@ -19,6 +19,7 @@ mod nursery;
 mod operator;
 #[doc(hidden)]
 pub mod outside;
+pub mod pace;
 pub mod probe;
 pub mod registry;
 mod secrets;

@@ -198,7 +198,7 @@ impl Node {
         let plans = Arc::new(open_plans(&config, guardian_pid));
         let secrets = Arc::new(Secrets::of(&config));
         entrust(options.lifeline.as_ref(), &plans, &secrets);
-        take_variables(&config, options.lifeline.as_ref());
+        take_variables(&secrets, options.lifeline.as_ref());
         let context = Arc::new(NodeContext {
             config: config.clone(),
             clock,
@@ -409,7 +409,7 @@ async fn guardian_lost(lifeline: Option<Lifeline>) {
 /// Every instance that the file names, before anything has started.
 fn enter_all(context: &NodeContext) {
     let NodeContext { registry, config, .. } = context;
-    for service in &config.services {
+    for service in config.services.values() {
         let state = if service.enabled { State::Pending } else { State::Disabled };
         for index in (1..=service.instances.get()).filter_map(NonZeroU32::new) {
             let instance = InstanceId { service: service.name.clone(), index };
@@ -531,8 +531,8 @@ fn entrust(lifeline: Option<&Lifeline>, plans: &Plans, secrets: &Secrets) {
 }
 
 /// What holds a secret is not to be read in `/proc`, of the node and of its guardian, as long as they live.
-fn take_variables(config: &Config, lifeline: Option<&Lifeline>) {
-    for name in secrets::withheld(config) {
+fn take_variables(secrets: &Secrets, lifeline: Option<&Lifeline>) {
+    for name in &**secrets.withheld() {
         secrets::take_variable(name);
         let withheld = lifeline.map(|lifeline| lifeline.withhold_variable(name.as_ref()));
         if let Some(Err(error)) = withheld {

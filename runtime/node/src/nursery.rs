@@ -315,7 +315,7 @@ pub(crate) fn policy(
         .into_iter()
         .filter_map(|member| match member {
             Member::Instance(instance) => {
-                let service = find_service(config, &instance.service)?;
+                let service = config.services.get(&instance.service)?;
                 Some(specification(config, registry, service, instance.index))
             }
             Member::Group(name) => {
@@ -391,7 +391,7 @@ fn expand(config: &Config, registry: &Registry, names: &[Name]) -> Vec<Member> {
 }
 
 fn stand_for(config: &Config, registry: &Registry, name: &Name) -> Vec<Member> {
-    match find_service(config, name) {
+    match config.services.get(name) {
         Some(service) if service.enabled => registry
             .indices(name)
             .into_iter()
@@ -400,10 +400,6 @@ fn stand_for(config: &Config, registry: &Registry, name: &Name) -> Vec<Member> {
         Some(_) => Vec::new(),
         None => vec![Member::Group(name.clone())],
     }
-}
-
-pub(crate) fn find_service<'a>(config: &'a Config, name: &Name) -> Option<&'a Service> {
-    config.services.iter().find(|service| service.name == *name)
 }
 
 fn find_group<'a>(config: &'a Config, name: &Name) -> Option<&'a Group> {

@@ -169,8 +169,8 @@ impl Operator {
     /// The services behind names; all of them when there is none.
     pub fn select(&self, names: &[String]) -> Result<Selection, OperatorError> {
         if names.is_empty() {
-            let services = self.config.services.iter().map(|service| service.name.clone());
-            return Ok(Selection { services: services.collect(), members: Vec::new() });
+            let services = self.config.services.keys().cloned().collect();
+            return Ok(Selection { services, members: Vec::new() });
         }
         let mut selection = Selection { services: BTreeSet::new(), members: Vec::new() };
         for name in names {
@@ -415,12 +415,9 @@ impl Operator {
 
     fn owner(&self, member: &Member) -> Option<Name> {
         match member {
-            Member::Instance(instance) => self
-                .config
-                .services
-                .iter()
-                .find(|service| service.name == instance.service)
-                .and_then(|service| service.group.clone()),
+            Member::Instance(instance) => {
+                self.config.services.get(&instance.service)?.group.clone()
+            }
             Member::Group(name) => self
                 .config
                 .groups
@@ -432,7 +429,7 @@ impl Operator {
 
     fn services_below(&self, group: &Name) -> Vec<Name> {
         let direct =
-            self.config.services.iter().filter(|service| service.group.as_ref() == Some(group));
+            self.config.services.values().filter(|service| service.group.as_ref() == Some(group));
         let nested =
             self.config.groups.iter().filter(|nested| nested.parent.as_ref() == Some(group));
         direct
@@ -442,7 +439,7 @@ impl Operator {
     }
 
     fn service(&self, name: &str) -> Option<&Service> {
-        self.config.services.iter().find(|service| is(&service.name, name))
+        self.config.services.get(name)
     }
 
     fn scalable(&self, name: &str) -> Result<&Service, OperatorError> {
@@ -472,7 +469,7 @@ impl Operator {
     }
 
     fn unknown(&self, name: &str) -> OperatorError {
-        let services = self.config.services.iter().map(|service| service.name.as_str());
+        let services = self.config.services.keys().map(Name::as_str);
         let groups = self.config.groups.iter().map(|group| group.name.as_str());
         let known: Vec<&str> = services.chain(groups).collect();
         OperatorError::UnknownName { name: name.to_owned(), known: known.join(", ") }

@@ -225,10 +225,12 @@ impl Registry {
 
     /// The indices that a service has now.
     pub fn indices(&self, service: &Name) -> Vec<NonZeroU32> {
+        let first = InstanceId { service: service.clone(), index: NonZeroU32::MIN };
         self.table()
             .entries
-            .keys()
-            .filter(|instance| instance.service == *service)
+            .range(first..)
+            .map(|(instance, _)| instance)
+            .take_while(|instance| instance.service == *service)
             .map(|instance| instance.index)
             .collect()
     }

@@ -17,7 +17,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use blackhole_config::{Config, Secret, SecretSource};
@@ -95,16 +95,18 @@ pub(crate) struct Secrets {
     /// Whose secrets are there, and for which of its incarnations.
     delivered: Mutex<HashMap<InstanceId, Generation>>,
     reading: Reading,
+    withheld: Arc<[String]>,
 }
 
 impl Secrets {
     /// Nothing is made before a service needs it; what a predecessor left is removed.
     pub(crate) fn of(config: &Config) -> Self {
-        let wanted = config.services.iter().any(|service| !service.secrets.is_empty());
+        let wanted = config.services.values().any(|service| !service.secrets.is_empty());
         let runtime_dir = config.node.runtime_dir.clone();
         let root = root(&runtime_dir);
         let (delivered, reading) = (Mutex::default(), Reading::default());
-        let secrets = Self { runtime_dir, root, wanted, delivered, reading };
+        let withheld = variables(config).map(str::to_owned).collect();
+        let secrets = Self { runtime_dir, root, wanted, delivered, reading, withheld };
         if wanted {
             secrets.clear();
         }
@@ -114,6 +116,11 @@ impl Secrets {
     /// Below which each instance has its own, as [`blackhole_config::Scope`] says.
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The variables of the node's environment that no service may inherit.
+    pub(crate) fn withheld(&self) -> &Arc<[String]> {
+        &self.withheld
     }
 
     /// For who cleans up after a crash; `None` when no service has secrets.
@@ -283,9 +290,9 @@ fn remove(directory: &Path) {
     }
 }
 
-/// The variables of the node's environment that no service may inherit.
-pub(crate) fn withheld(config: &Config) -> impl Iterator<Item = &str> {
-    let secrets = config.services.iter().flat_map(|service| &service.secrets);
+/// The variables of the node's environment that hold a secret.
+fn variables(config: &Config) -> impl Iterator<Item = &str> {
+    let secrets = config.services.values().flat_map(|service| &service.secrets);
     secrets.filter_map(|secret| match &secret.source {
         SecretSource::Environment(name) => Some(name.as_str()),
         SecretSource::File(_) | SecretSource::Credential(_) => None,

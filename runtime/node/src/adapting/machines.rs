@@ -44,7 +44,7 @@ impl Machines {
             let scaling = Scaling::new(service.scale?, now, service.instances.get());
             Some((service.name.clone(), scaling))
         };
-        let enabled = config.services.iter().filter(|service| service.enabled);
+        let enabled = config.services.values().filter(|service| service.enabled);
         let scaling: BTreeMap<Name, Scaling> = enabled.filter_map(rule).collect();
         let budget = config.budget.as_ref().map(|keys| Budget::new(spec(keys)));
         let is_needed = budget.is_some() || !scaling.is_empty();

@@ -11,14 +11,14 @@ use blackhole_process::LaunchBuilder;
 use blackhole_protocol::environment;
 
 use super::{incarnation::Incarnation, start_error::StartError};
-use crate::secrets::{self, CREDENTIALS_DIRECTORY};
+use crate::secrets::CREDENTIALS_DIRECTORY;
 
 /// What a service's process and the programs of its probes have in common.
 pub(super) struct ExecEnvironment {
     clear_environment: bool,
     variables: Vec<(OsString, OsString)>,
     /// What of the node's environment is somebody's secret.
-    withheld: Vec<String>,
+    withheld: Arc<[String]>,
     working_directory: Option<String>,
     pub(super) plan: Arc<Plan>,
 }
@@ -32,7 +32,7 @@ impl ExecEnvironment {
         if self.clear_environment {
             builder = builder.clear_environment();
         }
-        for name in &self.withheld {
+        for name in &*self.withheld {
             builder = builder.withhold(name);
         }
         for (name, value) in &self.variables {
@@ -62,7 +62,7 @@ impl Incarnation<'_> {
         Ok(ExecEnvironment {
             clear_environment: self.service.environment.clear,
             variables: self.variables(account),
-            withheld: secrets::withheld(self.config()).map(str::to_owned).collect(),
+            withheld: self.context.resources.secrets.withheld().clone(),
             working_directory: directory.map(|path| path.render(&self.scope())),
             plan,
         })

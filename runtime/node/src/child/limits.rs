@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fs, io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -38,7 +39,7 @@ impl Plans {
     pub(crate) fn open(config: &Config, name: &str, own_processes: &[u32]) -> Self {
         let host = Host::detect();
         let has_budget = config.budget.is_some();
-        let needed = config.services.iter().filter(|service| service.enabled).any(|service| {
+        let needed = config.services.values().filter(|service| service.enabled).any(|service| {
             request::needs_group(service) || adapting::is_governed(service, has_budget)
         });
         let host = match needed.then(|| open_groups(name, own_processes)) {
@@ -138,11 +139,23 @@ fn close_left_behind(name: &str) {
     }
 }
 
-/// A quota outlives the file that asked for it.
+/// A quota outlives the file that asked for it. Few services of many have a directory.
 fn lift_quotas(config: &Config) {
-    for service in config.services.iter().filter(|service| service.resources.disk.is_none()) {
-        let directory = config.node.data_dir.join(service.name.as_str());
-        if let Err(error) = ProjectQuota::lift(&directory) {
+    let data_dir = &config.node.data_dir;
+    let entries = fs::read_dir(data_dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => {
+            tracing::warn!(directory = %data_dir.display(), %error, "earlier limits may hold on");
+            return;
+        }
+    };
+    for entry in entries {
+        let service = entry.file_name().to_str().and_then(|name| config.services.get(name));
+        if let Some(service) = service.filter(|service| service.resources.disk.is_none())
+            && let Err(error) = ProjectQuota::lift(&entry.path())
+        {
             tracing::warn!(service = %service.name, %error, "an earlier limit holds on");
         }
     }

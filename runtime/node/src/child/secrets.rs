@@ -7,10 +7,7 @@ use blackhole_policy::supervision::Generation;
 use blackhole_protocol::InstanceId;
 
 use super::{incarnation::Incarnation, start_error::StartError};
-use crate::{
-    nursery::{NodeContext, find_service},
-    secrets::SecretsError,
-};
+use crate::{nursery::NodeContext, secrets::SecretsError};
 
 /// Puts the secrets of one incarnation where it will find them; off the node's thread, because they
 /// come from a disk or further away.
@@ -42,7 +39,7 @@ fn is_embedded(service: &Service) -> bool {
 
 /// The process is gone, or never came to be: so do its secrets.
 pub(super) fn withdraw(context: &NodeContext, instance: &InstanceId, generation: Generation) {
-    if let Some(service) = find_service(&context.config, &instance.service)
+    if let Some(service) = context.config.services.get(&instance.service)
         && !service.secrets.is_empty()
     {
         let directory = Incarnation { context, service, instance, generation }.scope();

@@ -8,7 +8,6 @@ use blackhole_protocol::Name;
 use serde::Serialize;
 
 use crate::{
-    nursery::find_service,
     registry::{Entry, NodeState, Registry, State},
     usage::{Look, Sampler, Usage},
 };
@@ -84,7 +83,7 @@ pub(super) fn page(config: &Config, registry: &Registry, sampler: &Sampler) -> P
     let services: BTreeMap<String, Service> = rows
         .into_iter()
         .map(|(name, entries)| {
-            let memory_max = find_service(config, &name).and_then(|it| it.resources.memory);
+            let memory_max = config.services.get(&name).and_then(|it| it.resources.memory);
             (name.to_string(), service(&entries, memory_max, &mut look))
         })
         .collect();

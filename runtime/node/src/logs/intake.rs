@@ -6,9 +6,8 @@
 //! prints.
 //!
 //! Most programs write each line by itself, and a thread that reads it as soon as it comes would pay
-//! a wake-up and a system call for every line. So when it has been woken many times in a row within
-//! a [`PAUSE`], it leaves what is printed in the pipes for as long, and reads it together. The lines
-//! of an occasional burst are read as they come.
+//! a wake-up and a system call for every line. So while output comes all the time, the thread leaves
+//! it in the pipes for a [`PAUSE`] and reads it together.
 
 use std::{
     collections::HashMap,
@@ -29,6 +28,7 @@ use super::{
     captured::Source,
     queue::{CloseOnDrop, Item, Queue},
 };
+use crate::pace::Pace;
 
 /// Read from one pipe per round; the capacity of a pipe.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -41,9 +41,6 @@ const EVENTS_MAX: usize = 128;
 
 /// How long output stays in the pipes while it comes all the time.
 const PAUSE: Duration = Duration::from_millis(1);
-
-/// Rounds in a row, each less than a [`PAUSE`] after the one before, that are a burst and no more.
-const BURST_ROUNDS_MAX: u32 = 8;
 
 /// What a terminal holds, which unlike a pipe does not tell.
 const TERMINAL_BYTES: usize = 4 << 10;
@@ -120,8 +117,8 @@ impl Intake {
     }
 
     /// Lets output collect; an order ends it.
-    fn pause(&self) {
-        let pause = Timespec { tv_sec: 0, tv_nsec: PAUSE.subsec_nanos().into() };
+    fn pause(&self, pause: Duration) {
+        let pause = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
         // Who cannot wait reads at once, as if there were no pause.
         let _ordered = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(&pause));
     }
@@ -155,21 +152,6 @@ enum Reading {
     End,
 }
 
-/// Tells a burst from output that comes all the time.
-#[derive(Default)]
-struct Pace {
-    rounds_in_a_row: u32,
-}
-
-impl Pace {
-    /// Whether to pause after a round that was waited for so long.
-    fn is_steady(&mut self, waited: Duration) -> bool {
-        self.rounds_in_a_row =
-            if waited < PAUSE { self.rounds_in_a_row.saturating_add(1) } else { 0 };
-        self.rounds_in_a_row > BURST_ROUNDS_MAX
-    }
-}
-
 impl Reader {
     pub(crate) fn new(intake: Arc<Intake>, queue: Arc<Queue>) -> Self {
         let buffer = vec![0; READ_BYTES_MAX].into();
@@ -179,7 +161,7 @@ impl Reader {
     /// Serves until [`Intake::stop`].
     pub(crate) fn run(mut self) {
         let mut events = [MaybeUninit::uninit(); EVENTS_MAX];
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(PAUSE);
         loop {
             let began = Instant::now();
             let ready = match epoll::wait(&self.intake.epoll, &mut events, None) {
@@ -199,7 +181,7 @@ impl Reader {
                     orders.stopped,
                 )
             };
-            let is_steady = pace.is_steady(began.elapsed());
+            let pause = pace.after(began.elapsed());
             self.pipes.extend(added.into_iter().map(|added| (added.key, Pipe::new(added))));
             let mut is_hurried = false;
             for event in ready {
@@ -213,8 +195,10 @@ impl Reader {
                 keys.into_iter().for_each(|key| self.drain(key));
                 return;
             }
-            if is_steady && !is_hurried {
-                self.intake.pause();
+            if let Some(pause) = pause
+                && !is_hurried
+            {
+                self.intake.pause(pause);
             }
         }
     }
@@ -268,21 +252,5 @@ impl Reader {
             tracing::warn!(%error, "could not stop watching the output of a service");
         }
         self.queue.0.push(Item::Ended(pipe.source));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_is_read_as_it_comes_and_output_without_end_in_pauses() {
-        let mut pace = Pace::default();
-        let soon = PAUSE / 10;
-        assert!((0..BURST_ROUNDS_MAX).all(|_| !pace.is_steady(soon)), "a burst");
-        assert!(pace.is_steady(soon), "it goes on");
-        assert!(pace.is_steady(Duration::ZERO), "and on");
-        assert!(!pace.is_steady(PAUSE), "it has stopped");
-        assert!(!pace.is_steady(soon), "another burst");
     }
 }
