@@ -2,12 +2,13 @@
 //! and whoever speaks to it does not notice that it was killed.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
-use std::{error::Error, path::Path, process::Command};
+use std::{error::Error, path::Path, process::Command, time::Duration};
 
 use blackhole::{Ready, ServiceSpec};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
+    time::sleep,
 };
 
 /// Answers each line with its words in reverse, and how often this process was asked.
@@ -51,6 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let pid = node.status_of("python")[0].pid.ok_or("it has a process")?;
         Command::new("kill").args(["-9", &pid.to_string()]).status()?;
+        // Until it is gone, it may still take a question along.
+        while node.status_of("python")[0].pid == Some(pid) {
+            sleep(Duration::from_millis(1)).await;
+        }
         println!("{}", ask(&socket, "backlog the in waits question this").await?);
         node.stop().await?;
         Ok(())
