@@ -23,7 +23,9 @@ pub(crate) use sandbox::{Capability, Filter, RawPaths, RawSandbox, RawSandboxKey
 pub(crate) use secrets::RawSecret;
 pub(crate) use service::{RawBackoff, RawResources, RawService};
 pub(crate) use sizes::Size;
-pub(crate) use texts::{Address, Command, ListenAddress, NodeName, Signal, variable_name_rule};
+pub(crate) use texts::{
+    Address, Command, ListenAddress, NodeName, PathTemplate, Signal, variable_name_rule,
+};
 
 use std::time::Duration;
 

@@ -3,9 +3,8 @@
 use blackhole_isolation::{Capabilities, CapabilityError, Network, Part, Sandbox};
 use serde_json::{Value as Json, json};
 
-use super::limits::meant;
+use super::{limits::meant, texts::PathTemplate};
 use crate::{
-    Template,
     problem::Problems,
     read::{Located, Read, choices, keys, not_among, parsed},
     tree::{Node, Value},
@@ -48,9 +47,9 @@ keys! {
         /// A /tmp and /var/tmp of its own, in memory.
         private_tmp: bool,
         /// Seen, but not to be changed.
-        read_only: Vec<Located<Template>>,
+        read_only: Vec<Located<PathTemplate>>,
         /// Seen as empty.
-        hidden: Vec<Located<Template>>,
+        hidden: Vec<Located<PathTemplate>>,
         /// none: only a loopback device of its own. Default: host.
         network: Network,
         /// Only its own processes are seen, below a first one that inherits orphans.
@@ -64,11 +63,11 @@ keys! {
     /// Files that may be touched, with all below them; no others.
     RawPaths {
         /// May be read.
-        read: Vec<Located<Template>>,
+        read: Vec<Located<PathTemplate>>,
         /// May be read, written, made and removed; the service's own directory always may.
-        write: Vec<Located<Template>>,
+        write: Vec<Located<PathTemplate>>,
         /// May be read and executed. Default: everything.
-        execute: Vec<Located<Template>>,
+        execute: Vec<Located<PathTemplate>>,
     }
 }
 

@@ -31,6 +31,25 @@ pub(crate) fn template(text: &str) -> Result<Template, (String, Option<String>)>
     })
 }
 
+/// A path, which an empty text would make the folder of the file.
+#[derive(Debug, Clone)]
+pub(crate) struct PathTemplate(pub(crate) Template);
+
+impl Read for PathTemplate {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let template = Template::read(node, problems)?;
+        if matches!(&node.value, Value::Text(path) if path.is_empty()) {
+            problems.push(Draft::value(node, "is empty: it must be a path"));
+            return None;
+        }
+        Some(Self(template))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
 /// A program and its arguments; not empty.
 #[derive(Debug, Clone)]
 pub(crate) struct Command(pub(crate) Vec<Template>);

@@ -85,6 +85,12 @@ fn io(raw: &RawResources, context: Context<'_>, problems: &mut Problems) -> Vec<
     let mut disks = Vec::new();
     for (path, rates) in raw.io.value().iter().flat_map(|entries| &entries.0) {
         let Some(rates) = rates.given() else { continue };
+        if path.value.is_empty() {
+            problems.push(Draft::new(
+                &path.key,
+                "has an empty path: it must be a disk or a path on one",
+            ));
+        }
         let folder = context.source.base(&path.place.origin, context.host);
         let disk = disk_rates(folder.join(&path.value), &rates.value, problems);
         let RawDiskRates { read_max, write_max, reads_max, writes_max } = &rates.value;

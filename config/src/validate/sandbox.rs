@@ -9,7 +9,7 @@ use super::{Context, environment};
 use crate::{
     Paths, Sandbox, Template,
     problem::{Draft, Problems},
-    raw::{Filter, RawPaths, RawSandbox, RawSandboxKeys, RawService},
+    raw::{Filter, PathTemplate, RawPaths, RawSandbox, RawSandboxKeys, RawService},
     read::{Field, Located},
     source::explained,
 };
@@ -50,10 +50,10 @@ fn of_keys(raw: &RawSandboxKeys, context: Context<'_>, problems: &mut Problems) 
     sandbox
 }
 
-fn templates(field: &Field<Vec<Located<Template>>>, context: Context<'_>) -> Vec<Template> {
-    let absolute = |path: &Located<Template>| {
+fn templates(field: &Field<Vec<Located<PathTemplate>>>, context: Context<'_>) -> Vec<Template> {
+    let absolute = |path: &Located<PathTemplate>| {
         let base = context.source.base(&path.place.origin, context.host);
-        path.value.clone().relative_to(base)
+        path.value.0.clone().relative_to(base)
     };
     field.value().into_iter().flatten().map(absolute).collect()
 }
