@@ -2,8 +2,8 @@
 //!
 //! Printing is done on a thread of its own, because a terminal may make it wait for ever (Ctrl-S, a
 //! full pipe) and the node must not. What the terminal is too slow for is skipped and counted by
-//! the logs; events that are too many are counted here. While they come all the
-//! time, it lets them collect for a moment that no reader notices, and is not woken for each of them.
+//! the logs; events that are too many are counted here. While items come all the time, the thread
+//! lets them collect for a moment that no reader notices, and is not woken for each of them.
 
 use std::{
     io::{self, Write},
@@ -140,11 +140,14 @@ impl Screen {
                 self.render(&item, &mut lines);
             }
             io::stdout().lock().write_all(lines.as_bytes())?;
+            let is_behind = lines.len() >= WRITE_LENGTH_MAX;
             lines.clear();
             if is_end {
                 break;
             }
-            if let Some(pause) = pause {
+            if is_behind {
+                pace.hurry();
+            } else if let Some(pause) = pause {
                 thread::park_timeout(pause);
             }
         }

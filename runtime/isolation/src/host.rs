@@ -27,6 +27,8 @@ pub struct Host {
     pub(crate) landlock_version: Option<u32>,
     /// An ordinary user may make namespaces in which it is root.
     pub(crate) user_namespaces: bool,
+    /// Root here is root of the machine, and not an ordinary user of it that a container calls so.
+    pub(crate) has_all_users: bool,
     pub(crate) groups: Groups,
 }
 
@@ -55,6 +57,7 @@ impl Host {
             files_max: number_in(&proc_root.join("sys/fs/nr_open")),
             landlock_version: syscall::landlock_version(),
             user_namespaces: permits_user_namespaces(&proc_root.join("sys")),
+            has_all_users: maps_all_users(&proc_root.join("self/uid_map")),
             groups: Groups::default(),
         }
     }
@@ -74,6 +77,12 @@ impl Host {
     pub(crate) fn may(&self, capability: CapabilitySet) -> bool {
         self.capabilities.contains(capability)
     }
+}
+
+/// As the initial namespace of users does; so does a kernel without such namespaces.
+fn maps_all_users(uid_map: &Path) -> bool {
+    let Ok(map) = std::fs::read_to_string(uid_map) else { return true };
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// The kernel's own switch, Debian's and Ubuntu's.

@@ -190,7 +190,8 @@ fn bearer(request: &Request, host: &Host, identity: Option<&Identity>) -> Bearer
         Some(capabilities) => capabilities.exceed_limits(host),
         None => uid == host.uid && capability::inherited_exceed_limits(),
     };
-    if uid == 0 || exceeds { Bearer::Privileged } else { Bearer::Ordinary }
+    let is_privileged = host.has_all_users && (uid == 0 || exceeds);
+    if is_privileged { Bearer::Privileged } else { Bearer::Ordinary }
 }
 
 /// The kernel wants it before filters and path rules of ordinary users; where the bounding set stays
@@ -462,7 +463,8 @@ mod tests {
     use crate::{Bound, Capabilities, Enforcement, Rlimit};
 
     fn root() -> Host {
-        Host { uid: 0, permitted: CapabilitySet::SYS_ADMIN, ..Host::detect() }
+        let permitted = CapabilitySet::SYS_ADMIN;
+        Host { uid: 0, permitted, has_all_users: true, ..Host::detect() }
     }
 
     fn tasks_of(capabilities: &[&str]) -> Request {
@@ -482,9 +484,11 @@ mod tests {
         assert_eq!(plan.downgraded.iter().map(|it| it.key).collect::<Vec<_>>(), ["nproc"]);
         assert_eq!(plan.rlimits.len(), 1, "it holds once the service is no longer root");
         let somebody = Host { uid: 1000, ..root() };
-        check(&tasks_of(&["sys_time"]), &somebody, &[]).unwrap_err();
         check(&tasks_of(&[]), &somebody, &[]).unwrap();
-        check(&tasks_of(&["sys_admin"]), &somebody, &[]).unwrap_err();
+        let refused = check(&tasks_of(&["sys_admin"]), &somebody, &[]);
+        assert!(matches!(refused, Err(IsolationError::Rlimit(_))), "{refused:?}");
+        let contained = Host { has_all_users: false, ..root() };
+        check(&tasks_of(&[]), &contained, &[]).unwrap();
     }
 
     #[test]

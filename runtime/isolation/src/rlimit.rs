@@ -224,7 +224,7 @@ impl Rlimit {
         match resource {
             _ if self.soft == Bound::Unlimited => Ok(()),
             Resource::ResidentSet => ignored("2.4.30", "write `memory`"),
-            Resource::Locks => ignored("2.4", "leave it out"),
+            Resource::Locks => ignored("2.4.25", "leave it out"),
             Resource::Tasks if bearer == Bearer::Privileged => {
                 Err(RlimitError::NotForThePrivileged)
             }

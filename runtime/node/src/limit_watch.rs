@@ -212,6 +212,10 @@ impl Watcher {
                 }
             };
             let Some(shared) = self.shared.upgrade() else { return };
+            if told.contains(&WAKE) {
+                // Resets the counter, before the orders are taken: a later one wakes again.
+                let _counted = rustix::io::read(&self.wake, &mut [0_u8; 8]);
+            }
             let (added, ended) = {
                 let mut orders = shared.orders();
                 (std::mem::take(&mut orders.added), orders.ended)
@@ -238,10 +242,8 @@ impl Watcher {
         let Some(group) = plan.group() else { return };
         let judge = Judge::Memory(MemoryAlert::default());
         self.watch_told(instance, kept, judge, group.memory_notice(NEAR_PERCENT));
-        let kills = group.oom().ok().flatten().map_or(0, |oom| oom.kills);
-        self.watch_told(instance, kept, Judge::Oom(OomAlert::new(kills)), group.oom_notice());
-        let refused = group.tasks_refused().ok().flatten().unwrap_or_default();
-        let judge = Judge::Tasks(TasksAlert::new(refused));
+        self.watch_told(instance, kept, Judge::Oom(OomAlert::default()), group.oom_notice());
+        let judge = Judge::Tasks(TasksAlert::default());
         self.watch_told(instance, kept, judge, group.tasks_notice());
         if group.has_cpu_quota() {
             self.watch(instance, kept, Judge::Quota(QuotaAlert::default()), group.cpu_notice());
@@ -270,8 +272,8 @@ impl Watcher {
         judge: Judge,
         notice: Option<Notice>,
     ) {
-        let tells_all = notice.as_ref().is_some_and(|notice| notice.tells == Tells::Everything);
-        let next_look = (!tells_all).then(|| self.clock.now());
+        // Something may have happened before the notice was there.
+        let next_look = Some(self.clock.now());
         let watched =
             Watched { instance: instance.clone(), plan: plan.clone(), judge, notice, next_look };
         self.listen(self.next_key, &watched, |poll, notice, data, flags| {
@@ -296,10 +298,6 @@ impl Watcher {
     }
 
     fn look_where_due(&mut self, told: &[u64], registry: &Registry) {
-        if told.contains(&WAKE) {
-            // Only resets the counter.
-            let _counted = rustix::io::read(&self.wake, &mut [0_u8; 8]);
-        }
         let now = self.clock.now();
         let due = |key: &u64, watched: &Watched| {
             told.contains(key) || watched.next_look.is_some_and(|at| at <= now)
@@ -337,7 +335,8 @@ impl Watched {
         occasion: Occasion,
         registry: &Registry,
     ) -> Attention {
-        if let Some(notice) = &self.notice {
+        // What is told while nobody listens is heard afterwards.
+        if let (Some(notice), Occasion::Notice) = (&self.notice, occasion) {
             notice.acknowledge();
         }
         let looked = plan.group().ok_or(LookError::Gone);

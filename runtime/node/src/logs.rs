@@ -5,9 +5,9 @@
 //!           (intake)          full: drop, count   (split, parse)     └─► history, follow
 //! ```
 //!
-//! A process is never made to wait: its pipes are emptied whatever becomes of the output. Memory is
-//! bounded by bytes at every step, and what does not fit is counted and reported where it is
-//! missing. Both threads sleep while nobody prints. The node's own log is not here but in `tracing`.
+//! A process never waits for a disk or a reader: its pipes are emptied whatever becomes of the output,
+//! a millisecond after a line at the latest. Memory is bounded by bytes at every step, and what does not
+//! fit is counted and reported where it is missing. Both threads sleep while nobody prints. The node's own log is not here but in `tracing`.
 
 mod blocks;
 mod captured;

@@ -127,19 +127,15 @@ impl MemoryAlert {
     }
 }
 
-/// Processes of one instance that the kernel killed for lack of memory: each is reported.
-#[derive(Debug, Clone, Copy)]
+/// Processes of one instance that the kernel killed for lack of memory: each is reported, from the first that
+/// its control group has counted.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct OomAlert {
     counted: u64,
     next_look: Option<Moment>,
 }
 
 impl OomAlert {
-    /// `kills` that were counted before are not reported.
-    pub fn new(kills: u64) -> Self {
-        Self { counted: kills, next_look: None }
-    }
-
     /// `kills` is how many there were so far.
     pub fn on_look(&mut self, now: Moment, kills: u64) -> Option<Alert> {
         self.next_look = self.next_look.is_none().then(|| now + OOM_SETTLES_WITHIN);
@@ -154,8 +150,8 @@ impl OomAlert {
     }
 }
 
-/// Tasks of one instance that its limit refused.
-#[derive(Debug, Clone, Copy)]
+/// Tasks of one instance that its limit refused, from the first that its control group has counted.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct TasksAlert {
     counted: u64,
     told: u64,
@@ -164,11 +160,6 @@ pub struct TasksAlert {
 }
 
 impl TasksAlert {
-    /// Refusals (`times`) that were counted before are not said.
-    pub fn new(times: u64) -> Self {
-        Self { counted: times, told: times, said: Said::default(), next_look: None }
-    }
-
     /// `times` is how often there was a refusal so far.
     pub fn on_look(&mut self, now: Moment, times: u64, limit: u64) -> Option<Alert> {
         let goes_on = times > self.counted;
@@ -284,23 +275,23 @@ mod tests {
 
     #[test]
     fn a_kill_that_was_told_before_it_was_counted_is_found_a_moment_later() {
-        let mut alert = OomAlert::new(2);
-        assert_eq!(alert.on_look(at(0), 2), None);
+        let mut alert = OomAlert::default();
+        assert_eq!(alert.on_look(at(0), 0), None);
         let again = alert.next_look().expect("another look");
-        assert_eq!(alert.on_look(again, 3), Some(Alert::OomKilled { processes: 1 }));
+        assert_eq!(alert.on_look(again, 1), Some(Alert::OomKilled { processes: 1 }));
         assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
     }
 
     #[test]
     fn tasks_that_are_refused_again_and_again_are_said_once_in_a_while() {
-        let mut alert = TasksAlert::new(5);
+        let mut alert = TasksAlert::default();
         let mut look = |second, times| alert.on_look(at(second), times, 8);
         let told = |times| Some(Alert::TasksRefused(TasksRefused { limit: 8, times }));
-        assert_eq!(look(0, 5), None);
-        assert_eq!(look(1, 7), told(2));
-        assert_eq!(look(11, 30), None, "it was said a moment ago");
-        assert_eq!(look(61, 30), told(23), "nothing is forgotten");
-        assert_eq!(look(71, 30), None);
+        assert_eq!(look(0, 0), None);
+        assert_eq!(look(1, 2), told(2));
+        assert_eq!(look(11, 25), None, "it was said a moment ago");
+        assert_eq!(look(61, 25), told(23), "nothing is forgotten");
+        assert_eq!(look(71, 25), None);
         assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
     }
 

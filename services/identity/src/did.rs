@@ -41,7 +41,9 @@ impl Did {
     pub(crate) fn from_public_key(bytes: &[u8]) -> Result<Self, DidError> {
         let bytes = bytes.try_into().map_err(|_| DidError::Key)?;
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| DidError::Key)?;
-        if key.is_weak() { Err(DidError::Key) } else { Ok(Self(key)) }
+        // A few keys could be written in two ways, of which one is the key's.
+        let is_canonical = key.to_edwards().compress().as_bytes() == bytes;
+        if key.is_weak() || !is_canonical { Err(DidError::Key) } else { Ok(Self(key)) }
     }
 
     /// The key as `z6Mk…`.
@@ -117,5 +119,20 @@ mod tests {
         let other = "did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU2169";
         assert_eq!(refused(other), DidError::Key);
         assert_eq!(Did::from_public_key(&[0; 32]).err(), Some(DidError::Key), "a weak key");
+    }
+
+    /// A number that is not reduced by the prime, 2^255 - 19, names the same point.
+    #[test]
+    fn a_key_has_one_identifier() {
+        let unreduced = (0..19).map(|above| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (0xed + above, 0x7f);
+            bytes
+        });
+        let is_usable =
+            |bytes: &[u8; 32]| VerifyingKey::from_bytes(bytes).is_ok_and(|key| !key.is_weak());
+        let usable: Vec<[u8; 32]> = unreduced.filter(is_usable).collect();
+        assert!(!usable.is_empty(), "the library refuses them itself");
+        assert!(usable.iter().all(|bytes| Did::from_public_key(bytes) == Err(DidError::Key)));
     }
 }

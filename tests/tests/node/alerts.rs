@@ -1,6 +1,7 @@
 //! What the node says of services that come near their limits, without being asked.
 
 use std::{
+    collections::BTreeSet,
     process::Command,
     time::{Duration, Instant},
 };
@@ -87,6 +88,27 @@ fn tasks_that_a_limit_refused_are_told_at_once_and_at_the_end() {
     std::fs::write(node.path("end"), "").expect("a file");
     let ends = until("it has ended", || node.history("forker"), |ends| !ends.is_empty());
     assert_eq!(ends[0]["message"], format!("exited with 2; {sentence}"));
+}
+
+#[test]
+fn each_of_many_that_start_together_is_watched() {
+    let node = TestNode::start_all(
+        r#"
+        [services.shell]
+        command = ["sh", "-c", '"$0" eat-memory 64; exec sleep 1000', "{misbehaving}"]
+        instances = 8
+        resources = { memory = "16MiB" }
+        "#,
+    );
+    if !is_enforced(&node, "shell") {
+        blackhole_tests::skipped("this host lets nobody limit memory");
+        return;
+    }
+    let told = || {
+        let events = events(&node, "oom_killed");
+        events.iter().filter_map(|event| event["instance"].as_u64()).collect::<BTreeSet<_>>()
+    };
+    until("all are told", told, |instances| instances.len() == 8);
 }
 
 #[test]

@@ -42,7 +42,7 @@ const EVENTS_MAX: usize = 128;
 /// How long output stays in the pipes while it comes all the time.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What a terminal holds, which unlike a pipe does not tell.
+/// What one read of a terminal gives at most, which has no capacity to ask for.
 const TERMINAL_BYTES: usize = 4 << 10;
 
 /// The epoll key of the descriptor that announces orders.
@@ -71,7 +71,7 @@ struct Added {
 struct Pipe {
     descriptor: OwnedFd,
     source: Source,
-    /// A read of so many bytes found the pipe at least half full: its writer may soon wait.
+    /// Who reads so many bytes at once has found the pipe half full: its writer may soon have to wait.
     half: usize,
 }
 
@@ -118,7 +118,7 @@ impl Intake {
 
     /// Lets output collect; an order ends it.
     fn pause(&self, pause: Duration) {
-        let pause = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
+        let Ok(pause) = Timespec::try_from(pause) else { return };
         // Who cannot wait reads at once, as if there were no pause.
         let _ordered = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(&pause));
     }
@@ -141,6 +141,7 @@ pub(crate) struct Reader {
     queue: CloseOnDrop,
     pipes: HashMap<u64, Pipe>,
     buffer: Box<[u8]>,
+    pause: Duration,
 }
 
 /// What one read of a pipe gave.
@@ -155,13 +156,14 @@ enum Reading {
 impl Reader {
     pub(crate) fn new(intake: Arc<Intake>, queue: Arc<Queue>) -> Self {
         let buffer = vec![0; READ_BYTES_MAX].into();
-        Self { intake, queue: CloseOnDrop(queue), pipes: HashMap::new(), buffer }
+        let pipes = HashMap::new();
+        Self { intake, queue: CloseOnDrop(queue), pipes, buffer, pause: PAUSE }
     }
 
     /// Serves until [`Intake::stop`].
     pub(crate) fn run(mut self) {
         let mut events = [MaybeUninit::uninit(); EVENTS_MAX];
-        let mut pace = Pace::new(PAUSE);
+        let mut pace = Pace::new(self.pause);
         loop {
             let began = Instant::now();
             let ready = match epoll::wait(&self.intake.epoll, &mut events, None) {
@@ -172,6 +174,10 @@ impl Reader {
                     return;
                 }
             };
+            if ready.iter().any(|event| event.data.u64() == WAKE) {
+                // Resets the counter, before the orders are taken: a later one wakes again.
+                let _counted = read(&self.intake.wake, &mut [0_u8; 8]);
+            }
             let (added, given_up, stopped) = {
                 let mut orders = self.intake.lock();
                 let orders = &mut *orders;
@@ -183,9 +189,9 @@ impl Reader {
             };
             let pause = pace.after(began.elapsed());
             self.pipes.extend(added.into_iter().map(|added| (added.key, Pipe::new(added))));
-            let mut is_hurried = false;
-            for event in ready {
-                is_hurried |= self.serve(event.data.u64()) == Reading::HalfFull;
+            let mut is_behind = ready.len() == EVENTS_MAX;
+            for event in ready.iter().filter(|event| event.data.u64() != WAKE) {
+                is_behind |= self.serve(event.data.u64()) == Reading::HalfFull;
             }
             for key in given_up {
                 self.drain(key);
@@ -195,20 +201,15 @@ impl Reader {
                 keys.into_iter().for_each(|key| self.drain(key));
                 return;
             }
-            if let Some(pause) = pause
-                && !is_hurried
-            {
+            if is_behind {
+                pace.hurry();
+            } else if let Some(pause) = pause {
                 self.intake.pause(pause);
             }
         }
     }
 
     fn serve(&mut self, key: u64) -> Reading {
-        if key == WAKE {
-            // Only resets the counter; the orders themselves were taken already.
-            let _counted = read(&self.intake.wake, &mut [0_u8; 8]);
-            return Reading::Nothing;
-        }
         let reading = self.read_once(key);
         if reading == Reading::End {
             self.end(key);
@@ -252,5 +253,101 @@ impl Reader {
             tracing::warn!(%error, "could not stop watching the output of a service");
         }
         self.queue.0.push(Item::Ended(pipe.source));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, io::Write as _, thread};
+
+    use super::*;
+    use crate::logs::{captured::testing, record::Stream};
+
+    /// So long that no test could wait for two of them.
+    const LONG: Duration = Duration::from_secs(10);
+
+    /// A reader in the middle of its pauses, because somebody prints all the time.
+    struct Busy {
+        intake: Arc<Intake>,
+        queue: Arc<Queue>,
+    }
+
+    impl Busy {
+        fn start() -> Self {
+            let intake = Arc::new(Intake::new().expect("descriptors"));
+            let queue = Arc::new(Queue::default());
+            let reader = Reader { pause: LONG, ..Reader::new(intake.clone(), queue.clone()) };
+            thread::spawn(|| reader.run());
+            let (output, mut chatty) = io::pipe().expect("a pipe");
+            let source = testing::source("chatty", Stream::Stdout);
+            intake.add(output.into(), source).expect("a watched pipe");
+            let busy = Self { intake, queue };
+            // Each line is read, and so begins a round, until there are enough of them in a row.
+            for _ in 0..20 {
+                chatty.write_all(b"again\n").expect("a pipe");
+                thread::sleep(Duration::from_millis(5));
+            }
+            thread::spawn(move || {
+                thread::sleep(LONG);
+                drop(chatty);
+            });
+            busy
+        }
+
+        fn add(&self, service: &str) -> (u64, io::PipeWriter) {
+            let (output, writer) = io::pipe().expect("a pipe");
+            let source = testing::source(service, Stream::Stdout);
+            (self.intake.add(output.into(), source).expect("a watched pipe"), writer)
+        }
+
+        /// What has been read so far, in bytes, and the services whose pipes have ended.
+        fn until(&self, service: &str) -> usize {
+            let mut bytes_read = 0;
+            loop {
+                let mut batch = VecDeque::new();
+                assert!(self.queue.take(&mut batch), "the reader has ended");
+                for item in batch {
+                    match item {
+                        Item::Chunk { bytes, source, .. } => {
+                            bytes_read += bytes.len();
+                            self.queue.release(&source, bytes.len());
+                        }
+                        Item::Ended(source)
+                            if source.origin().instance.service.as_str() == service =>
+                        {
+                            return bytes_read;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_order_ends_a_pause() {
+        let busy = Busy::start();
+        let (key, _writer) = busy.add("leaked");
+        let begun = Instant::now();
+        busy.intake.give_up(&[key]);
+        busy.until("leaked");
+        assert!(begun.elapsed() < LONG / 2, "{:?}", begun.elapsed());
+        busy.intake.stop();
+        busy.until("chatty");
+        assert!(begun.elapsed() < LONG / 2, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn who_fills_its_pipe_is_not_kept_waiting_again() {
+        let busy = Busy::start();
+        let (_, mut writer) = busy.add("flood");
+        let begun = Instant::now();
+        let chunk = [b'x'; 32 << 10];
+        let printing = thread::spawn(move || {
+            (0..64).try_for_each(|_| writer.write_all(&chunk)).expect("a pipe");
+        });
+        assert!(busy.until("flood") >= 64 * chunk.len());
+        assert!(begun.elapsed() < 2 * LONG, "{:?}", begun.elapsed());
+        printing.join().expect("no panic");
     }
 }
