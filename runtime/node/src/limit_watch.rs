@@ -340,7 +340,7 @@ impl Watched {
             notice.acknowledge();
         }
         let looked = plan.group().ok_or(LookError::Gone);
-        match looked.and_then(|group| self.judge.on_look(now, group)) {
+        match looked.and_then(|group| self.judge.on_look(now, occasion, group)) {
             Ok(Some(alert)) => {
                 let generation = registry.generation(&self.instance);
                 registry.record(&self.instance, generation, Change::Alerted(alert));
@@ -357,7 +357,12 @@ impl Watched {
 }
 
 impl Judge {
-    fn on_look(&mut self, now: Moment, group: &Group) -> Result<Option<Alert>, LookError> {
+    fn on_look(
+        &mut self,
+        now: Moment,
+        occasion: Occasion,
+        group: &Group,
+    ) -> Result<Option<Alert>, LookError> {
         Ok(match self {
             Self::Memory(judge) => {
                 let usage = group.usage()?;
@@ -368,8 +373,11 @@ impl Judge {
                 })
             }
             Self::Oom(judge) => {
-                let oom = group.oom()?.ok_or(LookError::Gone)?;
-                judge.on_look(now, oom.kills)
+                let kills = group.oom()?.ok_or(LookError::Gone)?.kills;
+                match occasion {
+                    Occasion::Notice => judge.on_notice(now, kills),
+                    Occasion::Time => judge.on_look(kills),
+                }
             }
             Self::Quota(judge) => group.usage()?.throttled.and_then(|it| judge.on_look(now, it)),
             Self::Tasks(judge) => {

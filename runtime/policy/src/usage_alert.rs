@@ -136,9 +136,16 @@ pub struct OomAlert {
 }
 
 impl OomAlert {
+    /// The kernel has told of a kill, which it may not have counted yet.
+    pub fn on_notice(&mut self, now: Moment, kills: u64) -> Option<Alert> {
+        let alert = self.on_look(kills);
+        self.next_look = Some(now + OOM_SETTLES_WITHIN);
+        alert
+    }
+
     /// `kills` is how many there were so far.
-    pub fn on_look(&mut self, now: Moment, kills: u64) -> Option<Alert> {
-        self.next_look = self.next_look.is_none().then(|| now + OOM_SETTLES_WITHIN);
+    pub fn on_look(&mut self, kills: u64) -> Option<Alert> {
+        self.next_look = None;
         let processes = kills.saturating_sub(self.counted);
         self.counted = kills;
         (processes > 0).then_some(Alert::OomKilled { processes })
@@ -276,10 +283,14 @@ mod tests {
     #[test]
     fn a_kill_that_was_told_before_it_was_counted_is_found_a_moment_later() {
         let mut alert = OomAlert::default();
-        assert_eq!(alert.on_look(at(0), 0), None);
-        let again = alert.next_look().expect("another look");
-        assert_eq!(alert.on_look(again, 1), Some(Alert::OomKilled { processes: 1 }));
+        assert_eq!(alert.on_look(0), None);
         assert_eq!(alert.next_look(), None, "nobody looks while it is calm");
+        assert_eq!(alert.on_notice(at(0), 0), None);
+        assert_eq!(alert.next_look(), Some(at(0) + OOM_SETTLES_WITHIN));
+        assert_eq!(alert.on_notice(at(0), 0), None, "another, in the same moment");
+        assert!(alert.next_look().is_some());
+        assert_eq!(alert.on_look(1), Some(Alert::OomKilled { processes: 1 }));
+        assert_eq!(alert.next_look(), None, "all is told");
     }
 
     #[test]
