@@ -133,10 +133,12 @@ impl ProcessTable {
             let status = fs::read_to_string(process.join("status")).unwrap_or_default();
             let io = fs::read_to_string(process.join("io")).ok();
             let io = |word| io.as_deref().and_then(|text| number_after(text, word));
-            usage.memory_bytes += row.resident_pages * page_size() as u64;
-            // A process without memory, such as one that waits to be reaped, has no such line.
+            let resident = row.resident_pages * page_size() as u64;
+            usage.memory_bytes += resident;
+            // A process without memory, such as one that waits to be reaped, has no such line; one that has
+            // executed another program since it was looked at begins anew.
             let peak = number_after(&status, "VmHWM:").unwrap_or(0) * 1024;
-            usage.memory_peak_bytes = usage.memory_peak_bytes.map(|sum| sum + peak);
+            usage.memory_peak_bytes = usage.memory_peak_bytes.map(|sum| sum + peak.max(resident));
             usage.cpu += ticks(row.cpu_ticks + row.ended_ticks);
             usage.io_read_bytes = sum(usage.io_read_bytes, io("read_bytes:"));
             usage.io_written_bytes = sum(usage.io_written_bytes, io("\nwrite_bytes:"));
