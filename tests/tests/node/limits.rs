@@ -1,10 +1,10 @@
 //! Limits that hold: a service that takes more than its share is stopped by the kernel, named with
 //! the true reason, and its neighbour never notices.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use blackhole_tests::{TestNode, pid, send, skipped, until};
-use rustix::process::Signal;
+use blackhole_tests::{TestNode, control_groups::groups_for, pid, send, skipped, until};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::Value;
 
 /// A neighbour that must not notice anything.
@@ -231,4 +231,42 @@ fn a_writer_past_its_disk_limit_is_warned_of_and_then_stopped() {
     assert_eq!(node.service("calm")["pid"], calm["pid"]);
     let bytes = fs::metadata(node.path("data/hoarder/heap")).expect("it is there").len();
     assert!(bytes < 160 << 20, "it wrote {bytes} bytes");
+}
+
+/// From this number on a process has no descriptors, and below it so many are free.
+fn end_of_free(pid: i32, free: usize) -> u64 {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").flatten();
+    let open: BTreeSet<u64> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    (0..).filter(|number| !open.contains(number)).nth(free).expect("numbers have no end")
+}
+
+#[test]
+fn a_start_that_fails_for_want_of_descriptors_leaves_no_control_group() {
+    let node = TestNode::start_all(
+        "[services.family]\ncommand = [\"sleep\", \"1000\"]\nresources = { tasks_max = 20 }\n",
+    );
+    let groups = groups_for("family-1", pid(&node.service("family")));
+    if groups.is_empty() {
+        skipped("this host lets nobody limit tasks");
+        return;
+    }
+    let subject = Pid::from_raw(node.node_pid());
+    let enough = getrlimit(Resource::Nofile);
+    // One is for the connection that asks; each further one lets the start come a step further.
+    for free in 1..8 {
+        let few = Rlimit { current: Some(end_of_free(node.node_pid(), free)), ..enough };
+        prlimit(subject, Resource::Nofile, few).expect("it is ours");
+        let scaled = node.bh(&["scale", "family=3"]);
+        prlimit(subject, Resource::Nofile, enough).expect("it is ours");
+        assert!(scaled.code != 0 || free > 1, "{}", scaled.stdout);
+        assert_eq!(node.bh(&["scale", "family=1"]).code, 0);
+        for group in &groups {
+            for instance in ["family-2", "family-3"] {
+                let group = group.with_file_name(instance);
+                let what = format!("{} has gone, of {free} free descriptors", group.display());
+                until(&what, || group.exists(), |is_there| !is_there);
+            }
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The directories of one instance's group, made where its limits need them.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    Controller, GroupError, Groups, Limits, group::make_anew, groups::prepare, process_list,
-    settle::Terms,
+    Controller, GroupError, Groups, Limits, group::make_anew, groups::prepare, settle::Terms,
 };
 use crate::enforcement::told;
 
@@ -55,6 +58,7 @@ impl Groups {
             match make_anew(&directory).and_then(|()| prepare(*controller, &directory)) {
                 Ok(()) => drop(made.legacy.insert(*controller, directory)),
                 Err(error) => {
+                    remove(&directory);
                     let reason = reason(*controller, &told_if_gone(error)?);
                     terms.leave_out(limits, *controller, &reason)?;
                 }
@@ -108,10 +112,13 @@ impl Directories {
         self.unified.is_none() && self.legacy.is_empty()
     }
 
-    /// Whatever is in the way of that is in the way of the next start too, and said then.
     pub(super) fn remove(&self) {
-        for directory in self.unified.iter().chain(self.legacy.values()) {
-            let _left = process_list::remove(directory);
-        }
+        self.unified.iter().chain(self.legacy.values()).for_each(|directory| remove(directory));
     }
+}
+
+/// Nothing can be below one that was just made; to look would need a descriptor, of which the want may be
+/// why it goes. Whatever is in the way is in the way of the next start too, and said then.
+fn remove(directory: &Path) {
+    let _left = fs::remove_dir(directory);
 }

@@ -6,7 +6,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CString,
-    fs::File,
+    fs::{self, File},
+    io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -251,15 +252,26 @@ impl Group {
         }
     }
 
-    /// Ends what is left in it and removes it, with groups that the instance made below; blocks.
+    /// Ends what is left in it and removes it, with groups that the instance made below; blocks. One in which
+    /// nothing is left goes at once, and without a descriptor to look into it.
     ///
     /// # Errors
     /// As [`Group::end`].
     pub fn remove(&self, patience: Duration) -> Result<(), GroupError> {
+        if self.directories().into_iter().all(is_removed) {
+            return Ok(());
+        }
         let deadline = Instant::now() + patience;
         self.end(patience)?;
         let mut directories = self.directories().into_iter();
         directories.try_for_each(|directory| process_list::remove_by(directory, deadline))
+    }
+}
+
+fn is_removed(directory: &Path) -> bool {
+    match fs::remove_dir(directory) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
