@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// Rounds in a row, each less than a pause after the one before, that are a burst and no more.
-const BURST_ROUNDS_MAX: u32 = 8;
+pub(crate) const BURST_ROUNDS_MAX: u32 = 8;
 
 /// Who is in the middle of pauses goes on with them as long as something comes in all but this part of each.
 const CALM_PART: u32 = 8;

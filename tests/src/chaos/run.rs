@@ -90,7 +90,7 @@ struct Run {
     thoroughness: Thoroughness,
     report: Report,
     // Last, so that nobody uses what they take away.
-    _disks: Disks,
+    disks: Disks,
     directory: tempfile::TempDir,
 }
 
@@ -116,7 +116,7 @@ impl Run {
             memory: Memory::default(),
             thoroughness: Thoroughness::All,
             report: Report::begin(seed, settings),
-            _disks: disks,
+            disks,
             directory,
         };
         run.until_it_answers().await?;
@@ -248,8 +248,8 @@ impl Run {
         if !self.is_well() {
             report.keep_evidence(self.journal.path(), &self.subject.place)?;
         }
-        drop(self.workload);
-        drop(self.directory);
+        drop((self.workload, self.disks));
+        self.directory.close().context("its own directory stays behind")?;
         Ok(report)
     }
 

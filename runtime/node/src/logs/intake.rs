@@ -261,7 +261,10 @@ mod tests {
     use std::{collections::VecDeque, io::Write as _, thread};
 
     use super::*;
-    use crate::logs::{captured::testing, record::Stream};
+    use crate::{
+        logs::{captured::testing, record::Stream},
+        pace::BURST_ROUNDS_MAX,
+    };
 
     /// So long that no test could wait for two of them.
     const LONG: Duration = Duration::from_secs(10);
@@ -270,6 +273,7 @@ mod tests {
     struct Busy {
         intake: Arc<Intake>,
         queue: Arc<Queue>,
+        _chatty: io::PipeWriter,
     }
 
     impl Busy {
@@ -281,17 +285,12 @@ mod tests {
             let (output, mut chatty) = io::pipe().expect("a pipe");
             let source = testing::source("chatty", Stream::Stdout);
             intake.add(output.into(), source).expect("a watched pipe");
-            let busy = Self { intake, queue };
-            // Each line is read, and so begins a round, until there are enough of them in a row.
-            for _ in 0..20 {
+            for _ in 0..=BURST_ROUNDS_MAX {
                 chatty.write_all(b"again\n").expect("a pipe");
-                thread::sleep(Duration::from_millis(5));
+                // It has been read, in a round of its own.
+                assert!(queue.take(&mut VecDeque::new()), "the reader has ended");
             }
-            thread::spawn(move || {
-                thread::sleep(LONG);
-                drop(chatty);
-            });
-            busy
+            Self { intake, queue, _chatty: chatty }
         }
 
         fn add(&self, service: &str) -> (u64, io::PipeWriter) {
@@ -300,7 +299,7 @@ mod tests {
             (self.intake.add(output.into(), source).expect("a watched pipe"), writer)
         }
 
-        /// What has been read so far, in bytes, and the services whose pipes have ended.
+        /// How many bytes are read until the pipe of a service has ended.
         fn until(&self, service: &str) -> usize {
             let mut bytes_read = 0;
             loop {
