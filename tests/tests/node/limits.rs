@@ -270,3 +270,37 @@ fn a_start_that_fails_for_want_of_descriptors_leaves_no_control_group() {
         }
     }
 }
+
+/// A program that is not there keeps the group waiting for one; what it made below keeps the group from
+/// going without a look into it.
+#[test]
+fn a_group_that_cannot_go_for_want_of_descriptors_goes_later() {
+    let node = TestNode::start(
+        "[services.calm]\ncommand = [\"{fixture}\", \"--sleep\"]\nresources = { tasks_max = 20 }\n\
+         [services.absent]\ncommand = [\"{directory}/absent\"]\nresources = { tasks_max = 20 }\n\
+         backoff = { initial = \"1h\", max = \"1h\" }\n",
+    );
+    let groups = groups_for("calm-1", pid(&node.until_state("calm", "ready")));
+    if groups.is_empty() {
+        skipped("this host lets nobody limit tasks");
+        return;
+    }
+    node.bh(&["scale", "absent=2", "--no-wait"]);
+    let groups: Vec<_> = groups.iter().map(|group| group.with_file_name("absent-2")).collect();
+    for group in &groups {
+        until("it has a group", || group.is_dir(), |is_there| *is_there);
+        fs::create_dir(group.join("below")).expect("it is ours");
+    }
+    let subject = Pid::from_raw(node.node_pid());
+    let enough = getrlimit(Resource::Nofile);
+    // The connection that asks takes the only one.
+    let few = Rlimit { current: Some(end_of_free(node.node_pid(), 1)), ..enough };
+    prlimit(subject, Resource::Nofile, few).expect("it is ours");
+    let scaled = node.bh(&["scale", "absent=1", "--no-wait"]);
+    prlimit(subject, Resource::Nofile, enough).expect("it is ours");
+    assert_eq!(scaled.code, 0, "{}", scaled.stderr);
+    until("it was told", || node.output(), |text| text.contains("stays for now"));
+    for group in &groups {
+        until("it has gone", || group.exists(), |is_there| !is_there);
+    }
+}

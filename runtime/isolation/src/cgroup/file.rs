@@ -1,7 +1,7 @@
 //! The kernel's files of a group: one value or a table of numbers each.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -141,13 +141,33 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// Never creates: a file that the kernel did not put there is a controller that is not there.
+/// A file kept open, so that it can be written to where descriptors are short.
+pub(super) struct Kept {
+    path: PathBuf,
+    file: File,
+}
+
+impl Kept {
+    /// Opens and writes. Never creates: a file that the kernel did not put there is a controller that is not there.
+    pub(super) fn open(path: PathBuf, text: &str) -> Result<Self, GroupError> {
+        match OpenOptions::new().write(true).open(&path) {
+            Ok(file) => Self { path, file }.written(text),
+            Err(source) => Err(GroupError::Write { path, text: text.to_owned(), source }),
+        }
+    }
+
+    pub(super) fn written(mut self, text: &str) -> Result<Self, GroupError> {
+        match self.file.write_all(text.as_bytes()) {
+            Ok(()) => Ok(self),
+            Err(source) => {
+                Err(GroupError::Write { path: self.path, text: text.to_owned(), source })
+            }
+        }
+    }
+}
+
 pub(super) fn write(path: PathBuf, text: &str) -> Result<(), GroupError> {
-    let written = OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|source| GroupError::Write { path, text: text.to_owned(), source })
+    Kept::open(path, text).map(drop)
 }
 
 pub(super) fn read(path: PathBuf) -> Result<String, GroupError> {

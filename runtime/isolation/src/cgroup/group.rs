@@ -228,12 +228,10 @@ impl Group {
     pub fn end(&self, patience: Duration) -> Result<(), GroupError> {
         let freezer = self.unified_directory().map(|it| it.join("cgroup.freeze"));
         let freezer = freezer.filter(|freezer| freezer.exists());
-        if let Some(freezer) = &freezer {
-            file::write(freezer.clone(), "1")?;
-        }
+        let frozen = freezer.map(|freezer| file::Kept::open(freezer, "1")).transpose()?;
         let ended = self.kill_until_none_is_left(patience);
-        // Whoever comes next must run.
-        freezer.map_or(Ok(()), |freezer| file::write(freezer, "0")).and(ended)
+        // Whoever comes next must run, though there be no descriptor to say so with any more.
+        frozen.map_or(Ok(()), |frozen| frozen.written("0").map(drop)).and(ended)
     }
 
     fn kill_until_none_is_left(&self, patience: Duration) -> Result<(), GroupError> {

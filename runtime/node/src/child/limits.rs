@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs, io,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -23,6 +23,11 @@ use crate::adapting;
 
 /// What is left in a group has so long to end when the group is removed.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// A group that could not be removed, for want of descriptors or because of a process that does not die, is
+/// tried again after so long.
+const REMOVAL_PAUSE: Duration = Duration::from_secs(1);
+/// Then what is left in it has so long: others wait for their plans meanwhile.
+const REMOVAL_WAIT_AGAIN_MAX: Duration = Duration::from_millis(10);
 
 /// The plans of all instances that have been started, and the host that they were made for.
 #[derive(Debug)]
@@ -112,18 +117,37 @@ impl Plans {
         Request { instance: instance.to_string(), enforcement, limits, ..request }
     }
 
-    /// The instance is no longer wanted: its group goes.
-    pub(crate) fn forget(&self, instance: &InstanceId) {
-        let plan = self.known().remove(instance);
-        if let Some(group) = plan.as_ref().and_then(|plan| plan.group())
+    /// The instance is no longer wanted: its group goes, if not now then as soon as it can.
+    pub(crate) fn forget(self: &Arc<Self>, instance: &InstanceId) {
+        let Some(plan) = self.known().remove(instance) else { return };
+        if let Some(group) = plan.group()
             && let Err(error) = group.remove(REMOVAL_WAIT_MAX)
         {
-            tracing::warn!(%instance, %error, "its control group stays behind");
+            tracing::warn!(%instance, %error, "its control group stays for now");
+            tokio::spawn(remove_later(Arc::downgrade(self), instance.clone(), plan));
         }
+    }
+
+    /// Whether there is nothing left to remove: the group is gone, or is that of a new instance of the name.
+    fn is_settled(&self, instance: &InstanceId, plan: &Plan) -> bool {
+        let known = self.known();
+        known.contains_key(instance)
+            || plan.group().is_none_or(|group| group.remove(REMOVAL_WAIT_AGAIN_MAX).is_ok())
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<Plan>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A node that ends meanwhile removes all its groups.
+async fn remove_later(plans: Weak<Plans>, instance: InstanceId, plan: Arc<Plan>) {
+    loop {
+        tokio::time::sleep(REMOVAL_PAUSE).await;
+        let is_settled = |plans: Arc<Plans>| plans.is_settled(&instance, &plan);
+        if plans.upgrade().is_none_or(is_settled) {
+            return;
+        }
     }
 }
 
