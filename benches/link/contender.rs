@@ -226,14 +226,15 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// What the kernel has counted of all threads of a process.
+/// What the kernel has counted of all threads of a process that live.
 fn processor_time(pid: u32) -> Duration {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten();
-    let spent = threads.map(|thread| {
+    let spent = threads.filter_map(|thread| {
         let counted = std::fs::read_to_string(thread.path().join("schedstat"));
-        let counted = counted.expect("a kernel that counts");
+        let counted =
+            counted.inspect_err(|error| assert!(!thread.path().exists(), "{error}")).ok()?;
         let nanoseconds = counted.split(' ').next().expect("a first number");
-        Duration::from_nanos(nanoseconds.parse().expect("a number"))
+        Some(Duration::from_nanos(nanoseconds.parse().expect("a number")))
     });
     spent.sum()
 }
