@@ -26,7 +26,7 @@ pub use consumption::Consumption;
 pub use controller::Controller;
 pub use file::GroupError;
 pub use group::Group;
-pub use groups::Groups;
+pub use groups::{Groups, Removal};
 pub use limits::{CpuQuota, DeviceLimit, DeviceLimitError, Limits, Weight};
 pub use mounts::Mounts;
 pub use notice::{Notice, Tells};

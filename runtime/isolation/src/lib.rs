@@ -35,7 +35,8 @@ pub use capability::{Capabilities, CapabilityError};
 pub use capacity::Capacity;
 pub use cgroup::{
     Consumption, Controller, CpuQuota, DeviceLimit, DeviceLimitError, Group, GroupError,
-    GroupUsage, Groups, Limits, Mounts, Notice, Oom, Pressure, Tells, Weight, give_back_room,
+    GroupUsage, Groups, Limits, Mounts, Notice, Oom, Pressure, Removal, Tells, Weight,
+    give_back_room,
 };
 pub use cpus::{CpuList, CpuListError};
 pub use enforcement::{Downgrade, Enforcement, Part};

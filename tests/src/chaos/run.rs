@@ -244,12 +244,14 @@ impl Run {
         }
         self.until_gone(node).await?;
         self.look_for_leftovers();
-        let report = self.report();
+        let mut report = self.report();
         if !self.is_well() {
             report.keep_evidence(self.journal.path(), &self.subject.place)?;
         }
-        drop((self.workload, self.disks));
-        self.directory.close().context("its own directory stays behind")?;
+        drop((self.workload, self.abuser, self.subject, self.disks));
+        if let Err(error) = self.directory.close() {
+            report.violations.push(format!("its own directory stays behind: {error}"));
+        }
         Ok(report)
     }
 

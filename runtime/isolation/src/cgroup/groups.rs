@@ -35,6 +35,15 @@ pub struct Groups {
     pub(super) surveyed: BTreeMap<Controller, PathBuf>,
 }
 
+/// What became of groups that were to go, by their names.
+#[derive(Debug, Default)]
+pub struct Removal {
+    /// Ended and removed.
+    pub removed: Vec<String>,
+    /// Still there, and why.
+    pub stuck: Vec<(String, GroupError)>,
+}
+
 /// The leaf into which the node moves.
 pub(super) const NODE_LEAF: &str = "node";
 
@@ -185,30 +194,26 @@ impl Groups {
         directories.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
-    /// Ends and removes all groups but those named, and says which: after a crash of the node.
-    ///
-    /// # Errors
-    /// When a process does not end within `patience`, which holds for each group.
-    pub fn remove_others(
-        &self,
-        kept: &BTreeSet<String>,
-        patience: Duration,
-    ) -> Result<Vec<String>, GroupError> {
-        let mut removed = Vec::new();
-        for name in self.names().difference(kept) {
-            self.existing(name)?.remove(patience)?;
-            removed.push(name.clone());
+    /// Ends and removes all groups: after a crash of the node, and at its end. One that stays, because a
+    /// process does not end within `patience`, keeps no other from going.
+    pub fn remove_all(&self, patience: Duration) -> Removal {
+        let mut removal = Removal::default();
+        for name in self.names() {
+            match self.existing(&name).and_then(|group| group.remove(patience)) {
+                Ok(()) => removal.removed.push(name),
+                Err(error) => removal.stuck.push((name, error)),
+            }
         }
-        Ok(removed)
+        removal
     }
 
     /// Ends and removes all groups and the node's own directories, and takes back what made room for them:
     /// the node and its guardian are then where they were before [`Groups::open`].
     ///
     /// # Errors
-    /// As [`Groups::remove_others`].
+    /// When one stays, or the kernel refuses.
     pub fn close(self, patience: Duration) -> Result<(), GroupError> {
-        self.remove_others(&BTreeSet::new(), patience)?;
+        self.remove_all(patience).stuck.into_iter().try_for_each(|(_, error)| Err(error))?;
         self.roots().into_iter().try_for_each(remove)?;
         let base = self.unified.as_deref().and_then(Path::parent);
         base.map_or(Ok(()), |base| give_back_room(base, &self.own_processes))

@@ -12,7 +12,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal},
 };
 
 use super::{GroupError, file};
@@ -47,6 +47,9 @@ pub(super) fn processes(top: &Path) -> Result<Vec<Pid>, GroupError> {
     Ok(pids)
 }
 
+/// So many are held at once, if there are descriptors for them.
+const HELD_MAX: usize = 64;
+
 /// One signal to each that is still there when it is looked at again: a number may meanwhile be that
 /// of a stranger, and a handle that was taken before the second look is not. A process that has ended
 /// is no error; one that may not be killed is found by whoever waits for the end.
@@ -54,33 +57,42 @@ pub(super) fn kill_each(
     pids: &[Pid],
     look_again: impl Fn() -> Result<Vec<Pid>, GroupError>,
 ) -> Result<(), GroupError> {
-    const HELD_MAX: usize = 64;
-    for some in pids.chunks(HELD_MAX) {
-        let held = hold(some)?;
+    let mut left = pids;
+    while !left.is_empty() {
+        let (held, others) = hold(left)?;
         let still: BTreeSet<i32> = look_again()?.into_iter().map(Pid::as_raw_pid).collect();
         for (_, handle) in held.iter().filter(|(pid, _)| still.contains(&pid.as_raw_pid())) {
             let _gone_or_refused = pidfd_send_signal(handle, Signal::KILL);
         }
+        left = others;
     }
     Ok(())
 }
 
-/// Handles of those that are there; as many as there are descriptors for, which is an error when there are none.
-fn hold(pids: &[Pid]) -> Result<Vec<(Pid, OwnedFd)>, GroupError> {
-    let mut held = Vec::with_capacity(pids.len());
-    for pid in pids {
-        match pidfd_open(*pid, PidfdFlags::empty()) {
+/// Processes whose numbers stay theirs.
+type Held = Vec<(Pid, OwnedFd)>;
+
+/// Handles of those that are there, and the others: it holds as many as there are descriptors for, but one
+/// to look again with, which is an error when there are none.
+fn hold(pids: &[Pid]) -> Result<(Held, &[Pid]), GroupError> {
+    let handle_of = |pid: Pid| pidfd_open(pid, PidfdFlags::empty());
+    let short = |pid: Pid, error: Errno| {
+        let path = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
+        GroupError::Open { path, source: error.into() }
+    };
+    let own = getpid();
+    let _to_look_again = handle_of(own).map_err(|error| short(own, error))?;
+    let some = pids.len().min(HELD_MAX);
+    let mut held = Held::with_capacity(some);
+    for (at, pid) in pids[..some].iter().enumerate() {
+        match handle_of(*pid) {
             Ok(handle) => held.push((*pid, handle)),
             Err(Errno::SRCH) => {}
-            // The others are found by the next look.
-            Err(_) if !held.is_empty() => break,
-            Err(error) => {
-                let path = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
-                return Err(GroupError::Open { path, source: error.into() });
-            }
+            Err(_) if !held.is_empty() => return Ok((held, &pids[at..])),
+            Err(error) => return Err(short(*pid, error)),
         }
     }
-    Ok(held)
+    Ok((held, &pids[some..]))
 }
 
 /// Until all have ended or the time is up.

@@ -5,7 +5,7 @@
 //! once, as a warning, and stands in status and history as long as the service runs.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     fs, io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -24,8 +24,9 @@ use crate::adapting;
 /// What is left in a group has so long to end when the group is removed.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// A group that could not be removed, for want of descriptors or because of a process that does not die, is
-/// tried again after so long.
+/// tried again after so long, and then after twice as long each time.
 const REMOVAL_PAUSE: Duration = Duration::from_secs(1);
+const REMOVAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Then what is left in it has so long: others wait for their plans meanwhile.
 const REMOVAL_WAIT_AGAIN_MAX: Duration = Duration::from_millis(10);
 
@@ -119,20 +120,22 @@ impl Plans {
 
     /// The instance is no longer wanted: its group goes, if not now then as soon as it can.
     pub(crate) fn forget(self: &Arc<Self>, instance: &InstanceId) {
-        let Some(plan) = self.known().remove(instance) else { return };
-        if let Some(group) = plan.group()
+        let plan = self.known().remove(instance);
+        if let Some(group) = plan.as_ref().and_then(|plan| plan.group())
             && let Err(error) = group.remove(REMOVAL_WAIT_MAX)
         {
             tracing::warn!(%instance, %error, "its control group stays for now");
-            tokio::spawn(remove_later(Arc::downgrade(self), instance.clone(), plan));
+            tokio::spawn(remove_later(Arc::downgrade(self), instance.clone()));
         }
     }
 
-    /// Whether there is nothing left to remove: the group is gone, or is that of a new instance of the name.
-    fn is_settled(&self, instance: &InstanceId, plan: &Plan) -> bool {
+    /// Removes a group that had to stay, unless the instance is wanted again: then it is made anew.
+    fn remove_again(&self, instance: &InstanceId) -> Result<(), GroupError> {
         let known = self.known();
-        known.contains_key(instance)
-            || plan.group().is_none_or(|group| group.remove(REMOVAL_WAIT_AGAIN_MAX).is_ok())
+        if known.contains_key(instance) {
+            return Ok(());
+        }
+        self.host.groups().existing(&instance.to_string())?.remove(REMOVAL_WAIT_AGAIN_MAX)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<Plan>>> {
@@ -140,14 +143,18 @@ impl Plans {
     }
 }
 
-/// A node that ends meanwhile removes all its groups.
-async fn remove_later(plans: Weak<Plans>, instance: InstanceId, plan: Arc<Plan>) {
+/// Holds no descriptor, of which the want may be why the group stays. A node that ends meanwhile removes all
+/// its groups.
+async fn remove_later(plans: Weak<Plans>, instance: InstanceId) {
+    let mut pause = REMOVAL_PAUSE;
     loop {
-        tokio::time::sleep(REMOVAL_PAUSE).await;
-        let is_settled = |plans: Arc<Plans>| plans.is_settled(&instance, &plan);
-        if plans.upgrade().is_none_or(is_settled) {
-            return;
+        tokio::time::sleep(pause).await;
+        let Some(plans) = plans.upgrade() else { return };
+        match plans.remove_again(&instance) {
+            Ok(()) => return tracing::info!(%instance, "its control group has gone"),
+            Err(error) => tracing::debug!(%instance, %error, "its control group still stays"),
         }
+        pause = (pause * 2).min(REMOVAL_PAUSE_MAX);
     }
 }
 
@@ -187,9 +194,13 @@ fn lift_quotas(config: &Config) {
 
 fn open_groups(name: &str, own_processes: &[u32]) -> Result<Groups, GroupError> {
     let groups = Groups::open(&Mounts::detect(), name, own_processes)?;
-    let left = groups.remove_others(&BTreeSet::new(), REMOVAL_WAIT_MAX)?;
-    if !left.is_empty() {
-        tracing::warn!(groups = left.join(", "), "ended what an earlier node had left behind");
+    let removal = groups.remove_all(REMOVAL_WAIT_MAX);
+    if !removal.removed.is_empty() {
+        let groups = removal.removed.join(", ");
+        tracing::warn!(groups, "ended what an earlier node had left behind");
+    }
+    for (group, error) in removal.stuck {
+        tracing::warn!(group, %error, "what an earlier node had left behind does not end");
     }
     Ok(groups)
 }
