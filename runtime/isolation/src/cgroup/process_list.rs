@@ -139,7 +139,13 @@ fn is_busy(error: &std::io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command};
+    use std::{
+        fs::File,
+        os::{fd::AsRawFd, unix::process::ExitStatusExt},
+        process::{Child, Command},
+    };
+
+    use rustix::process::{Resource, Rlimit, getrlimit, kill_process, setrlimit};
 
     use super::*;
 
@@ -154,5 +160,45 @@ mod tests {
         assert!(stranger.try_wait().unwrap().is_none());
         stranger.kill().unwrap();
         stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn many_are_killed_with_few_descriptors() {
+        // The test itself once more: only a process of its own can be short of them alone.
+        let mut again = Command::new("/proc/self/exe");
+        let name = "cgroup::process_list::tests::with_few_free_descriptors";
+        again.args(["--exact", name, "--ignored", "--nocapture"]);
+        let output = again.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+    }
+
+    /// One for a handle, one to look again with, and more.
+    #[test]
+    #[ignore = "a part of the test above"]
+    fn with_few_free_descriptors() {
+        let enough = getrlimit(Resource::Nofile);
+        for free in 2..7 {
+            let sleeper = || Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+            let mut sleepers = [(); 4].map(|()| sleeper());
+            let pids = sleepers.each_ref().map(Pid::from_child);
+            // The kernel gives out the lowest numbers first.
+            let files: Vec<_> = (0..free).map(|_| File::open("/").unwrap()).collect();
+            let end = files.iter().map(|file| file.as_raw_fd().unsigned_abs() + 1).max();
+            drop(files);
+            let few = Rlimit { current: end.map(u64::from), ..enough };
+            setrlimit(Resource::Nofile, few).unwrap();
+            let look = || file::read("/proc/self/stat".into()).map(|_| pids.to_vec());
+            let killed = kill_each(&pids, look);
+            setrlimit(Resource::Nofile, enough).unwrap();
+            // Whoever is left would outlive the test.
+            for sleeper in &sleepers {
+                kill_process(Pid::from_child(sleeper), Signal::TERM).unwrap();
+            }
+            killed.unwrap_or_else(|error| panic!("{free} free descriptors: {error}"));
+            for sleeper in &mut sleepers {
+                assert_eq!(sleeper.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+            }
+        }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    os::{fd::AsRawFd, unix::process::ExitStatusExt},
+    fs,
+    os::unix::process::ExitStatusExt,
     process::{Command, Output},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,7 +20,6 @@ use blackhole_isolation::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
     thread::{UnshareFlags, unshare_unsafe},
 };
 
@@ -343,46 +342,6 @@ fn a_group_that_stays_keeps_no_other_from_going() {
     assert_eq!(removal.removed, ["web-1"]);
     assert_eq!(removal.stuck[0].0, "web-0");
     assert_eq!(names, BTreeSet::from(["web-0".to_owned()]));
-}
-
-#[test]
-fn a_group_of_many_processes_ends_with_few_descriptors() {
-    // The test itself once more: only a process of its own can be short of them alone.
-    let mut again = Command::new("/proc/self/exe");
-    again.args(["--exact", "groups::with_few_free_descriptors", "--ignored", "--nocapture"]);
-    let output = again.output().expect("a start");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
-}
-
-/// One for the freezer of v2, one for a handle, one to look again with, and more.
-#[test]
-#[ignore = "a part of the test above"]
-fn with_few_free_descriptors() {
-    let Some(own) = OwnGroups::with(&[Controller::Tasks]) else { return };
-    let plan = own.plan(Limits { tasks_max: Some(50), ..Limits::default() });
-    let group = plan.group().expect("it limits tasks");
-    let sleeper = || {
-        let mut sleep = Command::new("sleep");
-        sleep.arg("1000");
-        under(&plan, sleep).spawn().expect("a start")
-    };
-    let enough = getrlimit(Resource::Nofile);
-    for free in 3..8 {
-        let mut sleepers = [(); 4].map(|()| sleeper());
-        // The kernel gives out the lowest numbers first.
-        let files: Vec<_> = (0..free).map(|_| File::open("/").expect("there are plenty")).collect();
-        let end = files.iter().map(|file| file.as_raw_fd().unsigned_abs() + 1).max();
-        drop(files);
-        let few = Rlimit { current: end.map(u64::from), ..enough };
-        setrlimit(Resource::Nofile, few).expect("less is always allowed");
-        let ended = group.end(PATIENCE);
-        setrlimit(Resource::Nofile, enough).expect("no more than before");
-        ended.unwrap_or_else(|error| panic!("{free} free descriptors: {error}"));
-        for sleeper in &mut sleepers {
-            assert_eq!(sleeper.wait().unwrap().signal(), Some(SIGKILL));
-        }
-    }
 }
 
 #[test]
