@@ -69,8 +69,9 @@ impl Counters {
     }
 }
 
-/// By the kernel's own count of periods, which no busy host falsifies: never more than the quota of the
-/// periods that there were, and no less while nobody else wants the CPU.
+/// By the kernel's own count of periods: no more than the quota of the periods that there were, and no less
+/// while nobody else wants the CPU. An emulated processor that its host took away while the spinner ran has counted
+/// that as use: it is overdrawn, and pays in the periods after.
 #[test]
 fn a_spinner_gets_its_share_and_no_more() {
     let node = TestNode::start_all(&format!(
@@ -88,11 +89,11 @@ fn a_spinner_gets_its_share_and_no_more() {
     let begun = Instant::now();
     let share = loop {
         let share = share_of_quota(&counters);
-        assert!(share <= 1.05, "it got {:.1} % of its quota", 100.0 * share);
-        if share >= 0.95 || begun.elapsed() > DEADLINE {
+        if (0.95..=1.05).contains(&share) || begun.elapsed() > DEADLINE {
             break share;
         }
     };
+    assert!(share <= 1.05, "it got {:.1} % of its quota", 100.0 * share);
     fs::write(node.path("calm"), "").expect("a file");
     if share < 0.95 {
         skipped("others want the cpu as much");
