@@ -256,7 +256,7 @@ impl Group {
     /// # Errors
     /// As [`Group::end`].
     pub fn remove(&self, patience: Duration) -> Result<(), GroupError> {
-        if self.directories().into_iter().all(is_removed) {
+        if self.directories().into_iter().all(remove_if_empty) {
             return Ok(());
         }
         let deadline = Instant::now() + patience;
@@ -266,7 +266,8 @@ impl Group {
     }
 }
 
-fn is_removed(directory: &Path) -> bool {
+/// Removes it if nothing is in it; whether it is gone.
+fn remove_if_empty(directory: &Path) -> bool {
     match fs::remove_dir(directory) {
         Ok(()) => true,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
